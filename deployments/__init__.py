@@ -1,0 +1,1 @@
+"""The model side: tasks, batching, replicas. Knows nothing of HTTP routes, gateways or configuration files."""

@@ -1,0 +1,161 @@
+"""Call: one request on its way through a replica's threads.
+
+    event loop            text thread            model thread           text thread          event loop
+    predict  ──submit──▶  prepare  ──jobs──▶  batches, forward  ──▶  finish (render)  ──▶  the future's result
+
+Each arrow is one hand-over; the event loop is woken once.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.batcher import Batcher, Job
+from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge
+from deployments.task import Prepared, Task
+from deployments.worker import Worker
+
+Render = Callable[[Any], bytes]
+
+MAX_ROWS = 4096  # of one request; a client batch or a long text beyond it would hold up everybody else
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request got, and what it took. Times are seconds."""
+
+    body: bytes
+    queue_s: float
+    preprocess_s: float
+    forward_s: float
+    postprocess_s: float
+    batch_rows: int
+    padding_ratio: float
+    truncated: int  # items that were cut
+
+
+class Call:
+    """One request. Made on the event loop; `prepare` and `finish` run on the text thread."""
+
+    def __init__(
+        self, request: Any, task: Task[Any, Any], batcher: Batcher, text: Worker, render: Render, deadline: float
+    ) -> None:
+        self._request = request
+        self._task = task
+        self._batcher = batcher
+        self._text = text
+        self._render = render
+        self._deadline = deadline  # time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Answer] = self._loop.create_future()
+        self._lock = threading.Lock()
+        self._failed = False
+        self._left = 0
+        self._items: list[Any] = []
+        self._prepared: list[Prepared] = []
+        self._jobs: list[Job] = []
+        self._preprocess_s = 0.0
+
+    def prepare(self) -> None:
+        """Text thread: items to rows, rows into the line."""
+        if self._failed:
+            return
+        began = time.monotonic()
+        try:
+            if began > self._deadline:
+                raise DeadlineExceeded("the request's time ran out while it waited to be read")
+            self._items = self._task.split(self._request)
+            if not self._items:
+                raise InvalidInput("inputs is an empty list")
+            self._prepared = [self._preprocess(index, item) for index, item in enumerate(self._items)]
+            rows = sum(len(prepared.rows) for prepared in self._prepared)
+            if rows > MAX_ROWS:
+                raise TooLarge(f"the request makes {rows:,} rows for the model; at most {MAX_ROWS:,} are taken")
+        except Exception as error:
+            self.fail(error)
+            return
+        self._preprocess_s = time.monotonic() - began
+        self._jobs = [self._job(prepared) for prepared in self._prepared]
+        self._left = len(self._jobs)
+        for job in self._jobs:
+            self._batcher.submit(job)
+
+    def finish(self) -> None:
+        """Text thread: outputs to the answer."""
+        if self._failed:
+            return
+        began = time.monotonic()
+        try:
+            answers = [
+                self._task.postprocess(item, prepared, job.outputs)
+                for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
+            ]
+            body = self._render(self._task.join(self._request, answers))
+        except Exception as error:
+            self.fail(error)
+            return
+        first = min(job.started for job in self._jobs)
+        report = self._jobs[-1].report
+        assert report is not None
+        answer = Answer(
+            body=body,
+            queue_s=first - self._jobs[0].submitted,
+            preprocess_s=self._preprocess_s,
+            forward_s=max(job.finished for job in self._jobs) - first,
+            postprocess_s=time.monotonic() - began,
+            batch_rows=report.rows,
+            padding_ratio=report.padding_ratio,
+            truncated=sum(prepared.truncated for prepared in self._prepared),
+        )
+        self._settle(lambda: self.future.set_result(answer))
+
+    def fail(self, error: BaseException) -> None:
+        """Any thread: answer with an error, once; rows still in line leave it."""
+        with self._lock:
+            if self._failed:
+                return
+            self._failed = True
+        for job in self._jobs:
+            if not job.settled:
+                self._batcher.cancel(job, error)
+        self._settle(lambda: self.future.set_exception(error))
+
+    def expire(self) -> None:
+        """Event loop: the request's time is over."""
+        self.fail(DeadlineExceeded("no answer within the request's time"))
+
+    def _preprocess(self, index: int, item: Any) -> Prepared:
+        try:
+            return self._task.preprocess(item)
+        except ServiceError as error:
+            if len(self._items) > 1:  # a client batch: say which of its inputs
+                raise type(error)(f"inputs[{index}]: {error.message}", retry_after=error.retry_after) from error
+            raise
+
+    def _job(self, prepared: Prepared) -> Job:
+        costs = [self._task.cost(row) for row in prepared.rows]
+        return Job(prepared.rows, costs, prepared.params, self._job_done, self._deadline)
+
+    def _job_done(self, job: Job) -> None:
+        """Model thread (or whoever cancelled): one item is through."""
+        if job.error is not None:
+            self.fail(job.error)
+            return
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        self._text.submit(self.finish)
+
+    def _settle(self, set_outcome: Callable[[], None]) -> None:
+        def settle() -> None:
+            if not self.future.done():  # the client may have gone
+                set_outcome()
+
+        try:
+            self._loop.call_soon_threadsafe(settle)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return

@@ -1,0 +1,85 @@
+"""ModelConfig: one served model. Frozen; unknown keys are errors; every default stands beside its name."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+
+
+class Settings(BaseModel):
+    """Base of every configuration section: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Resources(Settings):
+    """What one replica asks of the cluster, and how many threads it computes with."""
+
+    num_cpus: float = Field(default=0.1, ge=0, description="Logical CPUs of one replica, for placement only.")
+    num_gpus: float = Field(default=0, ge=0, description="GPUs of one replica; a fraction shares one.")
+    accelerator_type: str | None = Field(default=None, description="Ray's name of the accelerator, such as `L4`.")
+    cpu_threads: int | None = Field(
+        default=None, ge=1, description="torch's threads per replica; default: a fair share of the node's cores."
+    )
+
+
+class Replicas(Settings):
+    """How many replicas a model has. `min` below `max` scales with the load."""
+
+    min: int = Field(default=1, ge=0)
+    max: int = Field(default=1, ge=1)
+    target_ongoing_requests: float = Field(default=32, gt=0, description="Requests per replica to scale towards.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Replicas":
+        if self.min > self.max:
+            raise ValueError(f"replicas.min ({self.min}) is above replicas.max ({self.max})")
+        return self
+
+
+class Batching(Settings):
+    """How rows are gathered for one forward. Values left out are derived from the device and the layout."""
+
+    layout: Literal["auto", "packed", "padded", "alone"] = Field(
+        default="auto", description="`auto` takes the first layout that equals running alone; see docs/architecture.md."
+    )
+    max_cost: int | None = Field(default=None, ge=1, description="Budget of one batch, in the task's unit (tokens).")
+    max_rows: int | None = Field(default=None, ge=1, description="Most rows of one batch.")
+    max_padding: float = Field(default=0.10, ge=0, lt=1, description="Padded layout: largest share of padding.")
+    max_skips: int = Field(default=8, ge=0, description="Padded layout: passed over so often, a row goes first.")
+
+
+class Pooling(Settings):
+    """How feature-extraction turns hidden states into one vector. Default: what the checkpoint says, else none."""
+
+    mode: Literal["mean", "cls", "last", "none"] = "mean"
+    normalize: bool = False
+
+
+class ModelConfig(Settings):
+    """One served model."""
+
+    model: str = Field(min_length=1, description="Hub id, local folder, or `embedded:NAME`.")
+    name: ModelName = Field(default="", description="Unique; used in paths, metrics, logs. Default: from `model`.")
+    task: str | None = Field(default=None, description="Default: read from the checkpoint's config.json.")
+    revision: str | None = Field(default=None, description="Commit, tag or branch on the hub.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = Field(
+        default=None, description="Default: float32 on a CPU, the checkpoint's own on a GPU (`auto`)."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto`: cuda when num_gpus is above 0.")
+    resources: Resources = Resources()
+    replicas: Replicas = Replicas()
+    batching: Batching = Batching()
+    pooling: Pooling | None = None
+    max_length: int | None = Field(default=None, ge=8, description="Tokens read of a text; default: the model's own.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_model(cls, data: Any) -> Any:
+        """The name's default: the last part of the hub id or folder."""
+        if isinstance(data, dict) and "name" not in data and isinstance(data.get("model"), str):
+            last = re.split(r"[/:]", data["model"].rstrip("/"))[-1]
+            return {**data, "name": re.sub(r"[^A-Za-z0-9._-]+", "-", last)[:63].lstrip("._-") or "model"}
+        return data

@@ -1,0 +1,121 @@
+"""The Ray Serve deployment around a Replica: placement, threads, scaling, and the ASGI application it is handed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig, BackpressureConfig
+
+from deployments import stages
+from deployments.config import ModelConfig
+from deployments.replica import Replica
+from deployments.task import Task
+
+logger = logging.getLogger(__name__)
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+BuildEndpoint = Callable[[Replica], ASGIApp]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class ModelDeployment:
+    """One replica's actor. The front reaches its ASGI application directly; the gateway calls `forward`."""
+
+    async def __init__(  # type: ignore[misc]  # Ray awaits it, so that loading does not block the actor's loop
+        self, config: ModelConfig, task: type[Task[Any, Any]], build_endpoint: BuildEndpoint, max_waiting: int
+    ) -> None:
+        self._name = config.name
+        self._replica = Replica(config, task, max_waiting=max_waiting, stage=self._tell)
+        self._endpoint = build_endpoint(self._replica)
+        try:
+            await asyncio.to_thread(self._replica.load)
+        except Exception as error:
+            stages.tell(self._name, "failed", str(error))
+            raise
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return self._endpoint
+
+    async def check_health(self) -> None:
+        self._replica.check_health()
+
+    async def forward(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """What a direct request would get; (status, headers, body)."""
+        scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self._endpoint(scope, receive, send)
+        return sent[0]["status"], sent[0]["headers"], b"".join(message["body"] for message in sent[1:])
+
+    def __del__(self) -> None:
+        if hasattr(self, "_replica"):
+            self._replica.stop()
+
+    def _tell(self, stage: str) -> None:
+        stages.tell(self._name, stage)
+
+
+def build_deployment(
+    config: ModelConfig,
+    task: type[Task[Any, Any]],
+    build_endpoint: BuildEndpoint,
+    *,
+    max_waiting: int,
+    cpu_threads: int,
+) -> serve.Application:
+    """The Serve application of one model.
+
+    Args:
+        config: the model.
+        task: its task.
+        build_endpoint: makes the ASGI application from the replica; pickled, so that this side need not import it.
+        max_waiting: requests under way in one replica beyond which it answers 429.
+        cpu_threads: compute threads of one replica where the configuration names none.
+    """
+    threads = config.resources.cpu_threads or cpu_threads
+    resources = config.resources.model_copy(update={"cpu_threads": threads})
+    config = config.model_copy(update={"resources": resources})
+    scaling: dict[str, Any] = {"num_replicas": config.replicas.max}
+    if config.replicas.min < config.replicas.max:
+        scaling = {
+            "autoscaling_config": AutoscalingConfig(
+                min_replicas=config.replicas.min,
+                max_replicas=config.replicas.max,
+                target_ongoing_requests=config.replicas.target_ongoing_requests,
+            )
+        }
+    # The replica counts and refuses by itself, with a measured Retry-After; Ray's own limits lie behind as a backstop.
+    deployment = serve.deployment(serve.ingress()(ModelDeployment)).options(
+        name="model",
+        max_ongoing_requests=max_waiting + 256,
+        max_queued_requests=4096,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
+        ray_actor_options=_actor_options(config, threads),
+        max_constructor_retry_count=2,
+        **scaling,
+    )
+    return deployment.bind(config, task, build_endpoint, max_waiting)
+
+
+def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:
+    """Placement, and the thread variables that must stand before torch is imported."""
+    variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
+    options: dict[str, Any] = {
+        "num_cpus": config.resources.num_cpus,
+        "num_gpus": config.resources.num_gpus,
+        "runtime_env": {"env_vars": variables},
+    }
+    if config.resources.accelerator_type is not None:
+        options["accelerator_type"] = config.resources.accelerator_type
+    return options

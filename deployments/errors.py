@@ -1,0 +1,116 @@
+"""The error tree. Each class carries the HTTP status that `serve.responses` answers with.
+
+ServiceError                 500  internal
+├── MalformedRequest         400  malformed_request     the body is not what its content type says
+├── NotFound                 404  not_found             no such model, task or path
+├── MethodNotAllowed         405  method_not_allowed
+├── TooLarge                 413  too_large             over a limit on size or number
+├── UnsupportedMedia         415  unsupported_media     a content type that the task does not read
+├── InvalidInput             422  invalid_input         well-formed, but not a possible input
+├── Overloaded               429  overloaded            the waiting line is full
+├── Unavailable              503  unavailable           the model is loading, draining or failed
+├── DeadlineExceeded         504  deadline_exceeded     no answer in time
+└── ForwardFailed            500  forward_failed        the model itself raised on this input alone
+
+LoadError                         a model that cannot be served; ends loading, never crosses HTTP
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A request that could not be answered.
+
+    Args:
+        message: what was wrong and where, written for the caller.
+        retry_after: seconds after which a retry may work; sent as `Retry-After`.
+    """
+
+    status: ClassVar[int] = 500
+    error_type: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders on the gateway's way; keyword-only arguments need help to be unpickled.
+        return (_rebuild, (type(self), self.message, self.retry_after))
+
+
+def _rebuild(cls: type[ServiceError], message: str, retry_after: int | None) -> ServiceError:
+    return cls(message, retry_after=retry_after)
+
+
+class MalformedRequest(ServiceError):
+    """The body cannot be read as what its content type says."""
+
+    status = 400
+    error_type = "malformed_request"
+
+
+class NotFound(ServiceError):
+    """No such model, task or path."""
+
+    status = 404
+    error_type = "not_found"
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, but not for this method."""
+
+    status = 405
+    error_type = "method_not_allowed"
+
+
+class TooLarge(ServiceError):
+    """Over a limit on size or number."""
+
+    status = 413
+    error_type = "too_large"
+
+
+class UnsupportedMedia(ServiceError):
+    """A content type that the task does not read."""
+
+    status = 415
+    error_type = "unsupported_media"
+
+
+class InvalidInput(ServiceError):
+    """Well-formed, but not a possible input of this task."""
+
+    status = 422
+    error_type = "invalid_input"
+
+
+class Overloaded(ServiceError):
+    """The waiting line is full."""
+
+    status = 429
+    error_type = "overloaded"
+
+
+class Unavailable(ServiceError):
+    """The model is loading, draining or failed."""
+
+    status = 503
+    error_type = "unavailable"
+
+
+class DeadlineExceeded(ServiceError):
+    """No answer within the request's time."""
+
+    status = 504
+    error_type = "deadline_exceeded"
+
+
+class ForwardFailed(ServiceError):
+    """The model raised on this input alone."""
+
+    error_type = "forward_failed"
+
+
+class LoadError(Exception):
+    """A model that cannot be served as configured."""

@@ -1,0 +1,207 @@
+"""How rows become one model call and back. The check that chooses a layout at load is in `layout_check`.
+
+- `Packed`: rows end to end in one row, one attention call per text; no padding, exact. See `packing`.
+- `Padded`: rows of near length, padded on the right.
+- `SameLength`: only rows of equal length, for models whose answers change with padding (convolutions over tokens).
+- `Alone`: one row a time; what the others are compared with.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from deployments import packing
+from deployments.config import Batching
+from deployments.selection import ArrivalOrder, NearestLength, Selection
+from deployments.task import Row
+
+if TYPE_CHECKING:
+    import torch
+
+UNBOUNDED = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A model's output for several rows.
+
+    Attributes:
+        output: transformers' ModelOutput; row i of its tensors belongs to row i of the batch.
+        lengths: how many positions of each row are real (tokens, or kept tokens); the rest is padding.
+    """
+
+    output: Any
+    lengths: list[int]
+
+
+class Layout(ABC):
+    """Lays rows out for one model.
+
+    Args:
+        model: a transformers model in eval mode.
+        pad_token_id: what fills `input_ids` where a row is shorter than its batch.
+        nested: tensors get a choice dimension of one, as `AutoModelForMultipleChoice` wants them.
+    """
+
+    name: ClassVar[str]
+    cpu_cost: ClassVar[int] = 4096
+    cpu_rows: ClassVar[int] = 8
+
+    def __init__(self, model: "torch.nn.Module", pad_token_id: int = 0, *, nested: bool = False) -> None:
+        self.model = model
+        self.pad_token_id = pad_token_id
+        self.nested = nested
+        self.trims = True  # positions outside a row's `keep` do not go on to the head; settable until `attach`
+
+    def kept(self, rows: Sequence[Row]) -> packing.Kept:
+        """The positions that go on to the head, by row; None for all."""
+        return [row.keep if self.trims else None for row in rows]
+
+    def attach(self) -> None:
+        """Prepare the model for this layout."""
+
+    def detach(self) -> None:
+        """Leave the model as `attach` found it."""
+
+    @abstractmethod
+    def run(self, rows: Sequence[Row]) -> LaidOut:
+        """One call of the model for all rows."""
+
+    @abstractmethod
+    def selection(self, batching: Batching, device: str) -> Selection:
+        """The rule that picks rows for this layout; defaults follow from the device."""
+
+    def trial(self, rows: int) -> list[list[int]]:
+        """Batches, as indices of rows, that the check at load runs to see whether this layout holds."""
+        return [list(range(rows))]
+
+    def padding(self, lengths: Sequence[int]) -> float:
+        """Share of padding when rows of these lengths run together."""
+        return 1 - sum(lengths) / (max(lengths) * len(lengths))
+
+    def _bounds(self, batching: Batching, device: str) -> tuple[int, int]:
+        """(max_cost, max_rows): configured, else by device. On a CPU larger batches gain nothing but latency."""
+        cost, rows = (self.cpu_cost, self.cpu_rows) if device == "cpu" else (16384, 64)
+        return batching.max_cost or cost, batching.max_rows or rows
+
+
+class Padded(Layout):
+    """Rows of near length, padded on the right and masked."""
+
+    name = "padded"
+
+    def attach(self) -> None:
+        self._kept = packing.KeptPositions(self.model)
+
+    def detach(self) -> None:
+        self._kept.remove()
+
+    def run(self, rows: Sequence[Row]) -> LaidOut:
+        import torch
+
+        lengths = [row.length for row in rows]
+        inputs = {
+            name: _pad([row.inputs[name] for row in rows], self.pad_token_id if name == "input_ids" else 0)
+            for name in rows[0].inputs
+        }
+        inputs["attention_mask"] = _pad([[1] * length for length in lengths], 0)
+        device = packing.device_of(self.model)
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
+        if self.nested:
+            tensors = {name: tensor[:, None] for name, tensor in tensors.items()}
+        kept = self.kept(rows)
+        with torch.inference_mode(), self._kept.of_rows(kept, stride=max(lengths)):
+            output = self.model(**tensors)
+        return LaidOut(output, packing.kept_lengths(lengths, kept))
+
+    def selection(self, batching: Batching, device: str) -> Selection:
+        max_cost, max_rows = self._bounds(batching, device)
+        return NearestLength(max_cost, max_rows, batching.max_padding, batching.max_skips)
+
+
+class SameLength(Padded):
+    """Only rows of equal length together: for models whose answers change with padding."""
+
+    name = "same-length"
+
+    def trial(self, rows: int) -> list[list[int]]:
+        return [[row, row] for row in range(rows)]
+
+    def selection(self, batching: Batching, device: str) -> Selection:
+        max_cost, max_rows = self._bounds(batching, device)
+        return NearestLength(max_cost, max_rows, 0.0, batching.max_skips)
+
+
+class Alone(Padded):
+    """One row a time, nothing left out: what every other layout must equal."""
+
+    name = "alone"
+
+    def kept(self, rows: Sequence[Row]) -> packing.Kept:
+        return [None] * len(rows)
+
+    def trial(self, rows: int) -> list[list[int]]:
+        return [[row] for row in range(rows)]
+
+    def run(self, rows: Sequence[Row]) -> LaidOut:
+        if len(rows) != 1:
+            raise ValueError(f"the layout 'alone' takes one row, not {len(rows)}")
+        return super().run(rows)
+
+    def selection(self, batching: Batching, device: str) -> Selection:
+        return ArrivalOrder(UNBOUNDED, 1)
+
+
+class Packed(Layout):
+    """Rows end to end in one row of the model, one attention call per text."""
+
+    name = "packed"
+    cpu_cost = 384  # tokens; measured: 105 texts/s at 256, 119 at 384, 116 at 512 to 1024
+    cpu_rows = 128
+
+    def attach(self) -> None:
+        self._kept = packing.KeptPositions(self.model, always=True)
+        self._attention = packing.PackedAttention(self.model)
+        self._offset = packing.position_offset(self.model)
+        self._wants_types = packing.takes_token_types(self.model)
+
+    def detach(self) -> None:
+        self._attention.remove()
+        self._kept.remove()
+
+    @property
+    def attention_calls(self) -> int:
+        """How often the model asked for its attention in the last run: once a layer, or the layout cannot hold."""
+        return self._attention.calls
+
+    def run(self, rows: Sequence[Row]) -> LaidOut:
+        import torch
+
+        lengths = [row.length for row in rows]
+        device = packing.device_of(self.model)
+        tensors = {name: torch.tensor([value for row in rows for value in row.inputs[name]]) for name in rows[0].inputs}
+        if self._wants_types and "token_type_ids" not in tensors:
+            # Models fill in token types from a buffer as long as one text, shorter than a pack may be.
+            tensors["token_type_ids"] = torch.zeros_like(tensors["input_ids"])
+        tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
+        positions = torch.cat([torch.arange(self._offset, self._offset + length) for length in lengths])
+        kept = self.kept(rows)
+        with torch.inference_mode(), self._attention.of(lengths), self._kept.of_pack(kept, lengths):
+            output = self.model(**tensors, position_ids=positions[None].to(device))
+        return LaidOut(output, packing.kept_lengths(lengths, kept))
+
+    def selection(self, batching: Batching, device: str) -> Selection:
+        return ArrivalOrder(*self._bounds(batching, device))
+
+    def padding(self, lengths: Sequence[int]) -> float:
+        return 0.0
+
+
+def _pad(rows: Sequence[Sequence[int]], value: int) -> Any:
+    import numpy as np
+
+    padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return padded

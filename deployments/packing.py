@@ -1,0 +1,195 @@
+"""Several texts in one row of an encoder, exactly: one attention call per text, no padding.
+
+transformers lets a model's attention be handed in (`AttentionInterface`). Ours splits queries, keys and values at the
+borders of the texts and attends within each. Every other layer of an encoder works token by token, so nothing else
+has to know. A forward hook behind the encoder stack unpacks `[1, tokens, width]` to `[texts, length, width]`, so that
+poolers and heads run as they are; where a row names the positions that its head needs, only those go on.
+"""
+
+import inspect
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from torch import Tensor
+
+IMPLEMENTATION = "automodel_packed"
+
+Kept = Sequence[tuple[int, ...] | None]
+
+# The attention function is called deep inside the model; what it needs travels beside the call, per thread.
+_pack = threading.local()
+
+
+def attend(
+    module: Any,
+    query: "Tensor",
+    key: "Tensor",
+    value: "Tensor",
+    attention_mask: Any,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple["Tensor", None]:
+    """Attention within each text of a pack.
+
+    Shapes: query `[1, heads, tokens, width]`, key and value likewise (fewer heads where they are shared); returns
+    `[1, tokens, heads, width]`. `sliding_window` is exclusive, as transformers passes it to flash attention.
+    """
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    _pack.calls += 1
+    out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+    shared_heads = key.shape[1] != query.shape[1]
+    causal = bool(getattr(module, "is_causal", False))
+    start = 0
+    for length in _pack.lengths:
+        end = start + length
+        mask = None
+        if sliding_window is not None and length > sliding_window:
+            distance = torch.arange(length, device=query.device)
+            distance = distance[:, None] - distance[None]
+            mask = (distance.abs() < sliding_window) & (distance >= 0 if causal else True)
+        out[:, start:end] = scaled_dot_product_attention(
+            query[:, :, start:end],
+            key[:, :, start:end],
+            value[:, :, start:end],
+            attn_mask=mask,
+            scale=scaling,
+            is_causal=causal and mask is None,
+            enable_gqa=shared_heads,
+        ).transpose(1, 2)
+        start = end
+    return out, None
+
+
+class PackedAttention:
+    """Gives a model the attention above, until removed.
+
+    `calls` counts how often it ran within the last `of`: a family whose attention never asks the interface shows 0.
+    """
+
+    def __init__(self, model: Any) -> None:
+        from transformers import AttentionInterface
+        from transformers.masking_utils import AttentionMaskInterface
+
+        AttentionInterface.register(IMPLEMENTATION, attend)
+        AttentionMaskInterface.register(IMPLEMENTATION, lambda *args, **kwargs: None)
+        self._model = model
+        self._before = model.config._attn_implementation
+        self.calls = 0
+        model.set_attn_implementation(IMPLEMENTATION)
+
+    def remove(self) -> None:
+        self._model.set_attn_implementation(self._before)
+
+    @contextmanager
+    def of(self, lengths: Sequence[int]) -> Iterator[None]:
+        """Within: texts of these lengths lie end to end."""
+        _pack.lengths, _pack.calls = lengths, 0
+        try:
+            yield
+        finally:
+            self.calls = _pack.calls
+
+
+class KeptPositions:
+    """A hook behind a model's encoder stack: unpacks packs and drops positions that the head does not need.
+
+    Args:
+        model: any transformers model with an encoder.
+        always: hook even where a batch keeps all positions (packs must be unpacked).
+    """
+
+    def __init__(self, model: Any, *, always: bool = False) -> None:
+        self._index: Tensor | None = None  # [rows, positions] into the flattened tokens
+        self._always = always
+        self._handle = encoder_stack(model).register_forward_hook(self._hook)
+        self._device = device_of(model)
+
+    def remove(self) -> None:
+        self._handle.remove()
+
+    @contextmanager
+    def of_pack(self, kept: Kept, lengths: Sequence[int]) -> Iterator[None]:
+        """Within: the stack gives `[1, sum(lengths), width]`."""
+        starts, start = [], 0
+        for length in lengths:
+            starts.append(start)
+            start += length
+        with self._indexed(kept, lengths, starts):
+            yield
+
+    @contextmanager
+    def of_rows(self, kept: Kept, stride: int) -> Iterator[None]:
+        """Within: the stack gives `[rows, stride, width]`."""
+        if all(keep is None for keep in kept):
+            yield
+            return
+        with self._indexed(kept, [stride] * len(kept), [row * stride for row in range(len(kept))]):
+            yield
+
+    @contextmanager
+    def _indexed(self, kept: Kept, lengths: Sequence[int], starts: Sequence[int]) -> Iterator[None]:
+        import torch
+
+        width = max(kept_lengths(lengths, kept))
+        index = torch.zeros((len(kept), width), dtype=torch.long)
+        for row, (keep, length, start) in enumerate(zip(kept, lengths, starts, strict=True)):
+            if keep is None:
+                index[row, :length] = torch.arange(start, start + length)
+            else:
+                index[row, : len(keep)] = torch.tensor(keep) + start
+        self._index = index.to(self._device)
+        try:
+            yield
+        finally:
+            self._index = None
+
+    def _hook(self, module: Any, args: Any, output: Any) -> Any:
+        import torch
+
+        if self._index is None:
+            return None
+        hidden = output if torch.is_tensor(output) else output[0]
+        kept = hidden.reshape(-1, hidden.shape[-1])[self._index]
+        if torch.is_tensor(output):
+            return kept
+        if isinstance(output, tuple):
+            return (kept, *output[1:])
+        output.last_hidden_state = kept
+        return output
+
+
+def kept_lengths(lengths: Sequence[int], kept: Kept) -> list[int]:
+    """How many positions of each row leave the encoder."""
+    return [length if keep is None else len(keep) for length, keep in zip(lengths, kept, strict=True)]
+
+
+def encoder_stack(model: Any) -> Any:
+    """The module behind which hidden states are final and before which nothing looks across tokens but attention."""
+    base = model.base_model
+    return getattr(base, "encoder", None) or getattr(base, "transformer", None) or base
+
+
+def position_offset(model: Any) -> int:
+    """The position id of a text's first token: RoBERTa and its relatives count from behind the padding index."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return int(module.padding_idx) + 1
+    return 0
+
+
+def takes_token_types(model: Any) -> bool:
+    return "token_type_ids" in inspect.signature(model.forward).parameters
+
+
+def device_of(model: Any) -> "torch.device":
+    device: torch.device = next(model.parameters()).device
+    return device

@@ -1,0 +1,72 @@
+"""How a checkpoint wants its hidden states pooled: sentence-transformers' files beside the weights."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.checkpoint import Checkpoint, find_file
+from deployments.config import Pooling
+from deployments.errors import LoadError
+
+_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What the sentence-transformers files of a checkpoint say.
+
+    Attributes:
+        pooling: None where the checkpoint brings none.
+        prompts: texts to put in front, by name.
+        default_prompt: the prompt's name when a request names none.
+        max_length: tokens to read, or None.
+    """
+
+    pooling: Pooling | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    max_length: int | None = None
+
+
+def read_embedding(checkpoint: Checkpoint) -> Embedding:
+    """Read `modules.json` and what it names; a configured pooling goes first.
+
+    Raises:
+        LoadError: the files ask for a module that is not served (a dense layer, another way of pooling).
+    """
+    configured = checkpoint.config.pooling
+    pooling = configured or _pooling(checkpoint)
+    settings = _read(checkpoint, "config_sentence_transformers.json") or {}
+    lengths = _read(checkpoint, "sentence_bert_config.json") or {}
+    return Embedding(
+        pooling=None if pooling is None or pooling.mode == "none" else pooling,
+        prompts=settings.get("prompts") or {},
+        default_prompt=settings.get("default_prompt_name"),
+        max_length=lengths.get("max_seq_length"),
+    )
+
+
+def _pooling(checkpoint: Checkpoint) -> Pooling | None:
+    modules = _read(checkpoint, "modules.json")
+    if modules is None:
+        return None
+    kinds = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in modules}
+    unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
+    if unknown:
+        raise LoadError(
+            f"{checkpoint.config.model}: modules.json asks for {', '.join(sorted(unknown))}, which is not served; "
+            "set `pooling` in the configuration to answer without it"
+        )
+    if "Pooling" not in kinds:
+        return None
+    settings = _read(checkpoint, f"{kinds['Pooling']}/config.json") or {}
+    modes = [mode for key, mode in _MODES.items() if settings.get(key)]
+    others = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on and key not in _MODES]
+    if len(modes) != 1 or others:
+        raise LoadError(f"{checkpoint.config.model}: pooling by {modes + others} is not served; set `pooling`")
+    return Pooling.model_validate({"mode": modes[0], "normalize": "Normalize" in kinds})
+
+
+def _read(checkpoint: Checkpoint, name: str) -> Any:
+    path = find_file(checkpoint.config.model, name, checkpoint.config.revision)
+    return None if path is None else json.loads(path.read_text(encoding="utf-8"))

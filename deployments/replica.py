@@ -1,0 +1,184 @@
+"""Replica: one loaded model with its two threads. Ready only after it has answered its own example. No Ray, no HTTP."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from deployments import checkpoint
+from deployments.batcher import Batcher, Job
+from deployments.call import Answer, Call, Render
+from deployments.config import ModelConfig
+from deployments.errors import LoadError, Overloaded, Unavailable
+from deployments.layout_check import LayoutChoice, choose_layout
+from deployments.task import Output, Row, Task
+from deployments.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+Stage = Callable[[str], None]
+
+WARM_UP_WORDS = (1, 16, 128)
+STUCK_AFTER_S = 600.0
+
+
+class Replica:
+    """Loads a model and answers requests with it.
+
+    Args:
+        config: the model.
+        task: its task.
+        max_waiting: requests under way in this replica beyond which it answers 429.
+        stage: told what the replica is doing while it loads: "loading", "checking", "warming", "ready".
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        task: type[Task[Any, Any]],
+        *,
+        max_waiting: int = 512,
+        stage: Stage = lambda stage: None,
+    ) -> None:
+        self.config = config
+        self.max_waiting = max_waiting
+        self.task_class = task
+        self.task: Task[Any, Any] | None = None
+        self.layout: LayoutChoice | None = None
+        self.in_flight = 0
+        self._stage = stage
+        self._text = Worker(f"text-{config.name}")
+        self._batcher: Batcher | None = None
+        self._drain_rate = 0.0  # answers per second, smoothed
+        self._answered_at = 0.0
+
+    def load(self) -> None:
+        """Load, choose the layout, warm up. Blocks; call it off the event loop.
+
+        Raises:
+            LoadError: the model cannot be served as configured.
+        """
+        import torch
+
+        if self.config.resources.cpu_threads:
+            torch.set_num_threads(self.config.resources.cpu_threads)
+        self._stage("loading")
+        kind = self.task_class
+        loaded = checkpoint.load(self.config, kind.auto_model, kind.auto_processor, kind.unused_weights)
+        self.task = kind(loaded)
+        self._stage("checking")
+        self.layout = choose_layout(self.task, self.config.batching.layout)
+        layout = self.task.layout
+        assert layout is not None
+        self._batcher = Batcher(
+            self._forward,
+            layout.selection(self.config.batching, loaded.device),
+            padding=layout.padding,
+            is_out_of_memory=_is_out_of_memory,
+            name=f"model-{self.config.name}",
+        )
+        self._batcher.start()
+        self._text.start()
+        self._stage("warming")
+        self._warm_up()
+        self._stage("ready")
+
+    def admit(self) -> None:
+        """Refuse a request before anything is spent on it.
+
+        Raises:
+            Overloaded: as many requests as `max_waiting` are under way.
+            Unavailable: not loaded yet.
+        """
+        if self._batcher is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        if self.in_flight >= self.max_waiting:
+            wait = math.ceil(self.in_flight / self._drain_rate) if self._drain_rate else 1
+            raise Overloaded(
+                f"{self.config.name} has {self.in_flight} requests waiting; try again later",
+                retry_after=min(max(wait, 1), 60),
+            )
+
+    async def predict(self, request: Any, render: Render, timeout_s: float) -> Answer:
+        """Answer one request; `render` turns the answer's value into bytes, on the text thread.
+
+        Raises:
+            ServiceError: what was wrong. A cancelled call drops its rows from the line.
+        """
+        self.admit()
+        assert self.task is not None
+        assert self._batcher is not None
+        loop = asyncio.get_running_loop()
+        call = Call(request, self.task, self._batcher, self._text, render, time.monotonic() + timeout_s)
+        timer = loop.call_later(timeout_s, call.expire)
+        self.in_flight += 1
+        self._text.submit(call.prepare)
+        try:
+            answer = await call.future
+            self._count_answer()
+            return answer
+        except asyncio.CancelledError:
+            call.fail(Unavailable("the client has gone"))
+            raise
+        finally:
+            timer.cancel()
+            self.in_flight -= 1
+
+    def check_health(self) -> None:
+        """Raise when this replica should be replaced: a thread has died or one forward never ends.
+
+        Raises:
+            RuntimeError: why.
+        """
+        if self._batcher is None:
+            return
+        if not self._batcher.is_alive or not self._text.is_alive:
+            raise RuntimeError(f"a thread of {self.config.name} has died")
+        busy = self._batcher.busy_since
+        if busy is not None and time.monotonic() - busy > STUCK_AFTER_S:
+            raise RuntimeError(f"{self.config.name} has been in one forward for over {STUCK_AFTER_S:.0f} s")
+
+    def stop(self) -> None:
+        """Answer what waits with `Unavailable` and end both threads."""
+        if self._batcher is not None:
+            self._batcher.stop()
+            self._text.stop()
+
+    def _forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
+        assert self.task is not None
+        return self.task.forward(rows, params)
+
+    def _warm_up(self) -> None:
+        """Examples through the model thread, as requests will run."""
+        assert self.task is not None
+        assert self._batcher is not None
+        for words in WARM_UP_WORDS:
+            request = self.task.sized_example(words)
+            prepared = self.task.preprocess(request)
+            costs = [self.task.cost(row) for row in prepared.rows]
+            done: list[Job] = []
+            job = Job(prepared.rows, costs, prepared.params, done.append)
+            self._batcher.submit(job)
+            while not done:
+                time.sleep(0.001)
+            if job.error is not None:
+                raise LoadError(f"{self.config.name}: does not answer its own example ({job.error})") from job.error
+            self.task.postprocess(request, prepared, job.outputs)
+
+    def _count_answer(self) -> None:
+        now = time.monotonic()
+        gap = now - self._answered_at
+        self._answered_at = now
+        # Exponentially weighted over about a second, whatever the rate.
+        weight = 1 - math.exp(-gap)
+        self._drain_rate += weight * (1 / max(gap, 1e-6) - self._drain_rate)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)  # torch's allocator on a CPU

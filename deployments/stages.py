@@ -1,0 +1,40 @@
+"""What a model is doing while it loads, told through the cluster's key-value store: a replica that is not up yet
+cannot be asked. Written by replicas, read by the gateway and the command line.
+"""
+
+import time
+from dataclasses import dataclass
+
+import orjson
+from ray.experimental import internal_kv
+
+_NAMESPACE = b"automodel-serve"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStage:
+    """The latest word of a model's replicas.
+
+    Attributes:
+        stage: "package", "loading", "checking", "warming", "ready" or "failed".
+        detail: the reason of a failure, or how far a stage is.
+        at: seconds since the epoch.
+    """
+
+    stage: str
+    detail: str
+    at: float
+
+
+def tell(model: str, stage: str, detail: str = "") -> None:
+    value = orjson.dumps({"stage": stage, "detail": detail, "at": time.time()})
+    internal_kv._internal_kv_put(_key(model), value, overwrite=True, namespace=_NAMESPACE)
+
+
+def read(model: str) -> ModelStage | None:
+    value = internal_kv._internal_kv_get(_key(model), namespace=_NAMESPACE)
+    return None if value is None else ModelStage(**orjson.loads(value))
+
+
+def _key(model: str) -> bytes:
+    return f"stage/{model}".encode()

@@ -1,0 +1,129 @@
+"""The contract of a task: preprocess -> forward -> postprocess, in plain Python. No Ray, no HTTP.
+
+A request is split into *items* (a list of inputs is a client batch), an item becomes *rows*, and rows, not requests,
+go through the model: multiple choice is a row per choice, a long text a row per window.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from deployments.checkpoint import Checkpoint
+    from deployments.layout import LaidOut, Layout
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
+ResponseT = TypeVar("ResponseT")
+
+Output = Any  # what one row gives: a numpy array or a small dataclass of them, off the device
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """What the model reads once.
+
+    Attributes:
+        inputs: the model's input names to this row's values, without a batch dimension. For text: equally long lists
+            of ints (`input_ids`, `token_type_ids`).
+        length: tokens of a text; the first dimension that padding would grow.
+        keep: token positions whose hidden states the head needs; None for all. Lets fill-mask run its large head on
+            the blanks alone.
+    """
+
+    inputs: Mapping[str, Any]
+    length: int
+    keep: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One item, ready for the model.
+
+    Attributes:
+        rows: at least one.
+        context: what `postprocess` wants back, such as character offsets.
+        params: only rows with equal params may share a forward.
+        truncated: the item was longer than the model reads, and was cut.
+    """
+
+    rows: Sequence[Row]
+    context: Any = None
+    params: Hashable = None
+    truncated: bool = False
+
+
+class Task(ABC, Generic[RequestT, ResponseT]):
+    """One `AutoModel…` class, as a service.
+
+    Class attributes:
+        name: the task's name in paths and configuration, as the Hugging Face hub calls it.
+        aliases: other names that the gateway understands.
+        auto_model: the transformers class that loads it.
+        auto_processor: the transformers class that loads its tokenizer or processor.
+        architectures: endings of a checkpoint's `architectures` entry that mean this task.
+        request: pydantic model of the body.
+        response: type of the answer (for the schema; answers are not validated on the way out).
+        example: a request body; feeds docs, warm-up, contract tests and load tests.
+        unused_weights: prefixes of weights whose absence does not change an answer (a pooler that nobody reads).
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    auto_model: ClassVar[str]
+    auto_processor: ClassVar[str]
+    architectures: ClassVar[tuple[str, ...]]
+    request: ClassVar[type[BaseModel]]
+    response: ClassVar[Any]
+    example: ClassVar[dict[str, Any]]
+    unused_weights: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, checkpoint: "Checkpoint") -> None:
+        self.checkpoint = checkpoint
+        self.layout: Layout | None = None  # set once the check at load has chosen
+
+    @abstractmethod
+    def preprocess(self, request: RequestT) -> Prepared:
+        """Turn one item into rows.
+
+        Raises:
+            InvalidInput: the item cannot be an input of this task.
+        """
+
+    def cost(self, row: Row) -> int:
+        """What the batch budget counts: tokens, pixels or audio frames."""
+        return row.length
+
+    @abstractmethod
+    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
+        """One model call for all `rows`; one output per row, in order."""
+
+    def run(self, rows: Sequence[Row]) -> "LaidOut":
+        """The model's output for all rows, through the layout that was chosen at load."""
+        assert self.layout is not None, "no layout chosen yet"
+        return self.layout.run(rows)
+
+    @abstractmethod
+    def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Output]) -> ResponseT:
+        """Turn one item's outputs into its answer (plain data, numpy arrays allowed)."""
+
+    @abstractmethod
+    def sized_example(self, words: int) -> RequestT:
+        """An example request of about `words` words: what the check at load and the load tests measure with."""
+
+    @abstractmethod
+    def layouts(self) -> "Sequence[Layout]":
+        """The layouts worth trying, best first; the last one must be right for every model."""
+
+    def split(self, request: RequestT) -> list[RequestT]:
+        """The items of a request: one, or one per entry when `inputs` is a list."""
+        inputs = getattr(request, "inputs", None)
+        if not isinstance(inputs, list):
+            return [request]
+        return [request.model_copy(update={"inputs": item}) for item in inputs]
+
+    def join(self, request: RequestT, answers: list[ResponseT]) -> Any:
+        """The answer of a request from its items' answers."""
+        return answers if isinstance(getattr(request, "inputs", None), list) else answers[0]

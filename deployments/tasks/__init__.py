@@ -1,0 +1,1 @@
+"""The tasks: one file per transformers `AutoModel…` class. `deployments.registry` names them."""

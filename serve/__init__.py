@@ -1,0 +1,1 @@
+"""The request side: configuration, routes, HTTP, the command line. Arrows point to `deployments`, never back."""

@@ -1,0 +1,176 @@
+"""`automodel-serve up | check | models`."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.errors import LoadError
+from serve.config import ServiceConfig, config_of, embedded_config
+from serve.config_file import ConfigError, describe, read_config_file
+from serve.launch import StartError, cluster
+from serve.routes import route_table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Serve any Hugging Face AutoModel checkpoint over HTTP, with dynamic batching, on Ray.",
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="YAML file; without one, the embedded models.", show_default=False),
+]
+
+
+@app.command()
+def up(
+    config: ConfigArgument = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", metavar="PATH_OR_ID", help="Serve this checkpoint instead of a file; repeatable."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    num_cpus: Annotated[
+        int | None, typer.Option(min=1, help="Logical CPUs of the local cluster; default: this machine's cores.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="RAY_ADDRESS", help="Join this running Ray cluster instead of starting one.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and the models log.")] = False,
+) -> None:
+    """Start the service; Ctrl-C ends it."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    service = _config(config, model or [])
+    try:
+        _serve(service, host, port, num_cpus, address)
+    except (StartError, LoadError) as error:
+        _end(str(error))
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
+    """Say whether a configuration can be served, without starting anything."""
+    service = _config(config, [])
+    try:
+        routes = route_table(service).routes
+    except LoadError as error:
+        _end(f"{config}: {error}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "task", "source"):
+        table.add_column(column, overflow="fold")
+    for entry, route in zip(service.models, routes, strict=True):
+        table.add_row(entry.name, route.task, entry.model)
+    console.print(table)
+    console.print(f"[green]✓[/] {config} can be served")
+
+
+@app.command()
+def models(
+    build: Annotated[bool, typer.Option("--build", help="Fetch and build all of them now, for later use.")] = False,
+) -> None:
+    """List the embedded models."""
+    from deployments.zoo.embedded import EMBEDDED
+
+    if build:
+        _build_embedded([EMBEDDED_PREFIX + name for name in EMBEDDED])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "task", "MB", "licence", "what it is"):
+        table.add_column(column, overflow="fold", justify="right" if column == "MB" else "left")
+    for entry in EMBEDDED.values():
+        table.add_row(f"embedded:{entry.name}", entry.task, f"{entry.size_mb:.0f}", entry.licence, entry.summary)
+    console.print(table)
+
+
+def _config(path: Path | None, models: list[str]) -> ServiceConfig:
+    from pydantic import ValidationError
+
+    if path is not None and models:
+        _end("give either a configuration file or --model, not both")
+    try:
+        if path is not None:
+            return read_config_file(path)
+        return config_of(models) if models else embedded_config()
+    except ConfigError as error:
+        _end(str(error))
+    except ValidationError as error:
+        _end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
+
+
+def _serve(service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None) -> None:
+    if address is None:
+        _build_embedded([m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
+    table = route_table(service)  # a model that is not there ends it before Ray starts
+    stop = _stop_on_signals()
+    with cluster(host, port, num_cpus=num_cpus, address=address):
+        stop = _stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
+        # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
+        from ray import serve
+
+        from serve.apps import build_apps
+        from serve.progress import Progress, routes_table
+        from serve.states import model_states
+
+        names = [route.model for route in table.routes]
+        serve.run_many(build_apps(service, table), wait_for_applications_running=False)
+        failed = Progress(console, table).follow(lambda: model_states(names), stop.is_set)
+        for name, reason in failed.items():
+            errors.print(f"[red]✗[/] {name}: {escape(reason)}", soft_wrap=True)
+        if failed:
+            raise typer.Exit(1)
+        if not stop.is_set():
+            console.print()
+            console.print(routes_table(table.routes, f"http://{host}:{port}"))
+            console.print("[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C ends it[/]")
+        stop.wait()
+        console.print("ending …")
+
+
+def _stop_on_signals(stop: threading.Event | None = None) -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    event = stop or threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: event.set())
+    return event
+
+
+def _build_embedded(models: list[str]) -> None:
+    """Build embedded models that are not in the cache yet, with a progress bar each."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        for model in models:
+            bar = progress.add_task(model, total=1.0, stage="", visible=False)
+
+            def show(stage: str, fraction: float, bar: TaskID = bar) -> None:
+                progress.update(bar, completed=fraction, stage=stage, visible=True)
+
+            resolve(model, show)
+
+
+def _end(message: str) -> NoReturn:
+    errors.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

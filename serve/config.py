@@ -1,0 +1,85 @@
+"""ServiceConfig: what a service is made of. YAML plus environment; every error names its place and the nearest key."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from deployments.config import ModelConfig, Settings
+
+
+class Limits(Settings):
+    """What one request may ask, and how much may wait."""
+
+    max_body_mb: float = Field(default=25, gt=0, description="Largest request body in MiB; beyond it 413.")
+    max_batch_items: int = Field(default=1024, ge=1, description="Most inputs of one client batch; beyond it 413.")
+    max_waiting: int = Field(default=512, ge=1, description="Requests under way in one replica; beyond it 429.")
+    request_timeout_s: float = Field(default=60, gt=0, description="Time for an answer; beyond it 504.")
+
+
+class ServiceConfig(BaseSettings):
+    """A service: its models and limits.
+
+    `AUTOMODEL_SERVE_LIMITS__MAX_WAITING=64` in the environment goes before the file.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUTOMODEL_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True, protected_namespaces=()
+    )
+
+    models: list[ModelConfig] = Field(min_length=1)
+    limits: Limits = Limits()
+
+    @field_validator("models")
+    @classmethod
+    def _unique_names(cls, models: list[ModelConfig]) -> list[ModelConfig]:
+        names = [model.name for model in models]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two models are called {', '.join(twice)}; give each its own `name`")
+        return models
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def embedded_config() -> ServiceConfig:
+    """The service without a configuration file: every embedded model."""
+    from deployments.zoo.embedded import EMBEDDED
+
+    return ServiceConfig(
+        models=[ModelConfig(model=f"embedded:{e.name}", name=e.name, task=e.task) for e in EMBEDDED.values()]
+    )
+
+
+def config_of(models: list[str]) -> ServiceConfig:
+    """The service of some hub ids, folders or embedded models, all with default settings."""
+    return ServiceConfig(models=[ModelConfig.model_validate({"model": _absolute(model)}) for model in models])
+
+
+def _absolute(model: str) -> str:
+    """Replicas run in another working directory: a folder's path must not depend on it."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def absolute_models(data: Any, base: Path) -> Any:
+    """Model folders of a configuration file, taken relative to the file."""
+    if not isinstance(data, dict) or not isinstance(data.get("models"), list):
+        return data
+    models = [
+        {**model, "model": str((base / model["model"]).resolve())}
+        if isinstance(model, dict) and isinstance(model.get("model"), str) and (base / model["model"]).is_dir()
+        else model
+        for model in data["models"]
+    ]
+    return {**data, "models": models}

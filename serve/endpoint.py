@@ -1,0 +1,178 @@
+"""The ASGI application of one model: parse, predict, render. Runs inside the replica; the front reaches it directly."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from deployments.call import Answer
+from deployments.errors import MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
+from deployments.replica import Replica
+from serve.config import Limits
+from serve.errors import error_answer, validation_error
+from serve.messages import Headers, Receive, Scope, Send, header, read_body, send_json
+from serve.routes import Route, RouteTable
+
+logger = logging.getLogger(__name__)
+
+LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
+
+
+def render(value: Any) -> bytes:
+    """An answer as JSON; numpy arrays and numbers are written as they are."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+
+
+class Endpoint:
+    """`POST` answers a request, `GET` describes the model."""
+
+    # Ray asks an application for its routes on every request; this one has none beyond its prefix.
+    routes: tuple[()] = ()
+    router = SimpleNamespace(redirect_slashes=False)
+
+    def __init__(self, replica: Replica, route: Route, table: RouteTable, limits: Limits) -> None:
+        self._replica = replica
+        self._route = route
+        self._table = table
+        self._body_limit = int(limits.max_body_mb * 1024 * 1024)
+        self._item_limit = limits.max_batch_items
+        self._timeout_s = limits.request_timeout_s
+        self._request = replica.task_class.request
+        self._paths = frozenset(path + end for path in route.paths for end in ("", "/"))
+        self._model_header = (b"x-model", route.model.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        began = time.perf_counter()
+        headers: Headers = [self._model_header]
+        try:
+            status, body = await self._answer(scope, receive, headers)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            request_id = header(scope, b"x-request-id") or uuid.uuid4().hex
+            status, body, extra = error_answer(error, request_id)
+            headers += [*extra, (b"server-timing", _total(began))]
+        await send_json(send, status, body, headers)
+
+    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[int, bytes]:
+        """The answer's status and body; its headers are added to `headers`."""
+        began = time.perf_counter()
+        path = scope["path"]
+        if path not in self._paths:
+            raise self._not_here(path)
+        if scope["method"] in ("GET", "HEAD"):
+            return 200, render(self.describe())
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request, or GET the description")
+        self._replica.admit()
+        _require_json(scope)
+        body = await read_body(scope, receive, self._body_limit)
+        request = await asyncio.to_thread(self._parse, body) if len(body) > LARGE_BODY else self._parse(body)
+        answer = await self._replica.predict(request, render, self._timeout_s)
+        headers += _measured(answer)
+        headers.append((b"server-timing", _timing(answer, began)))
+        return 200, answer.body
+
+    def _parse(self, body: bytes) -> Any:
+        try:
+            request = self._request.model_validate_json(body)
+        except ValidationError as error:
+            raise validation_error(error) from None
+        inputs = getattr(request, "inputs", None)
+        if isinstance(inputs, list) and len(inputs) > self._item_limit:
+            raise TooLarge(f"inputs has {len(inputs):,} items; at most {self._item_limit:,} go into one request")
+        return request
+
+    def describe(self) -> dict[str, Any]:
+        """What this replica serves, and how."""
+        task, layout = self._replica.task, self._replica.layout
+        description: dict[str, Any] = {
+            "model": self._route.model,
+            "task": self._route.task,
+            "paths": self._route.paths,
+            "example": self._replica.task_class.example,
+        }
+        if task is not None and layout is not None:
+            description |= {
+                "source": self._replica.config.model,
+                "architecture": type(task.checkpoint.model).__name__,
+                "dtype": task.checkpoint.dtype,
+                "device": task.checkpoint.device,
+                "max_length": getattr(task, "max_length", None),
+                "layout": layout.layout,
+                "layout_difference": layout.difference,
+                "layouts_refused": layout.refused,
+            }
+        return description
+
+    def _not_here(self, path: str) -> NotFound:
+        """Below the prefix of a default model lie names of models that do not exist."""
+        parts = path.strip("/").split("/")
+        if len(parts) == 3 and parts[0] == "tasks":
+            try:
+                self._table.task(parts[1], parts[2])
+            except NotFound as error:
+                return error
+        return NotFound(f"no path {path!r} here; POST to {self._route.paths[-1]}")
+
+
+def endpoint_builder(route: Route, table: RouteTable, limits: Limits) -> Callable[[Replica], Endpoint]:
+    """What the deployment is handed, so that the model side need not know this side."""
+
+    def build(replica: Replica) -> Endpoint:
+        return Endpoint(replica, route, table, limits)
+
+    return build
+
+
+def _require_json(scope: Scope) -> None:
+    content_type = (header(scope, b"content-type") or "application/json").split(";")[0].strip().lower()
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        raise UnsupportedMedia(f"this task reads application/json, not {content_type}; set the header Content-Type")
+    encoding = header(scope, b"content-encoding")
+    if encoding not in (None, "identity"):
+        raise UnsupportedMedia(f"a body encoded as {encoding} is not read; send it as it is")
+
+
+def _measured(answer: Answer) -> Headers:
+    headers = [
+        (b"x-batch-size", b"%d" % answer.batch_rows),
+        (b"x-padding-ratio", b"%.3f" % answer.padding_ratio),
+    ]
+    if answer.truncated:
+        headers.append((b"x-truncated-inputs", b"%d" % answer.truncated))
+    return headers
+
+
+def _timing(answer: Answer, began: float) -> bytes:
+    """`Server-Timing`, in milliseconds as its specification says."""
+    return b"queue;dur=%.2f, preprocess;dur=%.2f, forward;dur=%.2f, postprocess;dur=%.2f, %b" % (
+        answer.queue_s * 1e3,
+        answer.preprocess_s * 1e3,
+        answer.forward_s * 1e3,
+        answer.postprocess_s * 1e3,
+        _total(began),
+    )
+
+
+def _total(began: float) -> bytes:
+    return b"total;dur=%.2f" % ((time.perf_counter() - began) * 1e3)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,204 @@
+"""The application at "/": what a path cannot say, and what people look at. Holds no model and imports no torch."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from deployments.errors import MethodNotAllowed, NotFound, Unavailable
+from serve import routes
+from serve.config import ServiceConfig
+from serve.docs_page import docs_page
+from serve.errors import error_answer
+from serve.messages import read_body
+from serve.openapi import openapi
+from serve.states import ModelState, model_states
+
+STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
+
+
+class Gateway:
+    """Lists, health, docs, and the paths that name a model or an alias."""
+
+    def __init__(self, table: routes.RouteTable, config: ServiceConfig) -> None:
+        self._table = table
+        self._limit = int(config.limits.max_body_mb * 1024 * 1024)
+        self._sources = {model.name: model.model for model in config.models}
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._states: dict[str, ModelState] = {}
+        self._states_at = 0.0
+        self._started = int(time.time())
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", self.index),
+                Route("/v1/models", self.list_models),
+                Route("/v1/models/{model}", self.show_model),
+                Route("/health/live", self.live),
+                Route("/health/ready", self.ready),
+                Route("/openapi.json", self.openapi),
+                Route("/docs", self.docs),
+                Mount("/docs/static", StaticFiles(directory=_swagger_files())),
+                Route("/models/{model}", self.by_model, methods=["GET", "POST"]),
+                Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
+                Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
+            ],
+            exception_handlers={404: self._no_path, 405: self._no_method, Exception: _failed},
+        )
+
+    async def index(self, request: Request) -> Response:
+        """What runs here."""
+        return JSONResponse(
+            {
+                "service": "automodel-serve",
+                "version": version("automodel-serve"),
+                "models": [
+                    {
+                        "model": route.model,
+                        "task": route.task,
+                        "source": self._sources[route.model],
+                        "paths": route.paths,
+                    }
+                    for route in self._table.routes
+                ],
+                "links": {
+                    "docs": "/docs",
+                    "openapi": "/openapi.json",
+                    "models": "/v1/models",
+                    "ready": "/health/ready",
+                },
+            }
+        )
+
+    async def list_models(self, request: Request) -> Response:
+        """OpenAI's list, each entry with its task."""
+        return JSONResponse({"object": "list", "data": [self._entry(route) for route in self._table.routes]})
+
+    async def show_model(self, request: Request) -> Response:
+        return self._answer(request, lambda: self._entry(self._table.model(request.path_params["model"])))
+
+    async def live(self, request: Request) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def ready(self, request: Request) -> Response:
+        """200 once every model has a warmed replica; 503 before, with how far each is."""
+        if time.monotonic() - self._states_at > STATE_AGE_S:
+            names = [route.model for route in self._table.routes]
+            self._states = await asyncio.to_thread(model_states, names)
+            self._states_at = time.monotonic()
+        ready = all(state.is_ready for state in self._states.values())
+        models = {
+            name: {"state": state.state, "replicas": state.replicas}
+            | ({"reason": state.detail} if state.detail else {})
+            for name, state in self._states.items()
+        }
+        return JSONResponse({"status": "ready" if ready else "loading", "models": models}, 200 if ready else 503)
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(openapi(self._table))
+
+    async def docs(self, request: Request) -> Response:
+        return HTMLResponse(docs_page())
+
+    async def by_model(self, request: Request) -> Response:
+        return await self._pass_on(request, lambda: self._table.model(request.path_params["model"]))
+
+    async def by_task(self, request: Request) -> Response:
+        """Aliases, and names that no application's prefix matched."""
+        parameters = request.path_params
+        return await self._pass_on(request, lambda: self._table.task(parameters["task"], parameters.get("model")))
+
+    async def _pass_on(self, request: Request, find: Callable[[], routes.Route]) -> Response:
+        """Let the model's replica answer, as if it had been asked directly."""
+        try:
+            route = find()
+            body = await read_body(request.scope, request.receive, self._limit)
+            handle = self._handle(route.model)
+            response = handle.forward.remote(request.method, route.path, request.headers.raw, body)
+            try:
+                status, headers, content = await response
+            except asyncio.CancelledError:
+                response.cancel()
+                raise
+            except BackPressureError as error:
+                raise Unavailable(f"{route.model} has no replica that takes requests now", retry_after=1) from error
+        except (ClientDisconnect, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            return _error(request, error)
+        answer = Response(content, status)
+        answer.raw_headers[:] = headers
+        return answer
+
+    def _handle(self, model: str) -> "DeploymentHandle[Any]":
+        if model not in self._handles:
+            self._handles[model] = serve.get_app_handle(model)
+        return self._handles[model]
+
+    def _entry(self, route: routes.Route) -> dict[str, Any]:
+        return {
+            "id": route.model,
+            "object": "model",
+            "created": self._started,
+            "owned_by": "automodel-serve",
+            "task": route.task,
+            "paths": route.paths,
+        }
+
+    def _answer(self, request: Request, make: Callable[[], Any]) -> Response:
+        try:
+            return JSONResponse(make())
+        except Exception as error:
+            return _error(request, error)
+
+    async def _no_path(self, request: Request, error: Exception) -> Response:
+        known = "/tasks/<task>, /models/<model>, /v1/models, /health/ready, /docs"
+        return _error(request, NotFound(f"no path {request.url.path!r}; there are {known}"))
+
+    async def _no_method(self, request: Request, error: Exception) -> Response:
+        return _error(request, MethodNotAllowed(f"{request.method} is not possible on {request.url.path}"))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return _error(request, error)
+
+
+def _error(request: Request, error: BaseException) -> Response:
+    request_id = request.headers.get("x-request-id") or uuid.uuid4().hex
+    status, body, headers = error_answer(error, request_id)
+    response = Response(body, status, media_type="application/json")
+    response.raw_headers.extend(headers)
+    return response
+
+
+def _swagger_files() -> Path:
+    """Swagger UI as the package fastapi-offline ships it, so that the page asks no other host."""
+    spec = find_spec("fastapi_offline")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "static"
+
+
+def build_gateway(table: routes.RouteTable, config: ServiceConfig) -> serve.Application:
+    """The gateway's Serve application."""
+    deployment = serve.deployment(serve.ingress()(Gateway)).options(
+        name="gateway",
+        num_replicas=1,
+        max_ongoing_requests=4096,
+        ray_actor_options={"num_cpus": 0},
+    )
+    return deployment.bind(table, config)

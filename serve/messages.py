@@ -1,0 +1,51 @@
+"""ASGI messages: reading a body within a limit, sending an answer. The few lines that every route needs."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from deployments.errors import MalformedRequest, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request header's value; `name` in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body, refused as soon as it is known to be longer than `limit` bytes.
+
+    Raises:
+        TooLarge: declared or sent longer than the limit.
+        MalformedRequest: the client stopped before the end.
+    """
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdecimal() and int(declared) > limit:
+        raise TooLarge(f"the body has {int(declared):,} bytes; at most {limit:,} are read")
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedRequest("the body was cut short")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the body has more than {limit:,} bytes; at most so many are read")
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces) if len(pieces) > 1 else piece
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """One whole JSON answer."""
+    fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": fixed + headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,132 @@
+"""The OpenAPI document of the whole service, made from the tasks' own request and response types."""
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from deployments.registry import TASKS
+from serve.routes import RouteTable
+
+
+class ErrorAnswer(BaseModel):
+    """Every error, whatever its status."""
+
+    error: str
+    error_type: str
+    request_id: str
+
+
+_ERRORS = {
+    "400": "The body is not JSON.",
+    "404": "No such model, task or path; the message names the nearest.",
+    "413": "Body, text or number of inputs over a limit.",
+    "415": "Not a content type that the task reads.",
+    "422": "JSON, but not a possible input; the message says what is wrong and where.",
+    "429": "The model has too many requests waiting; `Retry-After` says when to come again.",
+    "503": "The model is loading or going away.",
+    "504": "No answer within the request's time.",
+}
+_HEADERS = {
+    "x-request-id": "The request's id, as sent or made up.",
+    "x-model": "The model that answered.",
+    "x-batch-size": "Rows in the forward that answered.",
+    "x-padding-ratio": "Share of padding in that forward.",
+    "x-truncated-inputs": "How many inputs were cut to what the model reads; absent when none was.",
+    "server-timing": "Milliseconds in queue, preprocess, forward, postprocess, and in total.",
+}
+
+
+def openapi(table: RouteTable) -> dict[str, Any]:
+    """One path per way to a model, schemas from the tasks."""
+    served = dict.fromkeys(route.task for route in table.routes)
+    schemas, definitions = _schemas(list(served))
+    paths: dict[str, Any] = {}
+    for route in table.routes:
+        for path in route.paths:
+            paths[path] = {"post": _operation(route.task, route.model, path, schemas)}
+        paths[f"/models/{route.model}"] = {
+            "post": _operation(route.task, route.model, f"/models/{route.model}", schemas)
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "automodel-serve",
+            "version": version("automodel-serve"),
+            "description": "Every Hugging Face AutoModel task class behind one HTTP service.",
+        },
+        "tags": [{"name": task, "description": _first_line(TASKS[task].__doc__)} for task in served],
+        "paths": paths | _service_paths(),
+        "components": {"schemas": definitions},
+    }
+
+
+def _schemas(tasks: list[str]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+    """The schema of each task's request and response, and the shared definitions with short names."""
+    inputs: list[tuple[Any, Any, TypeAdapter[Any]]] = []
+    for task in tasks:
+        inputs.append((("request", task), "validation", TypeAdapter(TASKS[task].request)))
+        inputs.append((("response", task), "serialization", TypeAdapter(TASKS[task].response)))
+    inputs.append((("error", ""), "serialization", TypeAdapter(ErrorAnswer)))
+    by_key, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+    renamed = {key: _renamed(schema) for (key, _), schema in by_key.items()}
+    return renamed, {_short(name): _renamed(schema) for name, schema in rest.get("$defs", {}).items()}
+
+
+def _short(name: str) -> str:
+    """`deployments__tasks__text_classification__Request` to `TextClassificationRequest`."""
+    match = re.fullmatch(r"deployments__tasks__(\w+?)__(\w+)", name)
+    return match[1].title().replace("_", "") + match[2] if match else name
+
+
+def _renamed(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            key: "#/components/schemas/" + _short(value.rsplit("/", 1)[-1]) if key == "$ref" else _renamed(value)
+            for key, value in schema.items()
+        }
+    return [_renamed(part) for part in schema] if isinstance(schema, list) else schema
+
+
+def _operation(task: str, model: str, path: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()}
+    error = {"application/json": {"schema": schemas["error", ""]}}
+    return {
+        "tags": [task],
+        "operationId": re.sub(r"\W+", "_", path.strip("/")),
+        "summary": f"{task} by {model}",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schemas["request", task], "example": TASKS[task].example}},
+        },
+        "responses": {
+            "200": {
+                "description": _first_line(TASKS[task].__doc__),
+                "headers": headers,
+                "content": {"application/json": {"schema": schemas["response", task]}},
+            },
+            **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
+        },
+    }
+
+
+def _service_paths() -> dict[str, Any]:
+    pages = {
+        "/": "What runs here.",
+        "/v1/models": "The models, as OpenAI's clients list them; each entry names its task.",
+        "/health/live": "200 while the gateway answers.",
+        "/health/ready": "200 when every model has a warmed replica, else 503; the body has each model's state.",
+    }
+    answer = {"200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    return {
+        path: {
+            "get": {"tags": ["service"], "summary": text, "operationId": path.strip("/") or "root", "responses": answer}
+        }
+        for path, text in pages.items()
+    }
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0]

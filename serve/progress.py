@@ -1,0 +1,87 @@
+"""What a person sees while the service comes up: a line per model, then the table of routes."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from serve.routes import Route, RouteTable
+from serve.states import ModelState
+
+POLL_S = 0.25
+_WORDS = {
+    "waiting": "waiting for a process",
+    "package": "fetching the package",
+    "loading": "loading weights",
+    "checking": "choosing the layout",
+    "warming": "warming up",
+    "ready": "ready",
+    "failed": "failed",
+}
+
+
+class Progress:
+    """Follows the models until each is ready, or one has failed.
+
+    On a terminal the lines change in place; elsewhere each change of state is a line of its own.
+    """
+
+    def __init__(self, console: Console, table: RouteTable) -> None:
+        self._console = console
+        self._table = table
+        self._began = time.monotonic()
+        self._ready_after: dict[str, float] = {}
+        self._printed: dict[str, str] = {}
+
+    def follow(self, read: Callable[[], Mapping[str, ModelState]], stopped: Callable[[], bool]) -> dict[str, str]:
+        """Poll `read` until all are ready; the reasons of those that failed, by model."""
+        with Live(console=self._console, refresh_per_second=8) if self._console.is_terminal else nullcontext() as live:
+            while not stopped():
+                states = read()
+                self._note(states)
+                if live is not None:
+                    live.update(self._lines(states))
+                failed = {name: state.detail for name, state in states.items() if state.state == "failed"}
+                if failed or all(state.is_ready for state in states.values()):
+                    return failed
+                time.sleep(POLL_S)
+        return {}
+
+    def _note(self, states: Mapping[str, ModelState]) -> None:
+        for name, state in states.items():
+            if state.is_ready:
+                self._ready_after.setdefault(name, time.monotonic() - self._began)
+            if not self._console.is_terminal and self._printed.get(name) != state.state:
+                self._printed[name] = state.state
+                self._console.print(
+                    f"{time.monotonic() - self._began:5.1f} s  {name}: {_WORDS[state.state]}", style=None
+                )
+
+    def _lines(self, states: Mapping[str, ModelState]) -> Table:
+        lines = Table.grid(padding=(0, 2))
+        for route in self._table.routes:
+            state = states[route.model]
+            mark: Spinner | Text = Spinner("dots")
+            seconds = time.monotonic() - self._began
+            if state.is_ready:
+                mark, seconds = Text("✓", "green"), self._ready_after[route.model]
+            elif state.state == "failed":
+                mark = Text("✗", "red")
+            lines.add_row(mark, route.model, Text(route.task, "dim"), _WORDS[state.state], f"{seconds:.1f} s")
+        return lines
+
+
+def routes_table(routes: Sequence[Route], url: str) -> Table:
+    """Where each model answers."""
+    table = Table(title=f"Serving at {url}", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    table.add_column("task", no_wrap=True)
+    table.add_column("POST", overflow="fold")
+    for route in routes:
+        table.add_row(route.model, route.task, "  ".join(route.paths))
+    return table
