@@ -78,7 +78,10 @@ def find_entities(
 
 
 def without_overlaps(entities: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of entities that overlap (two windows saw them), the longest, and of equally long ones the surest."""
+    """Of entities that overlap (two windows saw them), the longest, and of equally long ones the surest.
+
+    The pipeline does the same, but lists a first entity without width (a lone space, to some tokenizers) twice.
+    """
     kept: list[dict[str, Any]] = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
         if not kept or entity["start"] >= kept[-1]["end"]:

@@ -66,7 +66,8 @@ def to_characters(encoding: "Encoding", span: Span, sequence: int, *, whole_word
         closing = None if last is None else encoding.word_to_chars(last, sequence)
         if opening is not None and closing is not None:
             return opening[0], closing[1]
-    return encoding.offsets[span.start][0], encoding.offsets[span.end][1]
+    offsets = encoding.offsets  # each access makes a new list
+    return offsets[span.start][0], offsets[span.end][1]
 
 
 def _largest(values: Any, count: int) -> Any:

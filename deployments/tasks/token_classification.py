@@ -1,0 +1,123 @@
+"""token-classification: entities in a text, such as names and addresses (`AutoModelForTokenClassification`).
+
+Answers are those of transformers' TokenClassificationPipeline (5.23). Where the pipeline would cut a long text, or
+be told a `stride`, it is read here in overlapping windows.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from deployments.checkpoint import Checkpoint
+from deployments.entities import Strategy, Token, find_entities, list_tokens, without_overlaps
+from deployments.scores import softmax
+from deployments.task import Prepared, Row
+from deployments.text import Body, TextTask, filler, require_text
+from deployments.windows import Windows, cores, split_text
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+
+class Parameters(Body):
+    aggregation_strategy: Strategy = Field(
+        default="simple", description="none: tokens; simple: runs of tokens; first, average, max: runs of whole words."
+    )
+    ignore_labels: list[str] = Field(default=["O"], description="Labels, without B- and I-, that are left out.")
+    stride: int | None = Field(
+        default=None, ge=0, description="Tokens shared by the windows of a long text; default: a quarter of a window."
+    )
+
+
+class Request(Body):
+    inputs: str | list[str] = Field(description="A text or a list of texts, of any length.")
+    parameters: Parameters = Parameters()
+
+
+class Entity(BaseModel):
+    """A run of one label; `start` and `end` count characters."""
+
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+class TaggedToken(BaseModel):
+    """With aggregation_strategy none: a token; `index` counts tokens, special ones included."""
+
+    entity: str
+    score: float
+    index: int
+    word: str
+    start: int
+    end: int
+
+
+class TokenClassification(TextTask[Request, list[Any]]):
+    """Entities of each text, in the order of the text."""
+
+    name = "token-classification"
+    aliases = ("ner",)
+    auto_model = "AutoModelForTokenClassification"
+    architectures = ("ForTokenClassification",)
+    request = Request
+    response = list[Entity] | list[TaggedToken] | list[list[Entity]] | list[list[TaggedToken]]
+    example = {"inputs": "Write to Anna Lindqvist, 14 Mill Lane, Oxford, or call 01865 496 0000."}
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        model = self.tokenizer.backend_tokenizer.model
+        self._marks_subwords = bool(getattr(model, "continuing_subword_prefix", None))
+
+    def preprocess(self, request: Request) -> Prepared:
+        assert isinstance(request.inputs, str)
+        require_text(request.inputs, "inputs")
+        windows = split_text(self, request.inputs, request.parameters.stride)
+        return Prepared(windows.rows, context=windows)
+
+    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
+        laid = self.run(rows)
+        logits = laid.output.logits.float().cpu().numpy()
+        return [logits[i, :length] for i, length in enumerate(laid.lengths)]
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> list[Any]:
+        assert isinstance(request.inputs, str)
+        windows: Windows = prepared.context
+        parameters, labels = request.parameters, self.checkpoint.model.config.id2label
+        tokens = [
+            list(self._tokens(request.inputs, encoding, softmax(logits), index * windows.step))
+            for index, (encoding, logits) in enumerate(zip(windows.encodings, outputs, strict=True))
+        ]
+        strategy, ignored = parameters.aggregation_strategy, parameters.ignore_labels
+        if strategy == "none":
+            kept = cores([len(window) for window in tokens], windows.step)
+            once = (window[i] for window, core in zip(tokens, kept, strict=True) for i in core)
+            return list_tokens(once, labels, ignored)
+        join = self.tokenizer.convert_tokens_to_string
+        entities = [e for window in tokens for e in find_entities(window, strategy, labels, ignored, join)]
+        return without_overlaps(entities) if len(tokens) > 1 else entities
+
+    def sized_example(self, words: int) -> Request:
+        return Request(inputs=filler(words))
+
+    def _tokens(self, text: str, encoding: "Encoding", scores: Any, before: int) -> Iterator[Token]:
+        """The text's own tokens in one window that `before` tokens precede; scores `[tokens, labels]`."""
+        ids, offsets = encoding.ids, encoding.offsets  # each access makes a new list
+        words = self.tokenizer.convert_ids_to_tokens(ids)
+        for index, special in enumerate(encoding.special_tokens_mask):
+            if special:
+                continue
+            start, end = offsets[index]
+            word, is_subword = words[index], self._is_subword(text, words[index], start, end)
+            if ids[index] == self.tokenizer.unk_token_id:
+                word, is_subword = text[start:end], False
+            yield Token(word, scores[index], start, end, before + index, is_subword)
+
+    def _is_subword(self, text: str, word: str, start: int, end: int) -> bool:
+        """Whether a token continues a word, by the pipeline's rules: they decide what `first` and its like answer."""
+        if self._marks_subwords:
+            return len(word) != end - start  # the mark makes it longer than its text
+        return start > 0 and " " not in text[start - 1 : start + 1]
