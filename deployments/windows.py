@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, TooLarge
 from deployments.task import Row
 from deployments.text import TextTask
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
+
+MAX_WINDOWS = 1024  # of one text
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,28 @@ def cores(sizes: Sequence[int], step: int) -> list[range]:
     ]
 
 
+def _require_few(task: TextTask[Any, Any], texts: tuple[str, ...], step: int) -> None:
+    """Refuse a stride that would make very many windows of a text, before they are made.
+
+    Raises:
+        TooLarge: more than `MAX_WINDOWS`.
+    """
+    longest = max(texts, key=len)
+    if len(longest) <= step * MAX_WINDOWS:  # a token has at least one character, or nearly always
+        return
+    windows = len(task.tokenizer(longest, add_special_tokens=False)["input_ids"]) // step
+    if windows > MAX_WINDOWS:
+        raise TooLarge(
+            f"the text makes {windows:,} windows of {step} new tokens each; at most {MAX_WINDOWS:,} are read "
+            "(a smaller stride makes fewer)"
+        )
+
+
 def _split(
     task: TextTask[Any, Any], texts: tuple[str, ...], truncation: str, max_length: int, stride: int, room: int
 ) -> Windows:
     """The caller has made sure of `stride < room`: the tokenizer would not raise an ordinary exception, but panic."""
+    _require_few(task, texts, room - stride)
     task.tokenizer.truncation_side = "right"
     encoding = task.tokenizer(
         *texts, truncation=truncation, max_length=max_length, stride=stride, return_overflowing_tokens=True

@@ -1,6 +1,7 @@
 """`automodel-serve up | check | models`."""
 
 import logging
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from deployments.checkpoint import EMBEDDED_PREFIX, resolve
 from deployments.errors import LoadError
 from serve.config import ServiceConfig, config_of, embedded_config
 from serve.config_file import ConfigError, describe, read_config_file
-from serve.launch import StartError, cluster
-from serve.routes import route_table
+from serve.launch import Cluster, StartError, cluster, uses_haproxy
+from serve.routes import RouteTable, route_table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,8 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Serve any Hugging Face AutoModel checkpoint over HTTP, with dynamic batching, on Ray.",
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# Copies of the terminal's descriptors: while Ray runs, what it writes to the originals is dropped.
+console = Console(file=os.fdopen(os.dup(1), "w", buffering=1), highlight=False)
+errors = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
 
 ConfigArgument = Annotated[
     Path | None,
@@ -53,10 +57,10 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and the models log.")] = False,
 ) -> None:
     """Start the service; Ctrl-C ends it."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    _log(verbose)
     service = _config(config, model or [])
     try:
-        _serve(service, host, port, num_cpus, address)
+        _serve(service, host, port, num_cpus, address, verbose)
     except (StartError, LoadError) as error:
         _end(str(error))
 
@@ -64,6 +68,7 @@ def up(
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
     """Say whether a configuration can be served, without starting anything."""
+    _log(verbose=False)
     service = _config(config, [])
     try:
         routes = route_table(service).routes
@@ -83,17 +88,21 @@ def models(
     build: Annotated[bool, typer.Option("--build", help="Fetch and build all of them now, for later use.")] = False,
 ) -> None:
     """List the embedded models."""
+    _log(verbose=False)
     from deployments.zoo.embedded import EMBEDDED
 
     if build:
         _build_embedded([EMBEDDED_PREFIX + name for name in EMBEDDED])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("model", "task", "MB", "licence", "what it is"):
-        table.add_column(column, overflow="fold", justify="right" if column == "MB" else "left")
     for entry in EMBEDDED.values():
-        table.add_row(f"embedded:{entry.name}", entry.task, f"{entry.size_mb:.0f}", entry.licence, entry.summary)
-    console.print(table)
+        console.print(f"[bold]embedded:{entry.name}[/]  {entry.task}, {entry.size_mb:.0f} MB, {entry.licence}")
+        console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
+
+
+def _log(verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    if not verbose:
+        os.environ.setdefault("HF_HUB_VERBOSITY", "critical")  # it tells every retry; the error at the end says enough
 
 
 def _config(path: Path | None, models: list[str]) -> ServiceConfig:
@@ -111,33 +120,49 @@ def _config(path: Path | None, models: list[str]) -> ServiceConfig:
         _end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
 
 
-def _serve(service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None) -> None:
+def _serve(
+    service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None, verbose: bool
+) -> None:
     if address is None:
         _build_embedded([m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
     table = route_table(service)  # a model that is not there ends it before Ray starts
     stop = _stop_on_signals()
-    with cluster(host, port, num_cpus=num_cpus, address=address):
-        stop = _stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
-        # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
-        from ray import serve
+    with cluster(host, port, num_cpus=num_cpus, address=address, verbose=verbose) as running:
+        _stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
+        failed = _run(service, table, running, stop)
+    for name, reason in failed.items():
+        errors.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
-        from serve.apps import build_apps
-        from serve.progress import Progress, routes_table
-        from serve.states import model_states
 
+def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: threading.Event) -> dict[str, str]:
+    """Deploy, show the progress and the routes, wait for the end; the reasons of models that failed."""
+    # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
+    from ray import serve
+
+    from serve.apps import build_apps
+    from serve.progress import Progress, routes_table
+    from serve.states import model_states
+
+    if not uses_haproxy():
+        console.print("[dim]without HAProxy: Ray's own proxy serves the same routes, at a higher cost per request[/]")
+    apps = build_apps(service, table)
+    try:
+        serve.run_many(apps, wait_for_applications_running=False)
         names = [route.model for route in table.routes]
-        serve.run_many(build_apps(service, table), wait_for_applications_running=False)
         failed = Progress(console, table).follow(lambda: model_states(names), stop.is_set)
-        for name, reason in failed.items():
-            errors.print(f"[red]✗[/] {name}: {escape(reason)}", soft_wrap=True)
-        if failed:
-            raise typer.Exit(1)
-        if not stop.is_set():
+        if not failed and not stop.is_set():
             console.print()
-            console.print(routes_table(table.routes, f"http://{host}:{port}"))
+            console.print(routes_table(table.routes, running.url))
             console.print("[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C ends it[/]")
-        stop.wait()
+            stop.wait()
         console.print("ending …")
+        return failed
+    finally:
+        if not running.is_ours:  # a cluster that was joined stays, without what was put on it
+            for app in apps:
+                serve.delete(app.name, _blocking=False)
 
 
 def _stop_on_signals(stop: threading.Event | None = None) -> threading.Event:

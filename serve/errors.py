@@ -35,13 +35,19 @@ def validation_error(error: ValidationError) -> ServiceError:
     by_place: dict[str, list[str]] = {}
     for problem in _of_best_branch(problems):
         by_place.setdefault(_place(problem["loc"]), []).append(_message(problem))
-    sentences = [f"{place}: {' or '.join(dict.fromkeys(messages))}" for place, messages in by_place.items()]
+    sentences = [f"{place}: {_either(messages)}" for place, messages in by_place.items()]
     more = f" (and {len(sentences) - _MOST} more)" if len(sentences) > _MOST else ""
     return InvalidInput("; ".join(sentences[:_MOST]) + more)
 
 
+def _either(messages: Sequence[str]) -> str:
+    """`should be a valid string or a valid array`: what each branch of a union would have taken."""
+    first, *others = dict.fromkeys(messages)
+    return " or ".join([first, *(message.removeprefix("should be ") for message in others)])
+
+
 def _of_best_branch(problems: Sequence[Any]) -> list[Any]:
-    """Of a union's branches, those that fit the input deepest: `[{"text": 1}]` is wrong in `text`, not for no string."""
+    """Of a union's branches, those that fit deepest: `[{"text": 1}]` is wrong in `text`, not for being no string."""
     deepest: dict[str, int] = {}
     for problem in problems:
         top = str(problem["loc"][:1])

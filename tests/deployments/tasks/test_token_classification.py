@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, TokenClassificationPipeline
 
 from deployments.entities import without_overlaps
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, TooLarge
 from deployments.scores import softmax
 from deployments.tasks.token_classification import Request, TokenClassification
 from deployments.windows import cores
@@ -222,3 +222,9 @@ def test_without_overlaps_keeps_the_longest_then_the_surest() -> None:
     short, long, surer, apart = entity(0, 4, 0.9), entity(2, 8, 0.3), entity(2, 8, 0.5), entity(8, 9, 0.1)
     assert without_overlaps([apart, long, short, surer]) == [surer, apart]
     assert without_overlaps([]) == []
+
+
+def test_refuses_a_stride_that_makes_thousands_of_windows(pair_of: Any) -> None:
+    task, _ = pair_of("bert")
+    with pytest.raises(TooLarge, match=r"windows of 1 new tokens each; at most 1,024"):
+        answer(task, "river " * 3000, stride=task.max_length - 3)

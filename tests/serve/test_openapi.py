@@ -1,0 +1,37 @@
+"""The document covers every route, and every reference in it leads somewhere."""
+
+from typing import Any
+
+from deployments.registry import TASKS
+from serve.openapi import openapi
+from serve.routes import RouteTable
+
+DOCUMENT = openapi(RouteTable([(f"model-{number}", task) for number, task in enumerate(TASKS)]))
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [r for value in node.values() for r in references(value)]
+    return [r for value in node for r in references(value)] if isinstance(node, list) else []
+
+
+def test_every_way_to_every_model_is_documented() -> None:
+    for number, task in enumerate(TASKS):
+        for path in (f"/tasks/{task}", f"/tasks/{task}/model-{number}", f"/models/model-{number}"):
+            operation = DOCUMENT["paths"][path]["post"]
+            content = operation["requestBody"]["content"]["application/json"]
+            assert content["example"] == TASKS[task].example
+            assert {"200", "400", "404", "413", "415", "422", "429", "503", "504"} <= operation["responses"].keys()
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found = references(DOCUMENT)
+    assert found
+    for reference in found:
+        assert reference.removeprefix("#/components/schemas/") in DOCUMENT["components"]["schemas"], reference
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()]
+    assert len(ids) == len(set(ids))

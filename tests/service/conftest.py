@@ -1,0 +1,28 @@
+"""The service that most tests share: all embedded models."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.zoo.embedded import EMBEDDED
+from deployments.zoo.package import PackageUnavailable
+from tests.service.running import RunningService
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    for name in EMBEDDED:
+        try:
+            resolve(EMBEDDED_PREFIX + name)
+        except PackageUnavailable as error:
+            pytest.skip(f"an embedded model cannot be built here: {error}")
+    with RunningService(log=tmp_path_factory.mktemp("service") / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def client(service: RunningService) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        yield client

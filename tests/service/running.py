@@ -1,0 +1,95 @@
+"""A real service on this machine, started through the command line and ended by process id."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import psutil
+
+START_S = 240.0
+END_S = 30.0
+
+
+class RunningService:
+    """`automodel-serve up …` on a free loopback port; its output is kept for messages.
+
+    A context manager: on the way in it waits until every model is ready, on the way out it ends what it started.
+    """
+
+    def __init__(self, *arguments: str, log: Path, env: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        command = [sys.executable, "-m", "serve.cli", "up", *arguments, "--port", str(self.port)]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | (env or {}), start_new_session=True
+            )
+        self._tree = psutil.Process(self.process.pid)
+
+    def __enter__(self) -> "RunningService":
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the service ended with {self.process.returncode}:\n{self.log.read_text()}")
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.25)
+        raise TimeoutError(f"not ready after {START_S} s:\n{self.log.read_text()}")
+
+    def processes(self) -> list[psutil.Process]:
+        """The service's whole tree."""
+        return [self._tree, *self._tree.children(recursive=True)] if self._tree.is_running() else []
+
+    def replicas(self, application: str) -> list[psutil.Process]:
+        """The processes of a Serve application's replicas."""
+        mark = f"ServeReplica:{application}:"
+        return [process for process in self.processes() if mark in " ".join(_command(process))]
+
+    def stop(self) -> int:
+        """End it as Ctrl-C would; kill what is left after `END_S`. Returns the exit status."""
+        before = self.processes()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.left = [process for process in psutil.wait_procs(before, timeout=5)[1] if process.is_running()]
+        for process in self.left:
+            process.kill()
+        return status
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
