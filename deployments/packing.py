@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-
     from torch import Tensor
 
 IMPLEMENTATION = "automodel_packed"

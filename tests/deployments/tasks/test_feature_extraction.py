@@ -1,0 +1,142 @@
+"""feature-extraction against the plain model, pooled by hand."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from deployments.errors import InvalidInput
+from deployments.tasks.feature_extraction import FeatureExtraction, Request
+from tests.checkpoints import Checkpoints, load_task, small_checkpoint
+
+TEXTS = ("A man plays a guitar.", "a", "Crème brûlée 🙂 שלום", "The river rose in the night. " * 6)
+FAMILIES = ("bert", "roberta", "distilbert", "albert", "electra", "modernbert", "deberta-v2")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    return Checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    """A checkpoint with sentence-transformers' files: mean, normalised, two prompts, 64 tokens."""
+    folder = small_checkpoint(tmp_path_factory.mktemp("sentences") / "bert", "bert", "")
+    files = {
+        "modules.json": [
+            {"path": "", "type": "sentence_transformers.models.Transformer"},
+            {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+            {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+        ],
+        "1_Pooling/config.json": {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False},
+        "config_sentence_transformers.json": {"prompts": {"query": "query: ", "plain": ""}},
+        "sentence_bert_config.json": {"max_seq_length": 64},
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    return load_task(FeatureExtraction, folder)
+
+
+def ask(task, text, **fields):
+    request = Request.model_validate({"inputs": text, **fields})
+    prepared = task.preprocess(request)
+    return task.postprocess(request, prepared, task.forward(prepared.rows, prepared.params))
+
+
+def hidden_states(task, text, **options):
+    """[tokens, dim] of the plain model."""
+    task.layout.detach()
+    with torch.inference_mode():
+        encoded = task.tokenizer(text, return_tensors="pt", **options)
+        hidden = task.checkpoint.model(**encoded).last_hidden_state[0].numpy()
+    task.layout.attach()
+    return hidden
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hidden_states_are_the_plain_models(checkpoints, family):
+    task = load_task(FeatureExtraction, checkpoints(family, ""))
+    for text in TEXTS:
+        np.testing.assert_allclose(ask(task, text), hidden_states(task, text), atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["mean", "cls", "last"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_pooling_by_hand(checkpoints, mode, normalize):
+    pooling = {"mode": mode, "normalize": normalize}
+    task = load_task(FeatureExtraction, checkpoints("bert", ""), pooling=pooling)
+    for text in TEXTS:
+        hidden = hidden_states(task, text)
+        expected = {"mean": hidden.mean(0), "cls": hidden[0], "last": hidden[-1]}[mode]
+        np.testing.assert_allclose(ask(task, text), unit(expected) if normalize else expected, atol=1e-5)
+
+
+def test_the_checkpoints_files_say_how_to_pool(sentences):
+    for text in TEXTS:
+        expected = unit(hidden_states(sentences, text).mean(0))
+        np.testing.assert_allclose(ask(sentences, text), expected, atol=1e-5)
+        raw = hidden_states(sentences, text).mean(0)
+        np.testing.assert_allclose(ask(sentences, text, normalize=False), raw, atol=1e-5)
+
+
+def test_their_length_is_a_limit_unless_another_is_configured(sentences):
+    assert sentences.preprocess(Request(inputs="the " * 300)).rows[0].length == 64
+    other = load_task(FeatureExtraction, sentences.checkpoint.folder, layout=None, max_length=100)
+    assert other.max_length == 100
+
+
+def test_prompts_go_in_front(sentences):
+    np.testing.assert_allclose(ask(sentences, "a man", prompt_name="query"), ask(sentences, "query: a man"), atol=1e-6)
+    assert not np.allclose(ask(sentences, "a man", prompt_name="query"), ask(sentences, "a man", prompt_name="plain"))
+    with pytest.raises(InvalidInput, match=r"'queri' is not one of the checkpoint's prompts \(plain, query\)"):
+        ask(sentences, "a man", prompt_name="queri")
+
+
+def test_fewer_dimensions_are_normalised_again(sentences):
+    whole, some = ask(sentences, "a man"), ask(sentences, "a man", dimensions=8)
+    np.testing.assert_allclose(some, unit(whole[:8]), atol=1e-6)
+    with pytest.raises(InvalidInput, match="dimensions is 33; the model's vectors have 32"):
+        ask(sentences, "a man", dimensions=33)
+
+
+def test_dimensions_of_hidden_states_are_refused(checkpoints):
+    task = load_task(FeatureExtraction, checkpoints("bert", ""), pooling={"mode": "none"})
+    with pytest.raises(InvalidInput, match="answers with hidden states"):
+        ask(task, "a man", dimensions=8)
+
+
+def test_base64_is_the_same_vector(sentences):
+    encoded = ask(sentences, "a man", encoding_format="base64")
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(encoded), "<f4"), ask(sentences, "a man"))
+
+
+@pytest.mark.parametrize(("direction", "side"), [("left", "left"), ("Left", "left"), ("Right", "right")])
+def test_a_long_text_is_cut_on_the_asked_side(sentences, direction, side):
+    text = "guitar " + "the river rose " * 100 + "France"
+    sentences.tokenizer.truncation_side = side
+    hidden = hidden_states(sentences, text, truncation=True, max_length=64)
+    np.testing.assert_allclose(ask(sentences, text, truncation_direction=direction), unit(hidden.mean(0)), atol=1e-5)
+    with pytest.raises(InvalidInput, match="at most 64"):
+        ask(sentences, text, truncate=False)
+
+
+def test_pooled_is_one_vector_per_input_and_hidden_states_of_one_text_are_bare(sentences, checkpoints):
+    plain = load_task(FeatureExtraction, checkpoints("bert", ""), layout=None)
+    one, several = Request(inputs="a"), Request(inputs=["a", "b"])
+    assert sentences.join(one, ["v"]) == ["v"]
+    assert sentences.join(several, ["v", "w"]) == ["v", "w"]
+    assert plain.join(one, ["v"]) == "v"
+    assert plain.join(several, ["v", "w"]) == ["v", "w"]
+
+
+def test_a_zero_vector_stays_zero():
+    from deployments.tasks.feature_extraction import _unit
+
+    np.testing.assert_array_equal(_unit(np.zeros(4, np.float32)), np.zeros(4))

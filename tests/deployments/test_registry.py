@@ -1,0 +1,88 @@
+"""The registry: every task in it, found by name, alias and by what a checkpoint says."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+import deployments.tasks
+from deployments.config import ModelConfig
+from deployments.errors import LoadError
+from deployments.registry import ALIASES, TASKS, find_task, task_of
+
+
+def config_of(folder, *architectures, **settings):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"architectures": list(architectures)}))
+    return ModelConfig(model=str(folder), name="small", **settings)
+
+
+def test_every_task_file_is_registered():
+    """A file in deployments/tasks is a task; forgetting the registry would be a task that nobody can serve."""
+    files = {path for path in Path(deployments.tasks.__path__[0]).glob("*.py") if path.stem != "__init__"}
+    registered = {f"{task.__module__.rsplit('.', 1)[-1]}.py" for task in TASKS.values()}
+    assert {path.name for path in files} == registered
+
+
+def test_names_are_the_hubs_and_belong_to_one_task_each():
+    for name, task in TASKS.items():
+        assert task.name == name
+        assert name == name.lower().replace("_", "-")
+        assert task.__module__ == f"deployments.tasks.{name.replace('-', '_')}"
+    assert not set(ALIASES) & set(TASKS)
+    assert len(ALIASES) == sum(len(task.aliases) for task in TASKS.values())
+    endings = [ending for task in TASKS.values() for ending in task.architectures]
+    assert len(endings) == len(set(endings))
+    assert len({task.auto_model for task in TASKS.values()}) == len(TASKS)
+
+
+def test_find_task():
+    assert find_task("text-classification").name == "text-classification"
+    assert find_task("sentiment-analysis").name == "text-classification"
+    with pytest.raises(LoadError, match="did you mean 'text-classification'"):
+        find_task("text-clasification")
+    with pytest.raises(LoadError, match="known are .*text-classification"):
+        find_task("xyzzy")
+
+
+def test_the_configured_task_goes_first(tmp_path):
+    config = config_of(tmp_path, "BertForSequenceClassification", task="embeddings")
+    assert task_of(config).name == "feature-extraction"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        ("BertForSequenceClassification", "text-classification"),
+        ("RobertaForMaskedLM", "fill-mask"),
+        ("DebertaV2ForMultipleChoice", "multiple-choice"),
+        ("XLMRobertaForTokenClassification", "token-classification"),
+        ("DistilBertForQuestionAnswering", "question-answering"),
+        ("BertModel", "feature-extraction"),
+        ("MPNetModel", "feature-extraction"),
+    ],
+)
+def test_the_checkpoint_says_its_task(tmp_path, architecture, name):
+    assert task_of(config_of(tmp_path, architecture)).name == name
+
+
+def test_the_first_architecture_that_means_a_task_decides(tmp_path):
+    config = config_of(tmp_path, "BertForPreTraining", "BertForSequenceClassification", "BertModel")
+    assert task_of(config).name == "text-classification"
+
+
+@pytest.mark.parametrize("architectures", [(), ("BertForNextSentencePrediction",)])
+def test_a_checkpoint_that_says_nothing_needs_a_task_in_the_configuration(tmp_path, architectures):
+    with pytest.raises(LoadError, match="name one with `task`"):
+        task_of(config_of(tmp_path, *architectures))
+
+
+def test_the_code_never_branches_on_a_tasks_name():
+    """Where behaviour differs, a method differs: names stand in the tasks' own files only."""
+    root = Path(deployments.tasks.__path__[0]).parent
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Compare, ast.Match)):
+                constants = {child.value for child in ast.walk(node) if isinstance(child, ast.Constant)}
+                assert not constants & {*TASKS, *ALIASES}, f"{path.name}:{node.lineno}"
