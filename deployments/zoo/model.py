@@ -1,0 +1,44 @@
+"""What an embedded model is: where it comes from, what it may be used for, and how its folder is made."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.zoo.package import Package, Progress
+
+RECIPE = 1
+"""Raised when a change in this package alters the folders it builds, so that no cache keeps the old ones."""
+
+Build = Callable[[Sequence[Path], Path, Progress], None]
+"""Called with the verified wheels in the order of `packages`, an empty folder to fill, and the progress callback.
+
+Files that are in the way only while building belong in the folder's parent, which is thrown away.
+"""
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model built from pinned packages and, where `weights` names a file, from what was trained in this project.
+
+    `task` is spelled as transformers spells its pipelines, `size_mb` is that of the finished folder in 10^6 bytes, and
+    `parameters` is a plain count. `attribution` is written into the folder beside the licence.
+    """
+
+    name: str
+    task: str
+    summary: str
+    packages: tuple[Package, ...]
+    licence: str
+    attribution: str
+    size_mb: float
+    parameters: int
+    build: Build
+    weights: Path | None = None
+
+    @property
+    def digest(self) -> str:
+        """Ten hexadecimal digits that change whenever the built folder would."""
+        pins = " ".join(package.sha256 for package in self.packages)
+        ours = self.weights.read_bytes() if self.weights else b""
+        return hashlib.sha256(f"{RECIPE} {self.name} {pins} ".encode() + ours).hexdigest()[:10]
