@@ -143,15 +143,15 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
 
     from serve.apps import build_apps
     from serve.progress import Progress, routes_table
-    from serve.states import model_states
+    from serve.states import StateReader
 
     if not uses_haproxy():
         console.print("[dim]without HAProxy: Ray's own proxy serves the same routes, at a higher cost per request[/]")
     apps = build_apps(service, table)
     try:
         serve.run_many(apps, wait_for_applications_running=False)
-        names = [route.model for route in table.routes]
-        failed = Progress(console, table).follow(lambda: model_states(names), stop.is_set)
+        states = StateReader(route.model for route in table.routes)
+        failed = Progress(console, table).follow(states.read, stop.is_set)
         if not failed and not stop.is_set():
             console.print()
             console.print(routes_table(table.routes, running.url))

@@ -25,7 +25,7 @@ from serve.docs_page import docs_page
 from serve.errors import error_answer
 from serve.messages import read_body
 from serve.openapi import openapi
-from serve.states import ModelState, model_states
+from serve.states import ModelState, StateReader
 
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
 
@@ -38,6 +38,7 @@ class Gateway:
         self._limit = int(config.limits.max_body_mb * 1024 * 1024)
         self._sources = {model.name: model.model for model in config.models}
         self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._reader = StateReader(route.model for route in table.routes)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
         self._started = int(time.time())
@@ -97,8 +98,7 @@ class Gateway:
     async def ready(self, request: Request) -> Response:
         """200 once every model has a warmed replica; 503 before, with how far each is."""
         if time.monotonic() - self._states_at > STATE_AGE_S:
-            names = [route.model for route in self._table.routes]
-            self._states = await asyncio.to_thread(model_states, names)
+            self._states = await asyncio.to_thread(self._reader.read)
             self._states_at = time.monotonic()
         ready = all(state.is_ready for state in self._states.values())
         models = {

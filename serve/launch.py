@@ -105,12 +105,17 @@ def cluster(
         from ray import serve
         from ray.serve.context import _get_global_client
 
-        where = {"address": address} if address else {"num_cpus": num_cpus, "include_dashboard": False}
+        # "local": without an address Ray would look for a cluster that somebody else runs on this machine.
+        own = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+        where = {"address": address} if address else own
         level = logging.INFO if verbose else logging.ERROR
         try:
             ray.init(log_to_driver=verbose, logging_level=level, **where)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise StartError(f"Ray cannot be {'reached' if address else 'started'}: {error}") from error
+            if address is None:
+                raise StartError(f"Ray cannot be started: {error}") from error
+            hint = "" if "RAY_AUTH_MODE" in os.environ else " (does it want a token? then set RAY_AUTH_MODE=token)"
+            raise StartError(f"no Ray cluster to be reached at {address}{hint}: {error}") from error
         try:
             logging.getLogger("ray.serve").setLevel(level)
             serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": 90})

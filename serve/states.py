@@ -1,11 +1,14 @@
 """The state of every model, from Serve's own status and what the replicas said while they loaded."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ray import serve
 
 from deployments import stages
+
+SETTLE_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +30,32 @@ class ModelState:
         return self.state == "ready"
 
 
-def model_states(models: Iterable[str]) -> dict[str, ModelState]:
-    """The state of each model, in the given order."""
-    applications = serve.status().applications
-    return {model: _state(model, applications.get(model)) for model in models}
+class StateReader:
+    """Reads the states of some models, again and again.
 
+    A model counts as ready once it has had a replica for `SETTLE_S`: the front learns of a replica a little after
+    Serve does, and until then would answer 404 for it.
+    """
 
-def _state(model: str, application: object) -> ModelState:
-    stage = stages.read(model)
-    deployment = getattr(application, "deployments", {}).get("model")
-    running = 0 if deployment is None else int(deployment.replica_states.get("RUNNING", 0))
-    if running:
-        return ModelState("ready", "", running)
-    if stage is None:
-        return ModelState("waiting", "", 0)
-    if stage.stage == "ready":  # said by a replica that is no longer there, or that Serve has not taken up yet
-        return ModelState("warming", "", 0)
-    return ModelState(stage.stage, stage.detail, 0)
+    def __init__(self, models: Iterable[str]) -> None:
+        self._models = list(models)
+        self._running_since: dict[str, float] = {}
+
+    def read(self) -> dict[str, ModelState]:
+        """The state of each model, in order. Asks Serve's controller: milliseconds."""
+        applications = serve.status().applications
+        return {model: self._state(model, applications.get(model)) for model in self._models}
+
+    def _state(self, model: str, application: object) -> ModelState:
+        deployment = getattr(application, "deployments", {}).get("model")
+        running = 0 if deployment is None else int(deployment.replica_states.get("RUNNING", 0))
+        if running:
+            since = self._running_since.setdefault(model, time.monotonic())
+            return ModelState("ready" if time.monotonic() - since > SETTLE_S else "warming", "", running)
+        self._running_since.pop(model, None)
+        stage = stages.read(model)
+        if stage is None:
+            return ModelState("waiting", "", 0)
+        if stage.stage == "ready":  # said by a replica that is no longer there, or that Serve has not taken up yet
+            return ModelState("warming", "", 0)
+        return ModelState(stage.stage, stage.detail, 0)

@@ -10,6 +10,8 @@ from deployments.zoo.embedded import EMBEDDED
 from deployments.zoo.package import PackageUnavailable
 from tests.service.running import RunningService
 
+MAX_WAITING = 64  # below the default, so that too much is soon reached
+
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
@@ -18,7 +20,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
             resolve(EMBEDDED_PREFIX + name)
         except PackageUnavailable as error:
             pytest.skip(f"an embedded model cannot be built here: {error}")
-    with RunningService(log=tmp_path_factory.mktemp("service") / "log") as running:
+    env = {"AUTOMODEL_SERVE_LIMITS__MAX_WAITING": str(MAX_WAITING)}
+    with RunningService(log=tmp_path_factory.mktemp("service") / "log", env=env) as running:
         yield running
 
 

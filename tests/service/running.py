@@ -22,8 +22,8 @@ class RunningService:
     A context manager: on the way in it waits until every model is ready, on the way out it ends what it started.
     """
 
-    def __init__(self, *arguments: str, log: Path, env: dict[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(self, *arguments: str, log: Path, env: dict[str, str] | None = None, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         command = [sys.executable, "-m", "serve.cli", "up", *arguments, "--port", str(self.port)]
@@ -41,7 +41,9 @@ class RunningService:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def wait_until_ready(self) -> None:
@@ -56,6 +58,13 @@ class RunningService:
                 pass
             time.sleep(0.25)
         raise TimeoutError(f"not ready after {START_S} s:\n{self.log.read_text()}")
+
+    def wait_until_said(self, text: str, seconds: float = 15.0) -> None:
+        """Wait for something to stand in the service's output."""
+        end = time.monotonic() + seconds
+        while text not in self.log.read_text():
+            assert time.monotonic() < end, f"{text!r} is not in:\n{self.log.read_text()}"
+            time.sleep(0.1)
 
     def processes(self) -> list[psutil.Process]:
         """The service's whole tree."""

@@ -78,7 +78,9 @@ def test_a_head_that_is_missing_is_refused_at_load(tmp_path: Path) -> None:
     assert service.left == []
 
 
-async def test_a_killed_replica_loses_no_request_and_the_end_leaves_no_process(tmp_path: Path, checkpoint: Path) -> None:
+async def test_a_killed_replica_loses_no_request_and_the_end_leaves_no_process(
+    tmp_path: Path, checkpoint: Path
+) -> None:
     config = tmp_path / "service.yaml"
     config.write_text(f"models:\n  - model: {checkpoint}\n    name: twins\n    replicas: {{min: 2, max: 2}}\n")
     service = RunningService(str(config), log=tmp_path / "log")
