@@ -73,7 +73,6 @@ class Entry:
     cost: int
     length: int
     params: Hashable
-    skips: int = 0
 
     @property
     def row(self) -> Row:
@@ -182,8 +181,6 @@ class Batcher:
     def _take(self) -> list[Entry]:
         picked = sorted(self.selection.pick(self._waiting))
         batch = [self._waiting[index] for index in picked]
-        for entry in self._waiting[: picked[-1]]:  # a younger row went first (picked ones leave the line anyway)
-            entry.skips += 1
         if picked[-1] == len(picked) - 1:  # the usual case: the front of the line
             del self._waiting[: len(picked)]
         else:

@@ -48,7 +48,6 @@ class Batching(Settings):
     max_cost: int | None = Field(default=None, ge=1, description="Budget of one batch, in the task's unit (tokens).")
     max_rows: int | None = Field(default=None, ge=1, description="Most rows of one batch.")
     max_padding: float = Field(default=0.10, ge=0, lt=1, description="Padded layout: largest share of padding.")
-    max_skips: int = Field(default=8, ge=0, description="Padded layout: passed over so often, a row goes first.")
 
 
 class Pooling(Settings):

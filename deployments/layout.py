@@ -58,10 +58,10 @@ class Layout(ABC):
         """The positions that go on to the head, by row; None for all."""
         return [row.keep if self.trims else None for row in rows]
 
-    def attach(self) -> None:
+    def attach(self) -> None:  # noqa: B027  # a layout may need nothing
         """Prepare the model for this layout."""
 
-    def detach(self) -> None:
+    def detach(self) -> None:  # noqa: B027
         """Leave the model as `attach` found it."""
 
     @abstractmethod
@@ -117,7 +117,7 @@ class Padded(Layout):
 
     def selection(self, batching: Batching, device: str) -> Selection:
         max_cost, max_rows = self._bounds(batching, device)
-        return NearestLength(max_cost, max_rows, batching.max_padding, batching.max_skips)
+        return NearestLength(max_cost, max_rows, batching.max_padding)
 
 
 class SameLength(Padded):
@@ -130,7 +130,7 @@ class SameLength(Padded):
 
     def selection(self, batching: Batching, device: str) -> Selection:
         max_cost, max_rows = self._bounds(batching, device)
-        return NearestLength(max_cost, max_rows, 0.0, batching.max_skips)
+        return NearestLength(max_cost, max_rows, 0.0)
 
 
 class Alone(Padded):

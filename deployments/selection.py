@@ -15,8 +15,6 @@ class Waiting(Protocol):
     def length(self) -> int: ...
     @property
     def params(self) -> Hashable: ...
-    @property
-    def skips(self) -> int: ...
 
 
 class Selection(ABC):
@@ -59,22 +57,20 @@ class ArrivalOrder(Selection):
 class NearestLength(Selection):
     """The oldest row is the anchor; rows of nearest length join while the padding stays within bounds.
 
-    A row that was passed over `max_skips` times in favour of younger ones becomes the anchor itself, so nobody
-    starves. `max_padding` is the largest share of padding in the batch; 0 lets only equal lengths together.
+    Nobody starves: every batch takes the oldest, so a row waits for as many batches as rows stood before it, at most.
+    `max_padding` is the largest share of padding in the batch; 0 lets only equal lengths together.
     """
 
     max_cost: int
     max_rows: int
     max_padding: float
-    max_skips: int
 
     def pick(self, waiting: Sequence[Waiting]) -> list[int]:
-        anchor = next((i for i, row in enumerate(waiting) if row.skips >= self.max_skips), 0)
-        chosen = waiting[anchor]
-        picked, used = [anchor], chosen.length
-        longest, unit = chosen.length, chosen.cost / max(1, chosen.length)
-        near = [i for i, row in enumerate(waiting) if i != anchor and row.params == chosen.params]
-        near.sort(key=lambda i: abs(waiting[i].length - chosen.length))  # stable: equal distance keeps arrival order
+        anchor = waiting[0]
+        picked, used = [0], anchor.length
+        longest, unit = anchor.length, anchor.cost / max(1, anchor.length)
+        near = [i for i in range(1, len(waiting)) if waiting[i].params == anchor.params]
+        near.sort(key=lambda i: abs(waiting[i].length - anchor.length))  # stable: equal distance keeps arrival order
         for index in near:
             if len(picked) == self.max_rows:
                 break

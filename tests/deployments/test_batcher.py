@@ -158,7 +158,7 @@ def test_params_never_mix(model, caller, started):
 def test_near_lengths_run_together_and_the_report_says_how_much_was_padding(model, caller, started):
     reports: list[BatchReport] = []
     batcher = started(
-        NearestLength(1000, 100, 0.1, 8),
+        NearestLength(1000, 100, 0.1),
         padding=lambda lengths: 1 - sum(lengths) / (max(lengths) * len(lengths)),
         observe=reports.append,
     )
@@ -173,25 +173,6 @@ def test_near_lengths_run_together_and_the_report_says_how_much_was_padding(mode
     assert [(report.rows, report.cost) for report in reports] == [(1, 1), (2, 21), (2, 99)]
     assert reports[1].padding_ratio == pytest.approx(1 / 22)
     assert jobs[0].report is reports[1]
-
-
-def test_rows_that_younger_ones_overtook_are_counted(model, caller, started):
-    seen: list[list[int]] = []
-
-    class Youngest(Selection):
-        def pick(self, waiting: Sequence[Any]) -> list[int]:
-            seen.append([entry.skips for entry in waiting])
-            return [len(waiting) - 1]
-
-    batcher = started(Youngest())
-    first = busy(model, batcher, caller)
-    jobs = [caller.job(value) for value in (1, 2, 3)]
-    for job in jobs:
-        batcher.submit(job)
-    model.released.set()
-    caller.wait(first, *jobs)
-    assert model.batches[1:] == [[3], [2], [1]]
-    assert seen[1:] == [[0, 0, 0], [1, 1], [2]]
 
 
 def test_rows_of_one_job_may_run_in_several_batches(model, caller, started):

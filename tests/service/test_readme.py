@@ -1,0 +1,86 @@
+"""The examples of the README, run as they stand there: each `curl` must get the answer printed below it."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serve.openapi import _HEADERS as HEADERS
+from tests.service.running import RunningService
+
+pytestmark = pytest.mark.ray
+
+README = Path(__file__).parents[2] / "README.md"
+ADDRESS = "http://127.0.0.1:8000"  # where the README expects the service
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A `curl` of the README as a request, and the answer printed below it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str | None
+    answer: Any
+
+
+def examples(text: str) -> list[Example]:
+    """The `$ curl …` lines of all console blocks, each with the JSON up to the next command."""
+    found = []
+    for block in re.findall(r"```(?:console|bash)\n(.*?)```", text, re.DOTALL):
+        for command in re.split(r"^\$ ", block, flags=re.MULTILINE):
+            if command.startswith("curl "):
+                line, _, answer = command.partition("\n")
+                found.append(example(shlex.split(line), json.loads(answer)))
+    return found
+
+
+def example(words: list[str], answer: Any) -> Example:
+    """What curl would send; an option that is not used in the README is an error, so that none is silently ignored."""
+    url, headers, body = "", {}, None
+    rest = iter(words[1:])
+    for word in rest:
+        if word == "-H":
+            name, _, value = next(rest).partition(":")
+            headers[name] = value.strip()
+        elif word == "-d":
+            body = next(rest)
+        elif word.startswith(ADDRESS):
+            url = word
+        elif word != "-s":
+            raise ValueError(f"{word!r} in {shlex.join(words)}")
+    return Example("GET" if body is None else "POST", url.removeprefix(ADDRESS), headers, body, answer)
+
+
+def close(a: Any, b: Any) -> bool:
+    """Equal; numbers within 1e-3, since those printed are rounded."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(close(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(close(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) or isinstance(b, float):
+        return isinstance(a, (int, float)) and isinstance(b, (int, float)) and abs(a - b) < 1e-3
+    return type(a) is type(b) and a == b
+
+
+EXAMPLES = examples(README.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.path)
+def test_an_example_gets_the_answer_that_is_printed(service: RunningService, example: Example) -> None:
+    answer = httpx.request(
+        example.method, service.url + example.path, headers=example.headers, content=example.body, timeout=60
+    )
+    assert close(answer.json(), example.answer), answer.text
+
+
+def test_a_cut_text_is_answered_with_every_header(client: httpx.Client) -> None:
+    answer = client.post("/tasks/feature-extraction", json={"inputs": "word " * 1000})
+    assert answer.status_code == 200
+    assert set(HEADERS) <= answer.headers.keys()
