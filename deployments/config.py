@@ -42,7 +42,7 @@ class Replicas(Settings):
 class Batching(Settings):
     """How rows are gathered for one forward. Values left out are derived from the device and the layout."""
 
-    layout: Literal["auto", "packed", "padded", "alone"] = Field(
+    layout: Literal["auto", "packed", "padded", "same-length", "alone"] = Field(
         default="auto", description="`auto` takes the first layout that equals running alone; see docs/architecture.md."
     )
     max_cost: int | None = Field(default=None, ge=1, description="Budget of one batch, in the task's unit (tokens).")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.schema import LoggingConfig
 
 from deployments import stages
 from deployments.config import ModelConfig
@@ -27,6 +28,7 @@ class ModelDeployment:
     async def __init__(  # type: ignore[misc]  # Ray awaits it, so that loading does not block the actor's loop
         self, config: ModelConfig, task: type[Task[Any, Any]], build_endpoint: BuildEndpoint, max_waiting: int
     ) -> None:
+        _log_through_ray()
         self._name = config.name
         self._replica = Replica(config, task, max_waiting=max_waiting, stage=self._tell)
         self._endpoint = build_endpoint(self._replica)
@@ -66,6 +68,15 @@ class ModelDeployment:
         stages.tell(self._name, stage)
 
 
+def _log_through_ray() -> None:
+    """Write what this project logs to the replica's own log file, at its own level."""
+    handlers = logging.getLogger("ray.serve").handlers
+    for name in ("deployments", "serve"):
+        ours = logging.getLogger(name)
+        ours.handlers, ours.propagate = list(handlers), False
+        ours.setLevel(logging.INFO)
+
+
 def build_deployment(
     config: ModelConfig,
     task: type[Task[Any, Any]],
@@ -103,6 +114,8 @@ def build_deployment(
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         ray_actor_options=_actor_options(config, threads),
         max_constructor_retry_count=2,
+        graceful_shutdown_wait_loop_s=0.5,
+        logging_config=LoggingConfig(enable_access_log=False),
         **scaling,
     )
     return deployment.bind(config, task, build_endpoint, max_waiting)

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -30,6 +31,8 @@ app = typer.Typer(
 # Copies of the terminal's descriptors: while Ray runs, what it writes to the originals is dropped.
 console = Console(file=os.fdopen(os.dup(1), "w", buffering=1), highlight=False)
 errors = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
+
+END_S = 20.0  # for requests under way when the service ends
 
 ConfigArgument = Annotated[
     Path | None,
@@ -107,6 +110,7 @@ def _log(verbose: bool) -> None:
 
 def _config(path: Path | None, models: list[str]) -> ServiceConfig:
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     if path is not None and models:
         _end("give either a configuration file or --model, not both")
@@ -114,7 +118,7 @@ def _config(path: Path | None, models: list[str]) -> ServiceConfig:
         if path is not None:
             return read_config_file(path)
         return config_of(models) if models else embedded_config()
-    except ConfigError as error:
+    except (ConfigError, SettingsError) as error:
         _end(str(error))
     except ValidationError as error:
         _end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
@@ -160,9 +164,18 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
         console.print("ending …")
         return failed
     finally:
-        if not running.is_ours:  # a cluster that was joined stays, without what was put on it
-            for app in apps:
-                serve.delete(app.name, _blocking=False)
+        _remove([app.name for app in apps], wait_s=END_S if running.is_ours else 0)
+
+
+def _remove(names: list[str], wait_s: float) -> None:
+    """Take the applications off the cluster; each replica first answers what it has begun, for at most `wait_s`."""
+    from ray import serve
+
+    for name in names:
+        serve.delete(name, _blocking=False)
+    end = time.monotonic() + wait_s
+    while time.monotonic() < end and serve.status().applications.keys() & names:
+        time.sleep(0.1)
 
 
 def _stop_on_signals(stop: threading.Event | None = None) -> threading.Event:

@@ -18,6 +18,7 @@ from serve.config import Limits
 from serve.errors import error_answer, validation_error
 from serve.messages import Headers, Receive, Scope, Send, header, read_body, send_json
 from serve.routes import Route, RouteTable
+from serve.timing import total
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Endpoint:
         except Exception as error:
             request_id = header(scope, b"x-request-id") or uuid.uuid4().hex
             status, body, extra = error_answer(error, request_id)
-            headers += [*extra, (b"server-timing", _total(began))]
+            headers += [*extra, (b"server-timing", total(began))]
         await send_json(send, status, body, headers)
 
     async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[int, bytes]:
@@ -70,6 +71,7 @@ class Endpoint:
         if path not in self._paths:
             raise self._not_here(path)
         if scope["method"] in ("GET", "HEAD"):
+            headers.append((b"server-timing", total(began)))
             return 200, render(self.describe())
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request, or GET the description")
@@ -160,12 +162,8 @@ def _timing(answer: Answer, began: float) -> bytes:
         answer.preprocess_s * 1e3,
         answer.forward_s * 1e3,
         answer.postprocess_s * 1e3,
-        _total(began),
+        total(began),
     )
-
-
-def _total(began: float) -> bytes:
-    return b"total;dur=%.2f" % ((time.perf_counter() - began) * 1e3)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 from ray import serve
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -26,6 +28,7 @@ from serve.errors import error_answer
 from serve.messages import read_body
 from serve.openapi import openapi
 from serve.states import ModelState, StateReader
+from serve.timing import Timing
 
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
 
@@ -58,6 +61,7 @@ class Gateway:
                 Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
             ],
+            middleware=[Middleware(Timing)],
             exception_handlers={404: self._no_path, 405: self._no_method, Exception: _failed},
         )
 
@@ -200,5 +204,7 @@ def build_gateway(table: routes.RouteTable, config: ServiceConfig) -> serve.Appl
         num_replicas=1,
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_wait_loop_s=0.5,
+        logging_config=LoggingConfig(enable_access_log=False),
     )
     return deployment.bind(table, config)

@@ -14,6 +14,8 @@ from typing import TextIO
 # for load balancers outside; ours hears within a tenth of a second.
 DRAIN_S = 1
 
+HOSTS = ("127.0.0.1", "0.0.0.0")
+
 
 class StartError(Exception):
     """The service cannot be started here."""
@@ -29,8 +31,10 @@ def require_free(host: str, port: int) -> None:
     """Refuse a port in use: HAProxy would bind it as well and silently share its connections.
 
     Raises:
-        StartError: the port is taken, or the host is none of this machine's.
+        StartError: the port is taken, or the host is not one that front and replicas can both use.
     """
+    if host not in HOSTS:  # the replicas listen on the same address as the front, and the front asks them on loopback
+        raise StartError(f"--host is {' or '.join(HOSTS)} (this machine only, or every interface), not {host}")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,6 +55,7 @@ def set_environment() -> None:
     """What Ray reads from the environment, in every process: must stand before Ray starts. What is set stays."""
     variables = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # no line per request is written, so none need be held back
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -65,6 +70,9 @@ def set_environment() -> None:
             # Two services on one machine would share Ray's fixed ports.
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+            # Ray's own proxy behind HAProxy, asked while a model has no replica: on a shared port it may be another's.
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+            "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         }
     else:
         variables["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"  # without HAProxy nobody would stand at the port

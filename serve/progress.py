@@ -16,11 +16,11 @@ from serve.states import ModelState
 POLL_S = 0.25
 _WORDS = {
     "waiting": "waiting for a process",
-    "package": "fetching the package",
     "loading": "loading weights",
     "checking": "choosing the layout",
     "warming": "warming up",
     "ready": "ready",
+    "idle": "starts with the first request",
     "failed": "failed",
 }
 

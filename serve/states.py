@@ -16,7 +16,8 @@ class ModelState:
     """How far a model is.
 
     Attributes:
-        state: "waiting", "package", "loading", "checking", "warming", "ready" or "failed".
+        state: "waiting", "loading", "checking", "warming", "ready", "idle" (scaled to none; the first request starts a
+            replica) or "failed".
         detail: the reason where it failed.
         replicas: replicas that answer.
     """
@@ -27,7 +28,7 @@ class ModelState:
 
     @property
     def is_ready(self) -> bool:
-        return self.state == "ready"
+        return self.state in ("ready", "idle")
 
 
 class StateReader:
@@ -53,6 +54,8 @@ class StateReader:
             since = self._running_since.setdefault(model, time.monotonic())
             return ModelState("ready" if time.monotonic() - since > SETTLE_S else "warming", "", running)
         self._running_since.pop(model, None)
+        if deployment is not None and deployment.status == "HEALTHY":
+            return ModelState("idle", "", 0)
         stage = stages.read(model)
         if stage is None:
             return ModelState("waiting", "", 0)

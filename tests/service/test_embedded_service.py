@@ -114,6 +114,7 @@ def test_what_is_not_there(client: httpx.Client, method: str, path: str, status:
     assert answer.status_code == status
     assert message in answer.json()["error"]
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == "asked"
+    assert "total;dur=" in answer.headers["server-timing"]
 
 
 def test_a_body_cut_short_harms_nobody(service: RunningService, client: httpx.Client) -> None:
