@@ -70,10 +70,9 @@ class ModelDeployment:
 
 def _log_through_ray() -> None:
     """Write what this project logs to the replica's own log file, at its own level."""
-    handlers = logging.getLogger("ray.serve").handlers
     for name in ("deployments", "serve"):
         ours = logging.getLogger(name)
-        ours.handlers, ours.propagate = list(handlers), False
+        ours.parent = logging.getLogger("ray.serve")  # whose handlers Ray may replace at any time
         ours.setLevel(logging.INFO)
 
 
