@@ -1,0 +1,149 @@
+"""The documentation says what the code does: links, tasks, errors, headers, configuration keys, the task's example."""
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from deployments.errors import ServiceError
+from deployments.registry import ALIASES, TASKS
+from serve.config import ServiceConfig
+from serve.config_file import ConfigError, _section, read_config_file
+from serve.openapi import _HEADERS
+from tests import checkpoints
+from tests.service.test_readme import EXAMPLES
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")),
+]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language, also those inside a list."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(code) for _, code in found]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every line of every table, headings included."""
+    lines = [line[1:-1].split("|") for line in text.splitlines() if line[:1] == "|" and not line.startswith("|---")]
+    return [[cell.strip() for cell in line] for line in lines]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("http:", "https:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_task_is_in_the_table_and_has_an_example() -> None:
+    table = {row[0].strip("`"): row[1].strip("`") for row in rows(README) if len(row) == 4}
+    assert {name: table.get(name) for name in TASKS} == {name: task.auto_model for name, task in TASKS.items()}
+    shown = {example.path.removeprefix("/tasks/") for example in EXAMPLES}
+    assert set(TASKS) <= shown
+    assert all(f"`{alias}`" in README for alias in ALIASES)
+
+
+def test_every_field_of_a_request_is_named() -> None:
+    for name, task in TASKS.items():
+        part = README.split(f"<summary>{name}</summary>")[1].split("</details>")[0]
+        fields = task.request.model_fields
+        parameters = _section(fields["parameters"].annotation) if "parameters" in fields else None
+        for field in parameters.model_fields if parameters else fields.keys() - {"inputs"}:
+            assert f"`{field}`" in part, f"{name}: {field}"
+
+
+def test_every_error_is_in_the_table() -> None:
+    table = {
+        (int(row[0]), error_type)
+        for row in rows(README)
+        if row[0].isdecimal()
+        for error_type in re.findall(r"`(\w+)`", row[1])
+    }
+    assert table == {(error.status, error.error_type) for error in [ServiceError, *subclasses(ServiceError)]}
+
+
+def subclasses(of: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    for error in of.__subclasses__():
+        yield error
+        yield from subclasses(error)
+
+
+def test_every_header_is_in_the_table() -> None:
+    section = README.split("## Headers")[1].split("##")[0]
+    assert {row[0].strip("`") for row in rows(section)} - {"header"} == set(_HEADERS)
+
+
+def test_every_configuration_key_is_there_with_its_default() -> None:
+    documented = {row[0].strip("`"): row[2].strip("`") for row in rows(CONFIGURATION) if len(row) == 4}
+    documented.pop("key")
+    assert documented == {key.removeprefix("models."): default for key, default in keys(ServiceConfig)}
+
+
+def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every key below a section with its default as the page writes it."""
+    for name, field in section.model_fields.items():
+        inner = _section(field.annotation)
+        default: Any = field.default
+        if field.is_required():
+            written = "required"
+        elif isinstance(default, BaseModel):
+            written = ""
+        else:
+            written = {"None": "null", "False": "false", "True": "true", "": "from `model"}.get(
+                str(default), str(default)
+            )
+        yield prefix + name, written
+        if inner is not None:
+            yield from keys(inner, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("text", [*blocks(README, "yaml"), blocks(CONFIGURATION, "yaml")[0]])
+def test_example_configurations_are_valid(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "service.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert len(read_config_file(file).models) > 1
+
+
+def test_a_wrong_configuration_is_refused_in_the_words_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("service.yaml").write_text(blocks(CONFIGURATION, "yaml")[1], encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        read_config_file(Path("service.yaml"))
+    assert f"error: {refused.value}\n" == blocks(CONFIGURATION, "text")[0]
+
+
+def test_the_task_that_contributing_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, test = blocks(CONTRIBUTING, "python")
+    module = ModuleType("next_sentence_prediction")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(code, module.__dict__)
+    import torch
+
+    names = {"torch": torch, "pytest": pytest, **vars(checkpoints), **vars(module)}
+    exec(test, names)
+    names["test_it_says_what_the_model_says"](tmp_path)
