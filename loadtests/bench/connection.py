@@ -1,0 +1,115 @@
+"""The leanest HTTP/1.1 client that a fair load needs: one keep-alive connection, one request at a time.
+
+Requests are bytes made before the measurement and answers are looked at no closer than their length, so that the load
+costs the machine little beside the service it measures. Standard library only.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: its status, the head as it came, and the body."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return _header(self.head, name.encode())
+
+    @property
+    def closes(self) -> bool:
+        """Whether the server ends the connection after this answer."""
+        return (self.header("connection") or "").lower() == "close"
+
+
+class Connection(asyncio.Protocol):
+    """One connection. A second request before the first is answered is the caller's mistake."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._body_at = 0  # 0: the head has not ended yet
+        self._length = 0
+        self._answer: asyncio.Future[Reply] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def open(cls, host: str, port: int) -> "Connection":
+        _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
+        return connection
+
+    async def ask(self, request: bytes) -> Reply:
+        """Send one whole request and wait for its answer.
+
+        Raises:
+            ConnectionError: the server closed the connection, or the answer has no length.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError("the connection is closed")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        try:
+            self._read()
+        except ConnectionError as error:
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionResetError("the server closed the connection"))
+
+    def _read(self) -> None:
+        if not self._body_at:
+            end = self._received.find(HEAD_END)
+            if end < 0:
+                return
+            self._body_at = end + len(HEAD_END)
+            length = _header(bytes(self._received[: self._body_at]), b"content-length")
+            if length is None:
+                raise ConnectionError("an answer without content-length")
+            self._length = int(length)
+        if len(self._received) < self._body_at + self._length:
+            return
+        head = bytes(self._received[: self._body_at])
+        body = bytes(self._received[self._body_at : self._body_at + self._length])
+        self._received.clear()
+        self._body_at = 0
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(Reply(int(head[9:12]), head, body))
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+def post(host: str, port: int, path: str, body: str) -> bytes:
+    """A whole POST request of a JSON body."""
+    content = body.encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        f"Accept: */*\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+def _header(head: bytes, name: bytes) -> str | None:
+    """A header's value; `name` in lower case."""
+    start = head.lower().find(b"\r\n" + name + b":")
+    if start < 0:
+        return None
+    start += len(name) + 3
+    return head[start : head.index(b"\r\n", start)].strip().decode("latin-1")

@@ -1,0 +1,59 @@
+"""The models that the benchmarks serve: MiniLM, and two with random weights that are built on the spot."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+MINILM = "embedded:minilm"
+
+
+def minilm_folder() -> Path:
+    """MiniLM's folder, built the first time."""
+    from deployments.checkpoint import resolve
+
+    return Path(resolve(MINILM))
+
+
+def build_deberta(folder: Path) -> Path:
+    """A DeBERTa-v2 of MiniLM's size with MiniLM's tokenizer. Its attention cannot be packed.
+
+    Its weights are random, as its speed does not depend on them.
+    """
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    config = DebertaV2Config(
+        vocab_size=30522,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        max_position_embeddings=512,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_buckets=256,
+        pos_att_type=["p2c", "c2p"],
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        position_biased_input=False,
+    )
+    return _save(DebertaV2Model(config), folder)
+
+
+def build_tiny(folder: Path) -> Path:
+    """The least BERT that a replica loads: what stands behind the model that does nothing."""
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=30522, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    return _save(BertModel(config), folder)
+
+
+def _save(model: Any, folder: Path) -> Path:
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(minilm_folder() / name, folder / name)
+    return folder

@@ -1,0 +1,53 @@
+"""This service with the model that does nothing, put together as `serve.apps` does. `--model FOLDER --port PORT`.
+
+Not through the command line: that serves registered tasks only, and this is none.
+"""
+
+import signal
+import threading
+from argparse import ArgumentParser
+
+from deployments.config import ModelConfig
+from loadtests.bench.contenders import NAME
+from loadtests.bench.noop_task import NoOp
+from serve.config import ServiceConfig
+from serve.launch import cluster
+from serve.routes import GATEWAY, RouteTable
+
+
+def main() -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with cluster("127.0.0.1", arguments.port):
+        _deploy(arguments.model)
+        stop.wait()
+
+
+def _deploy(folder: str) -> None:
+    # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
+    from ray import serve
+
+    from deployments.deployment import build_deployment
+    from serve.endpoint import endpoint_builder
+    from serve.gateway import build_gateway
+
+    config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME)])
+    table = RouteTable([(NAME, NoOp.name)])
+    route = table.routes[0]
+    endpoint = endpoint_builder(route, table, config.limits)
+    app = build_deployment(config.models[0], NoOp, endpoint, max_waiting=config.limits.max_waiting, cpu_threads=1)
+    serve.run_many(
+        [
+            serve.RunTarget(target=build_gateway(table, config), name=GATEWAY, route_prefix="/"),
+            serve.RunTarget(target=app, name=NAME, route_prefix=route.prefix),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A task whose model does nothing: what is left is what the service itself costs. In no registry."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from deployments.config import Batching
+from deployments.layout import LaidOut, Layout
+from deployments.selection import ArrivalOrder, Selection
+from deployments.task import Prepared, Row, Task
+from deployments.text import Body
+
+
+class Request(Body):
+    inputs: str
+
+
+class NoLayout(Layout):
+    """Rows that never reach a model."""
+
+    name = "none"
+
+    def run(self, rows: Sequence[Row]) -> LaidOut:
+        raise NotImplementedError("the model that does nothing is never run")
+
+    def selection(self, batching: Batching, device: str) -> Selection:
+        return ArrivalOrder(max_cost=1 << 30, max_rows=128)
+
+
+class NoOp(Task[Request, dict[str, int]]):
+    """Answers how many characters it was sent."""
+
+    name = "no-op"
+    auto_model = "AutoModel"
+    auto_processor = "AutoTokenizer"
+    architectures = ()
+    request = Request
+    response = dict[str, int]
+    example = {"inputs": "A man plays a guitar."}
+    unused_weights = ("pooler",)
+
+    def preprocess(self, request: Request) -> Prepared:
+        return Prepared([Row({}, 1)])
+
+    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
+        return [0] * len(rows)
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> dict[str, int]:
+        return {"characters": len(request.inputs)}
+
+    def sized_example(self, words: int) -> Request:
+        return Request(inputs="word " * words)
+
+    def layouts(self) -> Sequence[Layout]:
+        return [NoLayout(self.checkpoint.model)]

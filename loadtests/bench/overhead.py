@@ -1,0 +1,94 @@
+"""`overhead`: what a server costs beside the model. The model does nothing; everything is measured in one run."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from loadtests.bench.contenders import EXAMPLE, NAME
+from loadtests.bench.load import Load
+from loadtests.bench.load_process import LoadProcess, load_process
+from loadtests.bench.measure import Measured, measure
+from loadtests.bench.models import build_tiny
+from loadtests.bench.progress import Say
+from loadtests.bench.server import Server, running
+
+CALLERS = 32
+WARM_UP_REQUESTS = 500
+GATEWAY_TITLE = "ServeReplica:gateway"
+
+PARTS = ("service", "taught", "bare")
+_PATHS: Mapping[str, Mapping[str, str]] = {
+    "service": {"service, task route": "/tasks/no-op", "service, gateway route": f"/models/{NAME}"},
+    "taught": {"taught": "/"},
+    "bare": {"bare": "/"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        single: requests of the one caller.
+        many: requests of the 32 callers, at most.
+        seconds: time for each of the two, at most.
+        rounds: how often every contender is started and measured.
+        parts: of `PARTS`.
+    """
+
+    single: int = 600
+    many: int = 6000
+    seconds: float = 15.0
+    rounds: int = 3
+    parts: tuple[str, ...] = PARTS
+
+
+@dataclass(slots=True)
+class Figures:
+    """Everything measured, by contender: with one caller, with 32, and the gateway's memory."""
+
+    single: dict[str, list[Measured]] = field(default_factory=lambda: defaultdict(list))
+    many: dict[str, list[Measured]] = field(default_factory=lambda: defaultdict(list))
+    gateway_mb: list[float] = field(default_factory=list)
+
+
+def run(plan: Plan, say: Say) -> Figures:
+    """Measure all parts of the plan, each round all of them."""
+    figures = Figures()
+    with TemporaryDirectory(prefix="bench-") as folder, load_process() as loads:
+        start = _starters(build_tiny(Path(folder)) if "service" in plan.parts else Path())
+        for number in range(plan.rounds):
+            say(f"round {number + 1} of {plan.rounds}")
+            for part in plan.parts:
+                say(f"{part}: starting")
+                with start[part]() as server:
+                    for name, path in _PATHS[part].items():
+                        _measure(name, path, plan, server, loads, figures)
+                        many = figures.many[name][-1]
+                        say(f"{name}: {many.requests_per_s:.0f} requests/s, {many.cpu_ms:.2f} ms CPU each")
+                    resident = server.tree.resident_mb(GATEWAY_TITLE)
+                    if resident is not None:
+                        figures.gateway_mb.append(resident)
+    return figures
+
+
+def _starters(folder: Path) -> Mapping[str, Callable[[], AbstractContextManager[Server]]]:
+    """How each part is started; `folder` has the checkpoint that this service loads."""
+    service = ["--model", str(folder)]
+    return {
+        "service": lambda: running("loadtests.bench.noop_service", service, "/tasks/no-op", EXAMPLE, model=NAME),
+        "taught": lambda: running("loadtests.bench.taught_noop", (), "/", EXAMPLE),
+        "bare": lambda: running("loadtests.bench.fastapi_noop", (), "/", EXAMPLE),
+    }
+
+
+def _measure(name: str, path: str, plan: Plan, server: Server, loads: LoadProcess, figures: Figures) -> None:
+    def load(requests: int, concurrency: int) -> Load:
+        return Load(server.port, path, [EXAMPLE], requests, concurrency, seconds=plan.seconds)
+
+    loads.run(load(WARM_UP_REQUESTS, CALLERS))
+    figures.single[name].append(measure(server, loads, load(plan.single, 1)))
+    figures.many[name].append(measure(server, loads, load(plan.many, CALLERS)))

@@ -1,0 +1,31 @@
+"""What was aimed at and what was measured. Printed, never asserted: a crowded machine must not fail a test."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One figure and where it should lie.
+
+    Attributes:
+        name: what is measured.
+        wanted: the bound.
+        measured: the figure.
+        at_most: whether the bound is an upper one.
+    """
+
+    name: str
+    wanted: float
+    measured: float
+    at_most: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        if math.isnan(self.measured):
+            return False
+        return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
+
+    @property
+    def bound(self) -> str:
+        return f"{'<=' if self.at_most else '>='} {self.wanted:g}"
