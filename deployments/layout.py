@@ -157,7 +157,7 @@ class Packed(Layout):
     """Rows end to end in one row of the model, one attention call per text."""
 
     name = "packed"
-    cpu_cost = 384  # tokens; measured: 105 texts/s at 256, 119 at 384, 116 at 512 to 1024
+    cpu_cost = 512  # tokens; more gain a few percent in the model and cost every caller latency
     cpu_rows = 128
 
     def attach(self) -> None:

@@ -44,28 +44,24 @@ def attend(
     from torch.nn.functional import scaled_dot_product_attention
 
     _pack.calls += 1
-    out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+    lengths = _pack.lengths
     shared_heads = key.shape[1] != query.shape[1]
     causal = bool(getattr(module, "is_causal", False))
-    start = 0
-    for length in _pack.lengths:
-        end = start + length
+    texts = []
+    # As few calls per text as possible: between two of them the model thread may have to wait for the interpreter.
+    for q, k, v in zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True):
+        length = q.shape[2]
         mask = None
         if sliding_window is not None and length > sliding_window:
             distance = torch.arange(length, device=query.device)
             distance = distance[:, None] - distance[None]
             mask = (distance.abs() < sliding_window) & (distance >= 0 if causal else True)
-        out[:, start:end] = scaled_dot_product_attention(
-            query[:, :, start:end],
-            key[:, :, start:end],
-            value[:, :, start:end],
-            attn_mask=mask,
-            scale=scaling,
-            is_causal=causal and mask is None,
-            enable_gqa=shared_heads,
-        ).transpose(1, 2)
-        start = end
-    return out, None
+        texts.append(
+            scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, scale=scaling, is_causal=causal and mask is None, enable_gqa=shared_heads
+            )
+        )
+    return torch.cat(texts, 2).transpose(1, 2), None
 
 
 class PackedAttention:

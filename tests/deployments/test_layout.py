@@ -201,7 +201,7 @@ def test_padding_is_the_share_of_the_area_that_is_not_text(checkpoints):
 def test_selections_follow_from_layout_device_and_configuration(checkpoints):
     model = load(checkpoints("bert", ""))
     default, configured = Batching(), Batching(max_cost=99, max_rows=3, max_padding=0.5)
-    assert Packed(model).selection(default, "cpu") == ArrivalOrder(384, 128)
+    assert Packed(model).selection(default, "cpu") == ArrivalOrder(512, 128)
     assert Packed(model).selection(default, "cuda") == ArrivalOrder(16384, 64)
     assert Packed(model).selection(configured, "cpu") == ArrivalOrder(99, 3)
     assert Padded(model).selection(default, "cpu") == NearestLength(4096, 8, 0.1)
