@@ -49,7 +49,8 @@ def attend(
     causal = bool(getattr(module, "is_causal", False))
     texts = []
     # As few calls per text as possible: between two of them the model thread may have to wait for the interpreter.
-    for q, k, v in zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True):
+    parts = (torch.split(tensor, lengths, 2) for tensor in (query, key, value))
+    for q, k, v in zip(*parts, strict=True):
         length = q.shape[2]
         mask = None
         if sliding_window is not None and length > sliding_window:
