@@ -137,9 +137,12 @@ def test_clients_that_leave_are_dropped_from_the_line(service: RunningService, c
     time.sleep(0.2)
     for connection in connections:
         connection.close()
+    # Those that were let in would take four seconds or more on one core; one that stays must not wait for them. For a
+    # moment their places may still be taken.
     began = time.monotonic()
-    answer = client.post("/tasks/feature-extraction", json={"inputs": "a"})
-    # A hundred such texts take several seconds on one core; the one that stayed must not wait for them.
+    while (answer := client.post("/tasks/feature-extraction", json={"inputs": "a"})).status_code == 429:
+        assert time.monotonic() - began < 3
+        time.sleep(0.05)
     assert answer.status_code == 200
     assert time.monotonic() - began < 3
 
