@@ -90,6 +90,10 @@ class Padded(Layout):
     """Rows of near length, padded on the right and masked."""
 
     name = "padded"
+    cpu_rows = 12
+    # Positions of padding that a batch may have beyond its share. With 32 callers of a DeBERTa (a call costs as much as
+    # 60 positions, simulated with the measured costs): 0.92 of length-sorted batches offline instead of 0.89.
+    spare: ClassVar[int] = 12
 
     def attach(self) -> None:
         self._kept = packing.KeptPositions(self.model)
@@ -117,7 +121,7 @@ class Padded(Layout):
 
     def selection(self, batching: Batching, device: str) -> Selection:
         max_cost, max_rows = self._bounds(batching, device)
-        return NearestLength(max_cost, max_rows, batching.max_padding)
+        return NearestLength(max_cost, max_rows, batching.max_padding, self.spare if batching.max_padding else 0)
 
 
 class SameLength(Padded):
@@ -185,7 +189,7 @@ class Packed(Layout):
             # Models fill in token types from a buffer as long as one text, shorter than a pack may be.
             tensors["token_type_ids"] = torch.zeros_like(tensors["input_ids"])
         tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
-        positions = torch.cat([torch.arange(self._offset, self._offset + length) for length in lengths])
+        positions = torch.tensor([self._offset + place for length in lengths for place in range(length)])
         kept = self.kept(rows)
         with torch.inference_mode(), self._attention.of(lengths), self._kept.of_pack(kept, lengths):
             output = self.model(**tensors, position_ids=positions[None].to(device))

@@ -133,16 +133,19 @@ class KeptPositions:
 
     @contextmanager
     def _indexed(self, kept: Kept, lengths: Sequence[int], starts: Sequence[int]) -> Iterator[None]:
+        import numpy as np
         import torch
 
+        # numpy here and wherever a text costs an operation: after each of torch's, this thread waits for the
+        # interpreter again, and between two of numpy's it does not.
         width = max(kept_lengths(lengths, kept))
-        index = torch.zeros((len(kept), width), dtype=torch.long)
+        index = np.zeros((len(kept), width), dtype=np.int64)
         for row, (keep, length, start) in enumerate(zip(kept, lengths, starts, strict=True)):
             if keep is None:
-                index[row, :length] = torch.arange(start, start + length)
+                index[row, :length] = np.arange(start, start + length)
             else:
-                index[row, : len(keep)] = torch.tensor(keep) + start
-        self._index = index.to(self._device)
+                index[row, : len(keep)] = np.array(keep, dtype=np.int64) + start
+        self._index = torch.from_numpy(index).to(self._device)
         try:
             yield
         finally:

@@ -1,12 +1,16 @@
-"""How a checkpoint wants its hidden states pooled: sentence-transformers' files beside the weights."""
+"""Hidden states to one vector, and how a checkpoint wants it: sentence-transformers' files beside the weights."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployments.checkpoint import Checkpoint, find_file
 from deployments.config import Pooling
 from deployments.errors import LoadError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 
@@ -44,6 +48,26 @@ def read_embedding(checkpoint: Checkpoint) -> Embedding:
         default_prompt=settings.get("default_prompt_name"),
         max_length=lengths.get("max_seq_length"),
     )
+
+
+def pool(hidden: "Tensor", lengths: Sequence[int], mode: str) -> "Tensor":
+    """Hidden states `[rows, positions, dim]` to vectors `[rows, dim]`, in a few calls for all rows together.
+
+    Args:
+        hidden: positions at and after a row's length are padding and never read.
+        lengths: of each row, in positions.
+        mode: `mean`, `cls` (the first position) or `last`.
+    """
+    import torch
+
+    if mode == "cls":
+        return hidden[:, 0]
+    ends = torch.tensor(lengths, device=hidden.device)
+    if mode == "last":
+        return hidden[torch.arange(len(lengths), device=hidden.device), ends - 1]
+    real = torch.arange(hidden.shape[1], device=hidden.device) < ends[:, None]
+    # Padding is replaced, not multiplied by zero: a neighbour's NaN times zero would still be NaN.
+    return hidden.float().masked_fill(~real[..., None], 0).sum(1) / ends[:, None]
 
 
 def _pooling(checkpoint: Checkpoint) -> Pooling | None:

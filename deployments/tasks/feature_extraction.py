@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from deployments.errors import InvalidInput
-from deployments.pooling import read_embedding
+from deployments.pooling import pool, read_embedding
 from deployments.task import Prepared, Row
 from deployments.text import Body, TextTask, filler, require_text
 
@@ -54,10 +54,14 @@ class FeatureExtraction(TextTask[Request, Any]):
         return Prepared([encoded.row], truncated=encoded.truncated)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
+        """Per row: `[dim]` where the checkpoint pools, else `[tokens, dim]`."""
         laid = self.run(rows)
         hidden = laid.output.last_hidden_state
-        texts = [hidden[i, :length] for i, length in enumerate(laid.lengths)]
-        return [self._pool(text).float().cpu().numpy() for text in texts]
+        pooling = self.embedding.pooling
+        if pooling is not None:
+            return list(pool(hidden, laid.lengths, pooling.mode).float().cpu().numpy())
+        states = hidden.float().cpu().numpy()
+        return [states[i, :length] for i, length in enumerate(laid.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         vector = outputs[0][..., : request.dimensions]
@@ -76,15 +80,6 @@ class FeatureExtraction(TextTask[Request, Any]):
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words))
-
-    def _pool(self, hidden: Any) -> Any:
-        """[tokens, dim] to [dim], or as it is."""
-        pooling = self.embedding.pooling
-        if pooling is None:
-            return hidden
-        if pooling.mode == "mean":
-            return hidden.mean(0)
-        return hidden[0] if pooling.mode == "cls" else hidden[-1]
 
     def _prompt(self, request: Request) -> str:
         name = request.prompt_name or self.embedding.default_prompt

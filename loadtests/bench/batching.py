@@ -39,7 +39,7 @@ class Plan:
 
     texts: int = 512
     rounds: int = 3
-    loads: int = 2
+    loads: int = 4
     parts: tuple[str, ...] = PARTS
 
 
@@ -48,13 +48,14 @@ class Figures:
     """Everything measured, by contender and by limit."""
 
     texts: int
+    loads: int  # of the service in a round, a limit before, between and after
     measured: dict[str, list[Measured]] = field(default_factory=lambda: defaultdict(list))
     limits: dict[str, list[Pass]] = field(default_factory=lambda: defaultdict(list))
 
 
 def run(plan: Plan, say: Say) -> Figures:
     """Measure all parts of the plan."""
-    figures = Figures(plan.texts)
+    figures = Figures(plan.texts, plan.loads)
     with TemporaryDirectory(prefix="bench-") as folder, load_process() as loads:
         bench = _Bench(plan, figures, loads, Path(folder), say)
         for number in range(plan.rounds):

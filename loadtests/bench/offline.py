@@ -15,7 +15,7 @@ from loadtests.bench.child import Child, take_orders
 from loadtests.bench.environment import child_environment
 from loadtests.bench.texts import sample_texts
 
-PACK_BUDGETS = (256, 384, 512, 1024)
+PACK_BUDGETS = (384, 512, 1024)
 PADDED_ROWS = 8
 
 

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from deployments.checkpoint import Checkpoint
 from deployments.config import ModelConfig, Pooling
 from deployments.errors import LoadError
-from deployments.pooling import Embedding, read_embedding
+from deployments.pooling import Embedding, pool, read_embedding
 
 MODULES = ("Transformer", "Pooling", "Normalize")
 
@@ -106,3 +107,12 @@ def test_prompts_and_length(embedding_of):
         settings={"prompts": prompts, "default_prompt_name": "query"}, lengths={"max_seq_length": 64}
     )
     assert (embedding.prompts, embedding.default_prompt, embedding.max_length) == (prompts, "query", 64)
+
+
+@pytest.mark.parametrize("mode", ["mean", "cls", "last"])
+def test_a_row_is_pooled_from_its_own_positions_whatever_its_padding_holds(mode):
+    hidden = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    hidden[0, 2] = torch.nan
+    short = {"mean": hidden[0, :2].mean(0), "cls": hidden[0, 0], "last": hidden[0, 1]}[mode]
+    long = {"mean": hidden[1].mean(0), "cls": hidden[1, 0], "last": hidden[1, 2]}[mode]
+    assert torch.equal(pool(hidden, [2, 3], mode), torch.stack([short, long]))
