@@ -9,14 +9,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 
+if TYPE_CHECKING:
+    from deployments.task import Medium, Task
+
 logger = logging.getLogger(__name__)
 
 EMBEDDED_PREFIX = "embedded:"
+
+# Older checkpoints call an image processor a feature extractor, so pictures are asked for first.
+_PICTURE_SETTINGS = {"image_processor", "image_processor_type", "image_mean", "do_resize"}
+_SOUND_SETTINGS = {"feature_extractor", "feature_extractor_type", "sampling_rate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,27 @@ def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
     return config
 
 
+def read_medium(model: str, revision: str | None = None) -> "Medium":
+    """What a checkpoint reads: pictures or sound where it brings the processor for them, else text.
+
+    Raises:
+        LoadError: as `find_file`.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        path = find_file(model, name, revision)
+        if path is None:
+            continue
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise LoadError(f"{path}: not readable as JSON ({error})") from error
+        if _PICTURE_SETTINGS & set(settings):
+            return "image"
+        if _SOUND_SETTINGS & set(settings):
+            return "audio"
+    return "text"
+
+
 def find_file(model: str, name: str, revision: str | None = None) -> Path | None:
     """A file of a checkpoint: in the folder, or downloaded from the hub; None where the checkpoint has none.
 
@@ -125,8 +153,8 @@ def choose_device(config: ModelConfig) -> str:
     return wanted
 
 
-def load(config: ModelConfig, auto_model: str, auto_processor: str, unused_weights: tuple[str, ...] = ()) -> Checkpoint:
-    """Load model and processor.
+def load(config: ModelConfig, kind: "type[Task[Any, Any]]") -> Checkpoint:
+    """Load model and processor with the classes that a task names.
 
     Raises:
         LoadError: not found, not loadable as this class, or with weights missing.
@@ -138,25 +166,25 @@ def load(config: ModelConfig, auto_model: str, auto_processor: str, unused_weigh
     transformers.utils.logging.disable_progress_bar()
     device = choose_device(config)
     dtype = config.dtype or ("float32" if device == "cpu" else "auto")
-    auto_class = getattr(transformers, auto_model)
+    auto_class, auto_processor = getattr(transformers, kind.auto_model), getattr(transformers, kind.auto_processor)
     source = resolve(config.model)
     try:
-        processor = getattr(transformers, auto_processor).from_pretrained(source, revision=config.revision)
+        processor = auto_processor.from_pretrained(source, revision=config.revision, **kind.processor_options)
         model, report = auto_class.from_pretrained(
             source, revision=config.revision, dtype=dtype, output_loading_info=True
         )
     except Exception as error:  # damaged files raise the file libraries' own classes, tokenizers a bare Exception
-        raise LoadError(f"{config.model}: does not load as {auto_model} ({_first_line(error)})") from error
+        raise LoadError(f"{config.model}: does not load as {kind.auto_model} ({_first_line(error)})") from error
     _require_vocabulary(config, processor)
-    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused_weights))
+    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, kind.unused_weights))
     if missing:
         raise LoadError(
-            f"{config.model}: the checkpoint has no weights for {_some(missing)}; as {auto_model} it would answer with "
-            f"random weights. Its own architecture is {_architecture(model)}"
+            f"{config.model}: the checkpoint has no weights for {_some(missing)}; as {kind.auto_model} it would answer "
+            f"with random weights. Its own architecture is {_architecture(model)}"
         )
     if report.get("mismatched_keys"):
         raise LoadError(
-            f"{config.model}: weights of another shape than {auto_model} needs: {report['mismatched_keys']}"
+            f"{config.model}: weights of another shape than {kind.auto_model} needs: {report['mismatched_keys']}"
         )
     model.eval().to(device)
     model.config.use_cache = False

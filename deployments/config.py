@@ -42,10 +42,12 @@ class Replicas(Settings):
 class Batching(Settings):
     """How rows are gathered for one forward. Values left out are derived from the device and the layout."""
 
-    layout: Literal["auto", "packed", "padded", "same-length", "alone"] = Field(
+    layout: Literal["auto", "packed", "padded", "stacked", "same-length", "alone"] = Field(
         default="auto", description="`auto` takes the first layout that equals running alone; see docs/architecture.md."
     )
-    max_cost: int | None = Field(default=None, ge=1, description="Budget of one batch, in the task's unit (tokens).")
+    max_cost: int | None = Field(
+        default=None, ge=1, description="Budget of one batch: tokens, pixels, or milliseconds of sound."
+    )
     max_rows: int | None = Field(default=None, ge=1, description="Most rows of one batch.")
     max_padding: float = Field(default=0.10, ge=0, lt=1, description="Padded layout: largest share of padding.")
 
@@ -55,6 +57,19 @@ class Pooling(Settings):
 
     mode: Literal["mean", "cls", "last", "none"] = "mean"
     normalize: bool = False
+
+
+class Audio(Settings):
+    """How recordings go through a model."""
+
+    chunk_length_s: float = Field(
+        default=30, ge=0, description="CTC: longer recordings are read in chunks of so many seconds; 0: in one piece."
+    )
+    stride_length_s: float | tuple[float, float] | None = Field(
+        default=None,
+        description="CTC: overlap of a chunk with those before and after it, or both apart; default: a sixth of it.",
+    )
+    max_seconds: float = Field(default=120, gt=0, description="Longest recording or chunk that is read in one piece.")
 
 
 class ModelConfig(Settings):
@@ -72,6 +87,7 @@ class ModelConfig(Settings):
     replicas: Replicas = Replicas()
     batching: Batching = Batching()
     pooling: Pooling | None = None
+    audio: Audio = Audio()
     max_length: int | None = Field(default=None, ge=8, description="Tokens read of a text; default: the model's own.")
 
     @model_validator(mode="before")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from ray import serve
@@ -11,6 +12,7 @@ from ray.serve.schema import LoggingConfig
 
 from deployments import stages
 from deployments.config import ModelConfig
+from deployments.media.limits import MediaLimits
 from deployments.replica import Replica
 from deployments.task import Task
 
@@ -22,15 +24,30 @@ BuildEndpoint = Callable[[Replica], ASGIApp]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaLimits:
+    """What one replica takes.
+
+    Attributes:
+        max_waiting: requests under way beyond which it answers 429.
+        media: what pictures and recordings may decode to.
+    """
+
+    max_waiting: int
+    media: MediaLimits = MediaLimits()
+
+
 class ModelDeployment:
     """One replica's actor. The front reaches its ASGI application directly; the gateway calls `forward`."""
 
     async def __init__(  # type: ignore[misc]  # Ray awaits it, so that loading does not block the actor's loop
-        self, config: ModelConfig, task: type[Task[Any, Any]], build_endpoint: BuildEndpoint, max_waiting: int
+        self, config: ModelConfig, task: type[Task[Any, Any]], build_endpoint: BuildEndpoint, limits: ReplicaLimits
     ) -> None:
         _log_through_ray()
         self._name = config.name
-        self._replica = Replica(config, task, max_waiting=max_waiting, stage=self._tell)
+        self._replica = Replica(
+            config, task, max_waiting=limits.max_waiting, media_limits=limits.media, stage=self._tell
+        )
         self._endpoint = build_endpoint(self._replica)
         try:
             await asyncio.to_thread(self._replica.load)
@@ -81,7 +98,7 @@ def build_deployment(
     task: type[Task[Any, Any]],
     build_endpoint: BuildEndpoint,
     *,
-    max_waiting: int,
+    limits: ReplicaLimits,
     cpu_threads: int,
 ) -> serve.Application:
     """The Serve application of one model.
@@ -90,7 +107,7 @@ def build_deployment(
         config: the model.
         task: its task.
         build_endpoint: makes the ASGI application from the replica; pickled, so that this side need not import it.
-        max_waiting: requests under way in one replica beyond which it answers 429.
+        limits: what one replica takes.
         cpu_threads: compute threads of one replica where the configuration names none.
     """
     threads = config.resources.cpu_threads or cpu_threads
@@ -108,7 +125,7 @@ def build_deployment(
     # The replica counts and refuses by itself, with a measured Retry-After; Ray's own limits lie behind as a backstop.
     deployment = serve.deployment(serve.ingress()(ModelDeployment)).options(
         name="model",
-        max_ongoing_requests=max_waiting + 256,
+        max_ongoing_requests=limits.max_waiting + 256,
         max_queued_requests=4096,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         ray_actor_options=_actor_options(config, threads),
@@ -117,7 +134,7 @@ def build_deployment(
         logging_config=LoggingConfig(enable_access_log=False),
         **scaling,
     )
-    return deployment.bind(config, task, build_endpoint, max_waiting)
+    return deployment.bind(config, task, build_endpoint, limits)
 
 
 def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class Layout(ABC):
     name: ClassVar[str]
     cpu_cost: ClassVar[int] = 4096
     cpu_rows: ClassVar[int] = 8
+    gpu_cost: ClassVar[int] = 16384
+    gpu_rows: ClassVar[int] = 64
 
     def __init__(self, model: "torch.nn.Module", pad_token_id: int = 0, *, nested: bool = False) -> None:
         self.model = model
@@ -82,7 +84,7 @@ class Layout(ABC):
 
     def _bounds(self, batching: Batching, device: str) -> tuple[int, int]:
         """(max_cost, max_rows): configured, else by device. On a CPU larger batches gain nothing but latency."""
-        cost, rows = (self.cpu_cost, self.cpu_rows) if device == "cpu" else (16384, 64)
+        cost, rows = (self.cpu_cost, self.cpu_rows) if device == "cpu" else (self.gpu_cost, self.gpu_rows)
         return batching.max_cost or cost, batching.max_rows or rows
 
 

@@ -4,57 +4,90 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deployments.checkpoint import read_config
+from deployments.checkpoint import read_config, read_medium
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.task import Task
+from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction import FeatureExtraction
+from deployments.tasks.feature_extraction_audio import SoundFeatures
+from deployments.tasks.feature_extraction_image import PictureFeatures
 from deployments.tasks.fill_mask import FillMask
+from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.multiple_choice import MultipleChoice
 from deployments.tasks.question_answering import QuestionAnswering
+from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
 from deployments.tasks.text_classification import TextClassification
 from deployments.tasks.token_classification import TokenClassification
 
-_CLASSES: Sequence[type[Task[Any, Any]]] = (
+KINDS: Sequence[type[Task[Any, Any]]] = (
     FeatureExtraction,
+    PictureFeatures,
+    SoundFeatures,
     TextClassification,
     TokenClassification,
     QuestionAnswering,
     FillMask,
     MultipleChoice,
+    ImageClassification,
+    AudioClassification,
+    CTCSpeechRecognition,
 )
-TASKS: Mapping[str, type[Task[Any, Any]]] = {task.name: task for task in _CLASSES}
-ALIASES: Mapping[str, str] = {alias: task.name for task in _CLASSES for alias in task.aliases}
+"""Every task class. Of those with one name, the checkpoint's medium decides which it is."""
+
+TASKS: Mapping[str, type[Task[Any, Any]]] = {
+    name: next(kind for kind in KINDS if kind.name == name) for name in dict.fromkeys(kind.name for kind in KINDS)
+}
+"""The first class of each name."""
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    alias: tuple(dict.fromkeys(kind.name for kind in KINDS if alias in kind.aliases))
+    for alias in dict.fromkeys(alias for kind in KINDS for alias in kind.aliases)
+}
+"""Other names of tasks; one may mean several, of which the first that is served answers."""
+
+
+def names(name: str) -> tuple[str, ...]:
+    """The tasks that a name or alias means; empty where there is none."""
+    return (name,) if name in TASKS else ALIASES.get(name, ())
 
 
 def find_task(name: str) -> type[Task[Any, Any]]:
-    """The task of this name or alias.
+    """The first task of this name or alias.
 
     Raises:
         LoadError: there is none; the message names the nearest.
     """
-    task = TASKS.get(ALIASES.get(name, name))
-    if task is None:
-        near = difflib.get_close_matches(name, [*TASKS, *ALIASES], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(TASKS)}"
-        raise LoadError(f"no task {name!r}{hint}")
-    return task
+    if found := names(name):
+        return TASKS[found[0]]
+    near = difflib.get_close_matches(name, [*TASKS, *ALIASES], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(TASKS)}"
+    raise LoadError(f"no task {name!r}{hint}")
 
 
 def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
-    """The configured task, else the one that the checkpoint's `architectures` entry means.
+    """The configured task, else the one that the checkpoint's `architectures` entry and its processor mean.
 
     Raises:
-        LoadError: the checkpoint says nothing, or names an architecture that is none of the tasks.
+        LoadError: the checkpoint says nothing, or is none of the tasks.
     """
+    kinds: Sequence[type[Task[Any, Any]]] = KINDS
     if config.task is not None:
-        return find_task(config.task)
+        find_task(config.task)  # there is one
+        kinds = [kind for kind in KINDS if kind.name in names(config.task)]
+        if len(kinds) == 1:
+            return kinds[0]
     named = read_config(config.model, config.revision).get("architectures") or []
+    medium = read_medium(config.model, config.revision)
+    kinds = [kind for kind in kinds if kind.medium == medium]
+    if config.task is not None and len(kinds) == 1:
+        return kinds[0]
     for architecture in named:
-        matches = [task for task in _CLASSES if architecture.endswith(task.architectures)]
+        matches = [kind for kind in kinds if architecture.endswith(kind.architectures)]
         if matches:  # the longest ending wins: `…ForCausalLM` before `…Model`
-            return max(matches, key=lambda task: max(len(e) for e in task.architectures if architecture.endswith(e)))
+            return max(matches, key=lambda kind: max(len(e) for e in kind.architectures if architecture.endswith(e)))
+    asked = f" as {config.task}" if config.task else ""
     raise LoadError(
-        f"{config.model}: config.json does not say which task this is (architectures: {named or 'none'}); "
-        f"name one with `task`, of {', '.join(TASKS)}"
+        f"{config.model}: config.json does not say which task this is{asked} (it reads {medium}; architectures: "
+        f"{', '.join(named) or 'none'}); name one with `task`, of {', '.join(TASKS)}"
     )

@@ -14,6 +14,7 @@ from deployments.call import Answer, Call, Render
 from deployments.config import ModelConfig
 from deployments.errors import LoadError, Overloaded, Unavailable
 from deployments.layout_check import LayoutChoice, choose_layout
+from deployments.media.limits import MediaLimits
 from deployments.task import Output, Row, Task
 from deployments.worker import Worker
 
@@ -36,6 +37,7 @@ class Replica:
         config: the model.
         task: its task.
         max_waiting: requests under way in this replica beyond which it answers 429.
+        media_limits: what pictures and recordings may decode to.
         stage: told what the replica is doing while it loads: "loading", "checking", "warming", "ready".
     """
 
@@ -45,16 +47,18 @@ class Replica:
         task: type[Task[Any, Any]],
         *,
         max_waiting: int = 512,
+        media_limits: MediaLimits | None = None,
         stage: Stage = lambda stage: None,
     ) -> None:
         self.config = config
         self.max_waiting = max_waiting
+        self.media_limits = media_limits or MediaLimits()
         self.task_class = task
         self.task: Task[Any, Any] | None = None
         self.layout: LayoutChoice | None = None
         self.in_flight = 0
         self._stage = stage
-        self._text = Worker(f"text-{config.name}")
+        self._text = Worker(f"text-{config.name}", threads=task.preprocess_threads)
         self._batcher: Batcher | None = None
         self._drain_rate = 0.0  # answers per second, smoothed
         self._answered_at = 0.0
@@ -71,16 +75,15 @@ class Replica:
         if self.config.resources.cpu_threads:
             torch.set_num_threads(self.config.resources.cpu_threads)
         self._stage("loading")
-        kind = self.task_class
-        loaded = checkpoint.load(self.config, kind.auto_model, kind.auto_processor, kind.unused_weights)
-        self.task = kind(loaded)
+        self.task = self.task_class(checkpoint.load(self.config, self.task_class))
+        self.task.limits = self.media_limits
         self._stage("checking")
         self.layout = choose_layout(self.task, self.config.batching.layout)
         layout = self.task.layout
         assert layout is not None
         self._batcher = Batcher(
             self._forward,
-            layout.selection(self.config.batching, loaded.device),
+            layout.selection(self.config.batching, self.task.checkpoint.device),
             padding=layout.padding,
             is_out_of_memory=_is_out_of_memory,
             name=f"model-{self.config.name}",

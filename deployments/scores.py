@@ -3,7 +3,40 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import BaseModel, Field
+
+from deployments.body import Body
+
 Function = Literal["softmax", "sigmoid", "none"]
+
+
+class Label(BaseModel):
+    label: str
+    score: float
+
+
+class LabelParameters(Body):
+    """What a caller may ask of the classification of a picture or a recording."""
+
+    top_k: int = Field(default=5, ge=1, description="Only the best so many labels.")
+    function_to_apply: Function | None = Field(
+        default=None, description="Default: softmax; sigmoid for multi-label models; none for regression."
+    )
+
+
+def default_function(config: Any, *, sigmoid_for_one: bool) -> Function:
+    """As transformers' pipelines choose it from the checkpoint's configuration.
+
+    Args:
+        config: of the model.
+        sigmoid_for_one: a model with one label answers with its sigmoid (softmax would always be 1); the pipeline of
+            audio-classification does not do so.
+    """
+    if config.problem_type == "regression":
+        return "none"
+    if config.problem_type == "multi_label_classification" or (sigmoid_for_one and config.num_labels == 1):
+        return "sigmoid"
+    return "softmax"
 
 
 def softmax(logits: Any) -> Any:

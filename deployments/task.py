@@ -7,13 +7,17 @@ go through the model: multiple choice is a row per choice, a long text a row per
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
+
+from deployments.media.limits import MediaLimits
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
     from deployments.layout import LaidOut, Layout
+
+Medium = Literal["text", "image", "audio"]
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ResponseT = TypeVar("ResponseT")
@@ -27,8 +31,8 @@ class Row:
 
     Attributes:
         inputs: the model's input names to this row's values, without a batch dimension. For text: equally long lists
-            of ints (`input_ids`, `token_type_ids`).
-        length: tokens of a text; the first dimension that padding would grow.
+            of ints (`input_ids`, `token_type_ids`); for pictures and sound: numpy arrays.
+        length: tokens of a text, samples or feature frames of a recording: the first dimension that padding would grow.
         keep: token positions whose hidden states the head needs; None for all. Lets fill-mask run its large head on
             the blanks alone.
     """
@@ -63,10 +67,13 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         aliases: other names that the gateway understands.
         auto_model: the transformers class that loads it.
         auto_processor: the transformers class that loads its tokenizer or processor.
+        processor_options: what that class's `from_pretrained` takes beside the checkpoint.
+        medium: what it reads. Tasks of one name and several media are one to the caller.
         architectures: endings of a checkpoint's `architectures` entry that mean this task.
         request: pydantic model of the body.
         response: type of the answer (for the schema; answers are not validated on the way out).
         example: a request body; feeds docs, warm-up, contract tests and load tests.
+        preprocess_threads: threads that may preprocess and postprocess at once; one where a tokenizer keeps state.
         unused_weights: prefixes of weights whose absence does not change an answer (a pooler that nobody reads).
     """
 
@@ -74,15 +81,19 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     aliases: ClassVar[tuple[str, ...]] = ()
     auto_model: ClassVar[str]
     auto_processor: ClassVar[str]
+    processor_options: ClassVar[Mapping[str, Any]] = {}
+    medium: ClassVar[Medium] = "text"
     architectures: ClassVar[tuple[str, ...]]
     request: ClassVar[type[BaseModel]]
     response: ClassVar[Any]
     example: ClassVar[dict[str, Any]]
+    preprocess_threads: ClassVar[int] = 1
     unused_weights: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.checkpoint = checkpoint
         self.layout: Layout | None = None  # set once the check at load has chosen
+        self.limits = MediaLimits()  # the replica sets the service's
 
     @abstractmethod
     def preprocess(self, request: RequestT) -> Prepared:
@@ -93,7 +104,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         """
 
     def cost(self, row: Row) -> int:
-        """What the batch budget counts: tokens, pixels or audio frames."""
+        """What the batch budget counts: tokens, pixels, or milliseconds of sound."""
         return row.length
 
     @abstractmethod
@@ -111,7 +122,10 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     @abstractmethod
     def sized_example(self, words: int) -> RequestT:
-        """An example request of about `words` words: what the check at load and the load tests measure with."""
+        """An example request of about `words` words, or with a picture as large or a recording as long in proportion.
+
+        The check at load and the load tests measure with it.
+        """
 
     @abstractmethod
     def layouts(self) -> "Sequence[Layout]":

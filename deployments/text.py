@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from deployments.checkpoint import Checkpoint
 from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.layout import Alone, Layout, Packed, Padded, SameLength
@@ -29,12 +27,6 @@ _WORDS = (
 def filler(words: int) -> str:
     """Ordinary English of exactly so many words."""
     return " ".join(islice(cycle(_WORDS), words))
-
-
-class Body(BaseModel):
-    """Base of every request body and its parts: unknown fields are errors, and nothing is silently converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
 @dataclass(frozen=True, slots=True)

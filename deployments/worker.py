@@ -1,4 +1,4 @@
-"""A thread that runs what it is given, one after another: the text thread of a replica."""
+"""Threads that run what they are given, in the order in which it came: the text threads of a replica."""
 
 import logging
 import threading
@@ -9,34 +9,40 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs callables in order on one thread. A callable answers for its own errors; one that raises is logged.
+    """Runs callables in order on one thread or a few. A callable answers for its own errors; one that raises is logged.
 
     Cheaper than an executor: no future per call, and the caller's own object says where the result goes.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int = 1) -> None:
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}-{number}" if number else name, daemon=True)
+            for number in range(threads)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, call: Callable[[], None]) -> None:
         self._calls.put(call)
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End the thread after what was submitted before."""
-        self._calls.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        """End the threads after what was submitted before."""
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout)
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return all(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             try:
                 call()
             except Exception:
-                logger.exception("a call on the thread %s raised", self._thread.name)
+                logger.exception("a call on the thread %s raised", threading.current_thread().name)

@@ -1,6 +1,5 @@
 """feature-extraction: hidden states, or one vector per text where the checkpoint says how to pool (`AutoModel`)."""
 
-import base64
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,22 +8,18 @@ from pydantic import Field
 from deployments.errors import InvalidInput
 from deployments.pooling import pool, read_embedding
 from deployments.task import Prepared, Row
-from deployments.text import Body, TextTask, filler, require_text
+from deployments.text import TextTask, filler, require_text
+from deployments.vectors import VectorOptions
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
 
 
-class Request(Body):
+class Request(VectorOptions):
     inputs: str | list[str] = Field(description="A text or a list of texts.")
-    normalize: bool | None = Field(default=None, description="Vectors of length one; default: as the checkpoint says.")
     truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
     prompt_name: str | None = Field(default=None, description="A prompt of the checkpoint to put in front.")
-    dimensions: int | None = Field(default=None, ge=1, description="Only the first so many, normalised again.")
-    encoding_format: Literal["float", "base64"] = Field(
-        default="float", description="base64: each vector as little-endian float32 bytes."
-    )
 
 
 class FeatureExtraction(TextTask[Request, Any]):
@@ -47,7 +42,7 @@ class FeatureExtraction(TextTask[Request, Any]):
 
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, str)
-        self._check(request)
+        request.check(getattr(self.checkpoint.model.config, "hidden_size", None), self.embedding.pooling)
         require_text(request.inputs, "inputs")
         side: Literal["left", "right"] = "left" if request.truncation_direction in ("left", "Left") else "right"
         encoded = self.encode(self._prompt(request) + request.inputs, truncate=request.truncate, side=side)
@@ -64,14 +59,7 @@ class FeatureExtraction(TextTask[Request, Any]):
         return [states[i, :length] for i, length in enumerate(laid.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
-        vector = outputs[0][..., : request.dimensions]
-        pooling = self.embedding.pooling
-        wanted = pooling is not None and pooling.normalize if request.normalize is None else request.normalize
-        if wanted:
-            vector = _unit(vector)
-        if request.encoding_format == "base64":
-            return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
-        return vector
+        return request.finish(outputs[0], self.embedding.pooling)
 
     def join(self, request: Request, answers: list[Any]) -> Any:
         if self.embedding.pooling is None and not isinstance(request.inputs, list):
@@ -89,19 +77,3 @@ class FeatureExtraction(TextTask[Request, Any]):
             known = ", ".join(sorted(self.embedding.prompts)) or "none"
             raise InvalidInput(f"prompt_name {name!r} is not one of the checkpoint's prompts ({known})")
         return self.embedding.prompts[name]
-
-    def _check(self, request: Request) -> None:
-        width = getattr(self.checkpoint.model.config, "hidden_size", None)
-        if request.dimensions is None:
-            return
-        if self.embedding.pooling is None:
-            raise InvalidInput("dimensions applies to pooled vectors; this model answers with hidden states")
-        if width is not None and request.dimensions > width:
-            raise InvalidInput(f"dimensions is {request.dimensions}; the model's vectors have {width}")
-
-
-def _unit(vectors: Any) -> Any:
-    """Length one over the last dimension; a zero vector stays zero."""
-    import numpy as np
-
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from deployments.body import Body
 from deployments.errors import InvalidInput, LoadError
 from deployments.layout import Layout
 from deployments.scores import softmax
 from deployments.task import Prepared, Row
-from deployments.text import Body, TextTask, filler
+from deployments.text import TextTask, filler
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint

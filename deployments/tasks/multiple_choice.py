@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from deployments.body import Body
 from deployments.scores import softmax
 from deployments.task import Prepared, Row
-from deployments.text import Body, TextTask, filler, require_text
+from deployments.text import TextTask, filler, require_text
 
 
 class Question(Body):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from deployments.body import Body
 from deployments.errors import InvalidInput
 from deployments.spans import best_spans, to_characters, tokens_of
 from deployments.task import Prepared, Row
-from deployments.text import Body, TextTask, filler, require_text
+from deployments.text import TextTask, filler, require_text
 from deployments.windows import Windows, split_pair
 
 if TYPE_CHECKING:

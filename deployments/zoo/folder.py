@@ -30,7 +30,7 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     Written through bytes, because safetensors' own `save_file` lets nobody but the owner read the file, and the service
     may run as another user than the one that built the cache.
     """
-    contiguous = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    contiguous = {name: np.asarray(value, order="C") for name, value in weights.items()}  # scalars stay scalars
     path.write_bytes(save(contiguous, metadata={"format": "pt"}))
 
 

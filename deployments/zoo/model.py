@@ -19,7 +19,7 @@ Files that are in the way only while building belong in the folder's parent, whi
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model built from pinned packages and, where `weights` names a file, from what was trained in this project.
+    """A model built from pinned packages, from what was trained in this project (the files `weights`), or from both.
 
     `task` is spelled as transformers spells its pipelines, `size_mb` is that of the finished folder in 10^6 bytes, and
     `parameters` is a plain count. `attribution` is written into the folder beside the licence.
@@ -34,11 +34,11 @@ class EmbeddedModel:
     size_mb: float
     parameters: int
     build: Build
-    weights: Path | None = None
+    weights: tuple[Path, ...] = ()
 
     @property
     def digest(self) -> str:
         """Ten hexadecimal digits that change whenever the built folder would."""
         pins = " ".join(package.sha256 for package in self.packages)
-        ours = self.weights.read_bytes() if self.weights else b""
+        ours = b"".join(path.read_bytes() for path in self.weights)
         return hashlib.sha256(f"{RECIPE} {self.name} {pins} ".encode() + ours).hexdigest()[:10]

@@ -86,8 +86,12 @@ def fit(model: Any, batches: Iterator[Batch], recipe: Recipe) -> None:
     optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=recipe.steps, pct_start=0.1)
     model.train()
-    for _ in track(range(recipe.steps), description="training"):
+    losses = []
+    for step in track(range(1, recipe.steps + 1), description="training"):
         loss = model(**next(batches)).loss
+        losses.append(float(loss.detach()))
+        if step % 100 == 0:
+            print(f"step {step}: mean loss of the last hundred {sum(losses[-100:]) / 100:.3f}", flush=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -118,11 +122,16 @@ def predict(model: Any, batches: Iterator[Batch], read: Callable[[Any], list[Any
     return results
 
 
-def save(name: str, model: Any, recipe: Recipe, measured: Measurement, out: Path) -> None:
-    """Write `<name>.safetensors` (what was trained, in half precision) and `<name>.json` (what was measured)."""
+def save(
+    name: str, model: Any, recipe: Recipe, measured: Measurement, out: Path, *, frozen: str = WORD_VECTORS
+) -> None:
+    """Write `<name>.safetensors` (what was trained, in half precision) and `<name>.json` (what was measured).
+
+    Weights whose names begin with `frozen` are left out, because they are stored elsewhere.
+    """
     out.mkdir(parents=True, exist_ok=True)
     state = model.state_dict()
-    weights = {key: value.numpy().astype(np.float16) for key, value in state.items() if key != WORD_VECTORS}
+    weights = {key: value.numpy().astype(np.float16) for key, value in state.items() if not key.startswith(frozen)}
     write_weights(out / f"{name}.safetensors", weights)
     write_json(out / f"{name}.json", {**asdict(measured), **asdict(recipe), "date": date.today().isoformat()})
     print(f"{measured.metric} {measured.value:.4f} on {measured.examples} {measured.data}")

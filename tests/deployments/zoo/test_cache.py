@@ -76,7 +76,7 @@ def test_two_at_once_do_not_hurt_each_other(tmp_path: Path) -> None:
 def test_other_weights_make_another_folder(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.write_bytes(b"one")
-    model = replace(fake(Recipe()), weights=weights)
+    model = replace(fake(Recipe()), weights=(weights,))
     before = model.digest
     weights.write_bytes(b"two")
     assert model.digest != before

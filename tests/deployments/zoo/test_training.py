@@ -106,13 +106,13 @@ def test_training_batches_are_half_common_words() -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED_HERE)
-def test_stored_weights_leave_out_the_word_vectors(name: str) -> None:
+def test_stored_weights_are_small_and_leave_out_the_word_vectors(name: str) -> None:
     from safetensors import safe_open
 
     with safe_open(TRAINED / f"{name}.safetensors", framework="numpy") as stored:
         assert WORD_VECTORS not in stored.keys()  # noqa: SIM118 - it is no mapping
         assert {str(stored.get_slice(key).get_dtype()) for key in stored.keys()} == {"F16"}  # noqa: SIM118
-    assert (TRAINED / f"{name}.safetensors").stat().st_size < 1_100_000
+    assert (TRAINED / f"{name}.safetensors").stat().st_size < 1_700_000
 
 
 @pytest.mark.parametrize("name", TRAINED_HERE)
