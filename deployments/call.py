@@ -9,6 +9,7 @@ Each arrow is one hand-over; the event loop is woken once.
 import asyncio
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class Call:
         self._render = render
         self._deadline = deadline  # time.monotonic()
         self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Answer] = self._loop.create_future()
+        self.future: asyncio.Future[Answer] | None = self._loop.create_future()
         self._lock = threading.Lock()
         self._failed = False
         self._left = 0
@@ -93,24 +94,11 @@ class Call:
                 self._task.postprocess(item, prepared, job.outputs)
                 for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
             ]
-            body = self._render(self._task.join(self._request, answers))
+            answer = self._answer(self._render(self._task.join(self._request, answers)), began)
         except Exception as error:
             self.fail(error)
             return
-        first = min(job.started for job in self._jobs)
-        report = self._jobs[-1].report
-        assert report is not None
-        answer = Answer(
-            body=body,
-            queue_s=first - self._jobs[0].submitted,
-            preprocess_s=self._preprocess_s,
-            forward_s=max(job.finished for job in self._jobs) - first,
-            postprocess_s=time.monotonic() - began,
-            batch_rows=report.rows,
-            padding_ratio=report.padding_ratio,
-            truncated=sum(prepared.truncated for prepared in self._prepared),
-        )
-        self._settle(lambda: self.future.set_result(answer))
+        self._settle(lambda future: future.set_result(answer))
 
     def fail(self, error: BaseException) -> None:
         """Any thread: answer with an error, once; rows still in line leave it."""
@@ -118,14 +106,38 @@ class Call:
             if self._failed:
                 return
             self._failed = True
+        _let_go(error)
         for job in self._jobs:
             if not job.settled:
                 self._batcher.cancel(job, error)
-        self._settle(lambda: self.future.set_exception(error))
+        self._settle(lambda future: future.set_exception(error))
 
     def expire(self) -> None:
         """Event loop: the request's time is over."""
         self.fail(DeadlineExceeded("no answer within the request's time"))
+
+    def release(self) -> None:
+        """Event loop: drop all that the request needed. An error's traceback may keep this call for a while yet."""
+        self._failed = True  # whatever still comes is too late
+        self.future = None
+        self._request = None
+        self._items, self._prepared, self._jobs = [], [], []
+
+    def _answer(self, body: bytes, began: float) -> Answer:
+        jobs = self._jobs
+        first = min(job.started for job in jobs)
+        report = jobs[-1].report
+        assert report is not None
+        return Answer(
+            body=body,
+            queue_s=first - jobs[0].submitted,
+            preprocess_s=self._preprocess_s,
+            forward_s=max(job.finished for job in jobs) - first,
+            postprocess_s=time.monotonic() - began,
+            batch_rows=report.rows,
+            padding_ratio=report.padding_ratio,
+            truncated=sum(prepared.truncated for prepared in self._prepared),
+        )
 
     def _preprocess(self, index: int, item: Any) -> Prepared:
         try:
@@ -150,12 +162,20 @@ class Call:
                 return
         self._text.submit(self.finish)
 
-    def _settle(self, set_outcome: Callable[[], None]) -> None:
+    def _settle(self, set_outcome: Callable[["asyncio.Future[Answer]"], None]) -> None:
         def settle() -> None:
-            if not self.future.done():  # the client may have gone
-                set_outcome()
+            future = self.future
+            if future is not None and not future.done():  # the client may have gone
+                set_outcome(future)
 
         try:
             self._loop.call_soon_threadsafe(settle)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empty the frames that an error passed through: they would keep what was decoded until the next collection."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -201,6 +201,22 @@ def load(config: ModelConfig, kind: "type[Task[Any, Any]]") -> Checkpoint:
     )
 
 
+def load_tokenizer(config: ModelConfig) -> Any:
+    """The tokenizer of a checkpoint whose processor reads something else: one that hears or sees, and answers in text.
+
+    Raises:
+        LoadError: none there, or without a vocabulary.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve(config.model), revision=config.revision)
+    except Exception as error:  # as in `load`
+        raise LoadError(f"{config.model}: its tokenizer does not load ({_first_line(error)})") from error
+    _require_vocabulary(config, tokenizer)
+    return tokenizer
+
+
 def _require_vocabulary(config: ModelConfig, processor: Any) -> None:
     """Refuse a checkpoint without tokenizer files: transformers 5 makes a tokenizer of special tokens alone for it."""
     tokenizer = getattr(processor, "tokenizer", processor)

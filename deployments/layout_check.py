@@ -5,7 +5,7 @@ layout is taken only if all outputs agree; a packed one must also have been aske
 """
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,15 @@ def choose_layout(task: Task[Any, Any], wanted: str = "auto") -> LayoutChoice:
     candidates = [layout for layout in layouts if wanted in ("auto", layout.name)]
     prepared = [task.preprocess(task.sized_example(words)) for words in WORDS]
     rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
-    reference = _run(task, layouts[-1], rows)
+    try:
+        reference = _run(task, layouts[-1], rows)
+    except Exception as error:
+        raise LoadError(f"the model does not answer an example alone ({type(error).__name__}: {error})") from error
     refused: dict[str, str] = {}
     for layout in candidates:
         try:
-            difference = _difference(_run(task, layout, rows), [reference[i] for i in _order(layout, len(rows))])
+            order = [row for batch in _batches(layout, rows) for row in batch]
+            difference = _difference(_run(task, layout, rows), [reference[row] for row in order])
         except Exception as error:  # a model may refuse a layout in any way; the next one is tried
             reason = f"{type(error).__name__}: {error}"
         else:
@@ -64,8 +68,13 @@ def tolerance(task: Task[Any, Any]) -> float:
     return TOLERANCES.get(task.checkpoint.dtype, 1e-4)
 
 
-def _order(layout: Layout, rows: int) -> list[int]:
-    return [row for batch in layout.trial(rows) for row in batch]
+def _batches(layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> Iterator[list[int]]:
+    """The layout's trial batches. As in the waiting line, only rows of equal params share one."""
+    for trial in layout.trial(len(rows)):
+        batches: dict[Hashable, list[int]] = {}
+        for row in trial:
+            batches.setdefault(rows[row][1], []).append(row)
+        yield from batches.values()
 
 
 def _run(task: Task[Any, Any], layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> list[Any]:
@@ -74,7 +83,7 @@ def _run(task: Task[Any, Any], layout: Layout, rows: Sequence[tuple[Row, Hashabl
     task.layout = layout
     try:
         outputs: list[Any] = []
-        for batch in layout.trial(len(rows)):
+        for batch in _batches(layout, rows):
             outputs += task.forward([rows[i][0] for i in batch], rows[batch[0]][1])
             if isinstance(layout, Packed):
                 _require_every_layer(layout)

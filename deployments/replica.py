@@ -123,6 +123,7 @@ class Replica:
         call = Call(request, self.task, self._batcher, self._text, render, time.monotonic() + timeout_s)
         timer = loop.call_later(timeout_s, call.expire)
         self.in_flight += 1
+        assert call.future is not None
         self._text.submit(call.prepare)
         try:
             answer = await call.future
@@ -133,6 +134,7 @@ class Replica:
             raise
         finally:
             timer.cancel()
+            call.release()
             self.in_flight -= 1
 
     def check_health(self) -> None:

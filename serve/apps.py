@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 
+from deployments.media.limits import MediaLimits
 from ray import serve
 
-from deployments.deployment import build_deployment
-from deployments.registry import find_task
+from deployments.deployment import ReplicaLimits, build_deployment
 from serve.config import ServiceConfig
 from serve.endpoint import endpoint_builder
 from serve.gateway import build_gateway
@@ -24,13 +24,15 @@ def build_apps(config: ServiceConfig, table: RouteTable, *, cores: int | None = 
     cores = cores or os.cpu_count() or 1
     replicas = sum(max(1, model.replicas.min) for model in config.models)
     threads = max(1, cores // replicas)
+    media = MediaLimits(config.limits.max_pixels, config.limits.max_audio_seconds)
+    limits = ReplicaLimits(config.limits.max_waiting, media)
     targets = [serve.RunTarget(target=build_gateway(table, config), name=GATEWAY, route_prefix="/")]
     for model, route in zip(config.models, table.routes, strict=True):
         app = build_deployment(
             model,
-            find_task(route.task),
-            endpoint_builder(route, table, config.limits),
-            max_waiting=config.limits.max_waiting,
+            route.kind,
+            endpoint_builder(route, table, config.limits, config.media),
+            limits=limits,
             cpu_threads=threads,
         )
         targets.append(serve.RunTarget(target=app, name=route.model, route_prefix=route.prefix))

@@ -15,7 +15,17 @@ class Limits(Settings):
     max_body_mb: float = Field(default=25, gt=0, description="Largest request body in MiB; beyond it 413.")
     max_batch_items: int = Field(default=1024, ge=1, description="Most inputs of one client batch; beyond it 413.")
     max_waiting: int = Field(default=512, ge=1, description="Requests under way in one replica; beyond it 429.")
+    max_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels of one picture; beyond it 413.")
+    max_audio_seconds: float = Field(default=1800, gt=0, description="Longest recording; beyond it 413.")
     request_timeout_s: float = Field(default=60, gt=0, description="Time for an answer; beyond it 504.")
+
+
+class MediaSources(Settings):
+    """Where pictures and recordings may come from, beside the request itself."""
+
+    allow_urls: tuple[str, ...] = Field(
+        default=(), description="Hosts from which an `http(s)` URL as input is fetched; default: none."
+    )
 
 
 class ServiceConfig(BaseSettings):
@@ -30,6 +40,7 @@ class ServiceConfig(BaseSettings):
 
     models: list[ModelConfig] = Field(min_length=1)
     limits: Limits = Limits()
+    media: MediaSources = MediaSources()
 
     @field_validator("models")
     @classmethod

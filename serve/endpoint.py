@@ -9,20 +9,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 
 from deployments.call import Answer
-from deployments.errors import MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
+from deployments.errors import MethodNotAllowed, NotFound
 from deployments.replica import Replica
-from serve.config import Limits
-from serve.errors import error_answer, validation_error
-from serve.messages import Headers, Receive, Scope, Send, header, read_body, send_json
+from serve.body import BodyReader
+from serve.config import Limits, MediaSources
+from serve.errors import error_answer
+from serve.fetch import Fetcher
+from serve.messages import Headers, Receive, Scope, Send, header, send_json
 from serve.routes import Route, RouteTable
 from serve.timing import total
 
 logger = logging.getLogger(__name__)
-
-LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
 
 
 def render(value: Any) -> bytes:
@@ -37,14 +36,15 @@ class Endpoint:
     routes: tuple[()] = ()
     router = SimpleNamespace(redirect_slashes=False)
 
-    def __init__(self, replica: Replica, route: Route, table: RouteTable, limits: Limits) -> None:
+    def __init__(
+        self, replica: Replica, route: Route, table: RouteTable, limits: Limits, sources: MediaSources
+    ) -> None:
         self._replica = replica
         self._route = route
         self._table = table
-        self._body_limit = int(limits.max_body_mb * 1024 * 1024)
-        self._item_limit = limits.max_batch_items
         self._timeout_s = limits.request_timeout_s
-        self._request = replica.task_class.request
+        self._body = BodyReader(replica.task_class, limits)
+        self._fetcher = Fetcher(sources.allow_urls, int(limits.max_body_mb * 1024 * 1024), limits.request_timeout_s)
         self._paths = frozenset(path + end for path in route.paths for end in ("", "/"))
         self._model_header = (b"x-model", route.model.encode())
 
@@ -76,23 +76,11 @@ class Endpoint:
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request, or GET the description")
         self._replica.admit()
-        _require_json(scope)
-        body = await read_body(scope, receive, self._body_limit)
-        request = await asyncio.to_thread(self._parse, body) if len(body) > LARGE_BODY else self._parse(body)
+        request = await self._fetcher.fetched(await self._body.read(scope, receive))
         answer = await self._replica.predict(request, render, self._timeout_s)
         headers += _measured(answer)
         headers.append((b"server-timing", _timing(answer, began)))
         return 200, answer.body
-
-    def _parse(self, body: bytes) -> Any:
-        try:
-            request = self._request.model_validate_json(body)
-        except ValidationError as error:
-            raise validation_error(error) from None
-        inputs = getattr(request, "inputs", None)
-        if isinstance(inputs, list) and len(inputs) > self._item_limit:
-            raise TooLarge(f"inputs has {len(inputs):,} items; at most {self._item_limit:,} go into one request")
-        return request
 
     def describe(self) -> dict[str, Any]:
         """What this replica serves, and how."""
@@ -127,22 +115,15 @@ class Endpoint:
         return NotFound(f"no path {path!r} here; POST to {self._route.paths[-1]}")
 
 
-def endpoint_builder(route: Route, table: RouteTable, limits: Limits) -> Callable[[Replica], Endpoint]:
+def endpoint_builder(
+    route: Route, table: RouteTable, limits: Limits, sources: MediaSources
+) -> Callable[[Replica], Endpoint]:
     """What the deployment is handed, so that the model side need not know this side."""
 
     def build(replica: Replica) -> Endpoint:
-        return Endpoint(replica, route, table, limits)
+        return Endpoint(replica, route, table, limits, sources)
 
     return build
-
-
-def _require_json(scope: Scope) -> None:
-    content_type = (header(scope, b"content-type") or "application/json").split(";")[0].strip().lower()
-    if content_type != "application/json" and not content_type.endswith("+json"):
-        raise UnsupportedMedia(f"this task reads application/json, not {content_type}; set the header Content-Type")
-    encoding = header(scope, b"content-encoding")
-    if encoding not in (None, "identity"):
-        raise UnsupportedMedia(f"a body encoded as {encoding} is not read; send it as it is")
 
 
 def _measured(answer: Answer) -> Headers:

@@ -32,17 +32,21 @@ def validation_error(error: ValidationError) -> ServiceError:
     for problem in problems:
         if problem["type"] == "json_invalid":
             return MalformedRequest(f"the body is not JSON: {problem.get('ctx', {}).get('error', problem['msg'])}")
-    by_place: dict[str, list[str]] = {}
+    by_place: dict[str, list[Any]] = {}
     for problem in _of_best_branch(problems):
-        by_place.setdefault(_place(problem["loc"]), []).append(_message(problem))
-    sentences = [f"{place}: {_either(messages)}" for place, messages in by_place.items()]
+        by_place.setdefault(_place(problem["loc"]), []).append(problem)
+    sentences = [f"{place}: {_either(problems)}" for place, problems in by_place.items()]
     more = f" (and {len(sentences) - _MOST} more)" if len(sentences) > _MOST else ""
     return InvalidInput("; ".join(sentences[:_MOST]) + more)
 
 
-def _either(messages: Sequence[str]) -> str:
-    """`should be a valid string or a valid array`: what each branch of a union would have taken."""
-    first, *others = dict.fromkeys(messages)
+def _either(problems: Sequence[Any]) -> str:
+    """`should be a valid string or a valid array`: what each branch of a union would have taken.
+
+    Where a branch took the type and found something else wrong, the others' types are not what the caller meant.
+    """
+    meant = [problem for problem in problems if not problem["type"].endswith("_type")]
+    first, *others = dict.fromkeys(_message(problem) for problem in meant or problems)
     return " or ".join([first, *(message.removeprefix("should be ") for message in others)])
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from deployments.registry import TASKS
-from serve.routes import RouteTable
+from deployments.task import Task
+from serve.routes import Route, RouteTable
+
+Kind = type[Task[Any, Any]]
 
 
 class ErrorAnswer(BaseModel):
@@ -23,7 +25,7 @@ _ERRORS = {
     "400": "The body is not JSON.",
     "404": "No such model, task or path; the message names the nearest.",
     "413": "Body, text or number of inputs over a limit.",
-    "415": "Not a content type that the task reads.",
+    "415": "Not a content type that the task reads, or a file of another kind.",
     "422": "JSON, but not a possible input; the message says what is wrong and where.",
     "429": "The model has too many requests waiting; `Retry-After` says when to come again.",
     "503": "The model is loading or going away.",
@@ -41,15 +43,14 @@ _HEADERS = {
 
 def openapi(table: RouteTable) -> dict[str, Any]:
     """One path per way to a model, schemas from the tasks."""
-    served = dict.fromkeys(route.task for route in table.routes)
-    schemas, definitions = _schemas(list(served))
+    kinds = list(dict.fromkeys(route.kind for route in table.routes))
+    schemas, definitions = _schemas(kinds)
     paths: dict[str, Any] = {}
     for route in table.routes:
         for path in route.paths:
-            paths[path] = {"post": _operation(route.task, route.model, path, schemas)}
-        paths[f"/models/{route.model}"] = {
-            "post": _operation(route.task, route.model, f"/models/{route.model}", schemas)
-        }
+            paths[path] = {"post": _operation(route, path, schemas)}
+        by_name = f"/models/{route.model}"
+        paths[by_name] = {"post": _operation(route, by_name, schemas)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -57,18 +58,26 @@ def openapi(table: RouteTable) -> dict[str, Any]:
             "version": version("automodel-serve"),
             "description": "Every Hugging Face AutoModel task class behind one HTTP service.",
         },
-        "tags": [{"name": task, "description": _first_line(TASKS[task].__doc__)} for task in served],
+        "tags": [{"name": name, "description": text} for name, text in _tags(kinds).items()],
         "paths": paths | _service_paths(),
         "components": {"schemas": definitions},
     }
 
 
-def _schemas(tasks: list[str]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+def _tags(kinds: list[Kind]) -> dict[str, str]:
+    """What each task answers; of several media, all of them."""
+    texts: dict[str, list[str]] = {}
+    for kind in kinds:
+        texts.setdefault(kind.name, []).append(_first_line(kind.__doc__))
+    return {name: " ".join(lines) for name, lines in texts.items()}
+
+
+def _schemas(kinds: list[Kind]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
     """The schema of each task's request and response, and the shared definitions with short names."""
     inputs: list[tuple[Any, Any, TypeAdapter[Any]]] = []
-    for task in tasks:
-        inputs.append((("request", task), "validation", TypeAdapter(TASKS[task].request)))
-        inputs.append((("response", task), "serialization", TypeAdapter(TASKS[task].response)))
+    for kind in kinds:
+        inputs.append((("request", kind), "validation", TypeAdapter(kind.request)))
+        inputs.append((("response", kind), "serialization", TypeAdapter(kind.response)))
     inputs.append((("error", ""), "serialization", TypeAdapter(ErrorAnswer)))
     by_key, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     renamed = {key: _renamed(schema) for (key, _), schema in by_key.items()}
@@ -90,26 +99,35 @@ def _renamed(schema: Any) -> Any:
     return [_renamed(part) for part in schema] if isinstance(schema, list) else schema
 
 
-def _operation(task: str, model: str, path: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    kind = route.kind
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()}
     error = {"application/json": {"schema": schemas["error", ""]}}
     return {
-        "tags": [task],
+        "tags": [kind.name],
         "operationId": re.sub(r"\W+", "_", path.strip("/")),
-        "summary": f"{task} by {model}",
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schemas["request", task], "example": TASKS[task].example}},
-        },
+        "summary": f"{kind.name} by {route.model}",
+        "requestBody": {"required": True, "content": _bodies(kind, schemas)},
         "responses": {
             "200": {
-                "description": _first_line(TASKS[task].__doc__),
+                "description": _first_line(kind.__doc__),
                 "headers": headers,
-                "content": {"application/json": {"schema": schemas["response", task]}},
+                "content": {"application/json": {"schema": schemas["response", kind]}},
             },
             **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
         },
     }
+
+
+def _bodies(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    """The ways in: JSON, and for pictures and sound the file itself or a form."""
+    bodies: dict[str, Any] = {"application/json": {"schema": schemas["request", kind], "example": kind.example}}
+    if kind.medium != "text":
+        file = {"type": "string", "format": "binary"}
+        parameters = {"type": "string", "description": "As in the JSON body, as JSON; or each as a field of its own."}
+        form = {"type": "object", "properties": {"file": file, "parameters": parameters}, "required": ["file"]}
+        bodies |= {f"{kind.medium}/*": {"schema": file}, "multipart/form-data": {"schema": form}}
+    return bodies
 
 
 def _service_paths() -> dict[str, Any]:

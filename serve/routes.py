@@ -3,9 +3,11 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from deployments.errors import LoadError, NotFound
-from deployments.registry import ALIASES, task_of
+from deployments.registry import ALIASES, names, task_of
+from deployments.task import Task
 from serve.config import ServiceConfig
 
 GATEWAY = "gateway"  # the application at "/"; no model may take its name
@@ -17,13 +19,18 @@ class Route:
 
     Attributes:
         model: its name, which is also its Serve application's.
-        task: its task.
+        kind: its task's class.
         is_default: the task's first model, which also answers at the task's own path.
     """
 
     model: str
-    task: str
+    kind: type[Task[Any, Any]]
     is_default: bool
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.kind.name
 
     @property
     def prefix(self) -> str:
@@ -44,13 +51,13 @@ class Route:
 class RouteTable:
     """All served models, in the order of the configuration."""
 
-    def __init__(self, models: Iterable[tuple[str, str]]) -> None:
-        """Take (model name, task name) pairs; the first model of a task is its default."""
+    def __init__(self, models: Iterable[tuple[str, type[Task[Any, Any]]]]) -> None:
+        """Take pairs of a model's name and its task; the first model of a task is its default."""
         self.routes: list[Route] = []
         tasks: set[str] = set()
-        for model, task in models:
-            self.routes.append(Route(model, task, is_default=task not in tasks))
-            tasks.add(task)
+        for model, kind in models:
+            self.routes.append(Route(model, kind, is_default=kind.name not in tasks))
+            tasks.add(kind.name)
         self._by_model: Mapping[str, Route] = {route.model: route for route in self.routes}
         self._default: Mapping[str, Route] = {route.task: route for route in self.routes if route.is_default}
 
@@ -68,20 +75,22 @@ class RouteTable:
     def task(self, name: str, model: str | None = None) -> Route:
         """The route of a task or alias: its default model, or the model named.
 
+        An alias of several tasks means the first that was configured.
+
         Raises:
             NotFound: naming the nearest task or model.
         """
-        task = ALIASES.get(name, name)
-        if task not in self._default:
-            aliases = [alias for alias, of in ALIASES.items() if of in self._default]
+        meant = [route for route in self.routes if route.task in names(name)]
+        if not meant:
+            aliases = [alias for alias, tasks in ALIASES.items() if self._default.keys() & set(tasks)]
             raise NotFound(f"no task {name!r} is served; {_nearest(name, [*self._default, *aliases])}")
         if model is None:
-            return self._default[task]
-        route = self._by_model.get(model)
-        if route is None or route.task != task:
-            served = [route.model for route in self.routes if route.task == task]
-            raise NotFound(f"no model {model!r} of the task {task}; {_nearest(model, served)}")
-        return route
+            return meant[0]
+        found = next((route for route in meant if route.model == model), None)
+        if found is None:
+            served = [route.model for route in meant]
+            raise NotFound(f"no model {model!r} of the task {name}; {_nearest(model, served)}")
+        return found
 
 
 def route_table(config: ServiceConfig) -> RouteTable:
@@ -93,7 +102,7 @@ def route_table(config: ServiceConfig) -> RouteTable:
     for model in config.models:
         if model.name == GATEWAY:
             raise LoadError(f"{model.model}: the name {GATEWAY!r} is taken by the gateway; give the model another")
-    return RouteTable((model.name, task_of(model).name) for model in config.models)
+    return RouteTable((model.name, task_of(model)) for model in config.models)
 
 
 def _nearest(name: str, known: list[str]) -> str:

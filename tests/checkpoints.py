@@ -180,7 +180,7 @@ def load_task(kind: type[Task[Any, Any]], folder: Path, layout: str | None = "au
 
     torch.set_num_threads(1)  # small models gain nothing from more, and tests run beside others
     settings = ModelConfig.model_validate({"model": str(folder), "name": "small", "device": "cpu", **config})
-    task = kind(checkpoint.load(settings, kind.auto_model, kind.auto_processor, kind.unused_weights))
+    task = kind(checkpoint.load(settings, kind))
     if layout is not None:
         choose_layout(task, layout)
     return task

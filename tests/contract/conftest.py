@@ -17,7 +17,7 @@ def loaded(checkpoints):
     made: dict[tuple[str, str], Any] = {}
 
     def load(kind: type[Task[Any, Any]], family: str) -> Any:
-        key = (kind.name, family)
+        key = (kind.__name__, family)
         if key not in made:
             made[key] = load_task(kind, checkpoints.of(kind, family))
         return made[key]

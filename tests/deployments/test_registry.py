@@ -9,11 +9,13 @@ import pytest
 import deployments.tasks
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.registry import ALIASES, TASKS, find_task, task_of
+from deployments.registry import ALIASES, KINDS, TASKS, find_task, task_of
 
 
-def config_of(folder, *architectures, **settings):
+def config_of(folder, *architectures, processor=None, **settings):
     folder.mkdir(exist_ok=True)
+    if processor is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     (folder / "config.json").write_text(json.dumps({"architectures": list(architectures)}))
     return ModelConfig(model=str(folder), name="small", **settings)
 
@@ -21,18 +23,18 @@ def config_of(folder, *architectures, **settings):
 def test_every_task_file_is_registered():
     """A file in deployments/tasks is a task; forgetting the registry would be a task that nobody can serve."""
     files = {path for path in Path(deployments.tasks.__path__[0]).glob("*.py") if path.stem != "__init__"}
-    registered = {f"{task.__module__.rsplit('.', 1)[-1]}.py" for task in TASKS.values()}
+    registered = {f"{task.__module__.rsplit('.', 1)[-1]}.py" for task in KINDS}
     assert {path.name for path in files} == registered
 
 
 def test_names_are_the_hubs_and_belong_to_one_task_each():
-    for name, task in TASKS.items():
-        assert task.name == name
+    for kind in KINDS:
+        name = kind.name
         assert name == name.lower().replace("_", "-")
-        assert task.__module__ == f"deployments.tasks.{name.replace('-', '_')}"
+        file = name.replace("-", "_") + ("" if kind is TASKS[name] else f"_{kind.medium}")
+        assert kind.__module__ == f"deployments.tasks.{file}"
     assert not set(ALIASES) & set(TASKS)
-    assert len(ALIASES) == sum(len(task.aliases) for task in TASKS.values())
-    endings = [ending for task in TASKS.values() for ending in task.architectures]
+    endings = [(kind.medium, ending) for kind in KINDS for ending in kind.architectures]
     assert len(endings) == len(set(endings))
     assert len({task.auto_model for task in TASKS.values()}) == len(TASKS)
 
@@ -65,6 +67,35 @@ def test_the_configured_task_goes_first(tmp_path):
 )
 def test_the_checkpoint_says_its_task(tmp_path, architecture, name):
     assert task_of(config_of(tmp_path, architecture)).name == name
+
+
+VISION = {"image_processor_type": "ViTImageProcessor"}
+OLD_VISION = {"feature_extractor_type": "ViTFeatureExtractor", "image_mean": [0.5, 0.5, 0.5]}
+SOUND = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16000}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "processor", "name", "medium"),
+    [
+        ("ViTForImageClassification", VISION, "image-classification", "image"),
+        ("DeiTForImageClassificationWithTeacher", OLD_VISION, "image-classification", "image"),
+        ("Wav2Vec2ForSequenceClassification", SOUND, "audio-classification", "audio"),
+        ("ASTForAudioClassification", SOUND, "audio-classification", "audio"),
+        ("WavLMForCTC", SOUND, "speech-recognition-ctc", "audio"),
+        ("ViTModel", VISION, "feature-extraction", "image"),
+        ("HubertModel", SOUND, "feature-extraction", "audio"),
+        ("BertModel", None, "feature-extraction", "text"),
+    ],
+)
+def test_what_a_checkpoint_reads_decides_with_its_architecture(tmp_path, architecture, processor, name, medium):
+    config = config_of(tmp_path, architecture, processor=processor)
+    for configured in (None, name):
+        kind = task_of(config.model_copy(update={"task": configured}))
+        assert (kind.name, kind.medium) == (name, medium)
+
+
+def test_an_alias_of_several_tasks_is_found():
+    assert find_task("automatic-speech-recognition").name == "speech-recognition-ctc"
 
 
 def test_the_first_architecture_that_means_a_task_decides(tmp_path):

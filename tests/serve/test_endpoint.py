@@ -9,12 +9,13 @@ import pytest
 from deployments.config import ModelConfig
 from deployments.registry import find_task
 from deployments.replica import Replica
-from serve.config import Limits
+from serve.config import Limits, MediaSources
 from serve.endpoint import Endpoint
 from serve.routes import RouteTable
 from tests.checkpoints import small_checkpoint
 
-TABLE = RouteTable([("small", "text-classification"), ("other", "text-classification")])
+KIND = find_task("text-classification")
+TABLE = RouteTable([("small", KIND), ("other", KIND)])
 LIMITS = Limits(max_body_mb=0.25, max_batch_items=8, request_timeout_s=20)
 PATH = "/tasks/text-classification"
 
@@ -22,14 +23,14 @@ PATH = "/tasks/text-classification"
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
     folder = small_checkpoint(tmp_path_factory.mktemp("small"), "bert", "SequenceClassification")
-    replica = Replica(ModelConfig(model=str(folder), name="small"), find_task("text-classification"), max_waiting=40)
+    replica = Replica(ModelConfig(model=str(folder), name="small"), KIND, max_waiting=40)
     replica.load()
     return replica
 
 
 @pytest.fixture
 async def client(replica: Replica) -> AsyncIterator[httpx.AsyncClient]:
-    app = Endpoint(replica, TABLE.routes[0], TABLE, LIMITS)
+    app = Endpoint(replica, TABLE.routes[0], TABLE, LIMITS, MediaSources())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -143,7 +144,7 @@ async def test_a_client_that_leaves_frees_its_place(replica: Replica, client: ht
 
 
 async def test_the_deadline_is_kept(replica: Replica) -> None:
-    app = Endpoint(replica, TABLE.routes[0], TABLE, Limits(request_timeout_s=0.0001))
+    app = Endpoint(replica, TABLE.routes[0], TABLE, Limits(request_timeout_s=0.0001), MediaSources())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.post(PATH, json={"inputs": "a"})
     assert (answer.status_code, answer.json()["error_type"]) == (504, "deadline_exceeded")

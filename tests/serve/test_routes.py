@@ -3,9 +3,13 @@
 import pytest
 
 from deployments.errors import NotFound
+from deployments.registry import find_task
 from serve.routes import RouteTable
 
-TABLE = RouteTable([("one", "fill-mask"), ("tagger", "token-classification"), ("two", "fill-mask")])
+TABLE = RouteTable(
+    (model, find_task(task))
+    for model, task in [("one", "fill-mask"), ("tagger", "token-classification"), ("two", "fill-mask")]
+)
 
 
 def test_the_first_model_of_a_task_answers_at_the_tasks_path() -> None:

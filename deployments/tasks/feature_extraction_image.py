@@ -1,0 +1,50 @@
+"""feature-extraction for pictures: hidden states of an encoder, or one vector (`AutoModel`)."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from deployments.media.content import Media
+from deployments.picture import EXAMPLE, PictureTask, sample_picture
+from deployments.pooling import pool
+from deployments.task import Prepared, Row
+from deployments.vectors import VectorOptions
+
+
+class Request(VectorOptions):
+    inputs: Media | list[Media] = Field(description="A picture (base64 or data URL), or a list of them.")
+
+
+class PictureFeatures(PictureTask[Request, Any]):
+    """Hidden states per picture: `[patches][dim]`, or `[dim][rows][columns]` of a convolutional model.
+
+    With a configured pooling one vector, `[dim]`, per picture.
+    """
+
+    name = "feature-extraction"
+    auto_model = "AutoModel"
+    architectures = ("Model",)
+    request = Request
+    response = list[list[float]] | list[list[list[float]]] | list[list[list[list[float]]]] | list[str]
+    example = {"inputs": EXAMPLE}
+    unused_weights = ("pooler",)
+
+    def preprocess(self, request: Request) -> Prepared:
+        assert isinstance(request.inputs, Media)
+        request.check(None, self.checkpoint.config.pooling)
+        return self.prepare(request.inputs)
+
+    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
+        hidden = self.run(rows).output.last_hidden_state
+        pooling = self.checkpoint.config.pooling
+        if pooling is not None and pooling.mode != "none":
+            patches = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden
+            hidden = pool(patches, [patches.shape[1]] * len(rows), pooling.mode)
+        return list(hidden.float().cpu().numpy())
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
+        return request.finish(outputs[0], self.checkpoint.config.pooling)
+
+    def sized_example(self, words: int) -> Request:
+        return Request(inputs=sample_picture(16 + words))

@@ -1,0 +1,43 @@
+"""image-classification: labels and scores of a picture (`AutoModelForImageClassification`)."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from deployments.body import Body
+from deployments.media.content import Media
+from deployments.picture import EXAMPLE, PictureTask, sample_picture
+from deployments.scores import Label, LabelParameters, apply_function, best, default_function
+from deployments.task import Prepared, Row
+
+
+class Request(Body):
+    inputs: Media | list[Media] = Field(description="A picture (base64 or data URL), or a list of them.")
+    parameters: LabelParameters = LabelParameters()
+
+
+class ImageClassification(PictureTask[Request, list[Label]]):
+    """The best labels of a picture, best first; a list of them for a list of pictures."""
+
+    name = "image-classification"
+    auto_model = "AutoModelForImageClassification"
+    architectures = ("ForImageClassification", "ForImageClassificationWithTeacher")
+    request = Request
+    response = list[Label] | list[list[Label]]
+    example = {"inputs": EXAMPLE}
+
+    def preprocess(self, request: Request) -> Prepared:
+        assert isinstance(request.inputs, Media)
+        return self.prepare(request.inputs)
+
+    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
+        return list(self.run(rows).output.logits.float().cpu().numpy())
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
+        config, parameters = self.checkpoint.model.config, request.parameters
+        function = parameters.function_to_apply or default_function(config, sigmoid_for_one=True)
+        return best(apply_function(outputs[0], function), config.id2label, parameters.top_k)
+
+    def sized_example(self, words: int) -> Request:
+        return Request(inputs=sample_picture(16 + words))

@@ -1,0 +1,155 @@
+"""Ways in: a request from a body, by its content type. JSON for every task; for pictures and sound also the file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from starlette.datastructures import FormData, Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
+from deployments.media.content import Media
+from deployments.task import Task
+from serve.config import Limits
+from serve.errors import validation_error
+from serve.messages import Receive, Scope, header, read_body
+
+LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+# What a client sends that did not say: curl's --data-binary calls everything a form.
+UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+# Containers of sound that are registered under other names.
+SOUND_TYPES = ("application/ogg", "video/mp4", "video/webm", "video/ogg", "video/quicktime")
+FILE_FIELDS = ("file", "inputs")
+
+
+class BodyReader:
+    """Reads the requests of one task.
+
+    Args:
+        kind: the task's class.
+        limits: of the service.
+    """
+
+    def __init__(self, kind: type[Task[Any, Any]], limits: Limits) -> None:
+        self._kind = kind
+        self._request = kind.request
+        self._body_limit = int(limits.max_body_mb * 1024 * 1024)
+        self._item_limit = limits.max_batch_items
+
+    async def read(self, scope: Scope, receive: Receive) -> Any:
+        """The request, validated.
+
+        Raises:
+            UnsupportedMedia: a content type that the task does not read; found out before the body is read.
+            MalformedRequest: not what its content type says.
+            InvalidInput: not a request of this task.
+            TooLarge: a body, or a number of inputs, over the limit.
+        """
+        content_type = header(scope, b"content-type") or ""
+        kind = content_type.split(";")[0].strip().lower()
+        encoding = header(scope, b"content-encoding")
+        if encoding not in (None, "identity"):
+            raise UnsupportedMedia(f"a body encoded as {encoding} is not read; send it as it is")
+        parse = self._parser(kind)
+        body = await read_body(scope, receive, self._body_limit)
+        if kind == FORM:
+            request = self._validate(await self._form(body, content_type))
+        elif len(body) > LARGE_BODY:
+            request = await asyncio.to_thread(parse, body)
+        else:
+            request = parse(body)
+        inputs = getattr(request, "inputs", None)
+        if isinstance(inputs, list) and len(inputs) > self._item_limit:
+            raise TooLarge(f"inputs has {len(inputs):,} items; at most {self._item_limit:,} go into one request")
+        return request
+
+    def _parser(self, content_type: str) -> Callable[[bytes], Any]:
+        if content_type == JSON or content_type.endswith("+json"):
+            return self._json
+        medium = self._kind.medium
+        if medium == "text":
+            if content_type == "":
+                return self._json
+            raise UnsupportedMedia(f"this task reads {JSON}, not {content_type}; set the header Content-Type")
+        if content_type in UNTYPED:
+            return self._untyped
+        named = content_type.startswith(f"{medium}/") or (medium == "audio" and content_type in SOUND_TYPES)
+        if named or content_type == FORM:
+            return self._file
+        raise UnsupportedMedia(
+            f"this task reads {medium}/* (the file itself), {FORM} and {JSON}, not {content_type}; set the header "
+            "Content-Type"
+        )
+
+    def _json(self, body: bytes) -> Any:
+        try:
+            return self._request.model_validate_json(body)
+        except ValidationError as error:
+            raise validation_error(error) from None
+
+    def _file(self, body: bytes) -> Any:
+        return self._validate({"inputs": Media(body)})
+
+    def _untyped(self, body: bytes) -> Any:
+        """No picture and no recording begins as a JSON object does."""
+        return self._json(body) if body.lstrip()[:1] == b"{" else self._file(body)
+
+    def _validate(self, values: dict[str, Any]) -> Any:
+        try:
+            return self._request.model_validate(values)
+        except ValidationError as error:
+            raise validation_error(error) from None
+
+    async def _form(self, body: bytes, content_type: str) -> dict[str, Any]:
+        """The values of a form: files are inputs, the other fields parameters."""
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            yield body
+            yield b""  # as a stream ends
+
+        headers = Headers({"content-type": content_type})
+        parser = MultiPartParser(
+            headers, pieces(), max_files=self._item_limit + 1, max_fields=100, max_part_size=self._body_limit
+        )
+        try:
+            form = await parser.parse()
+        except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+            raise MalformedRequest(f"the body is not a form ({getattr(error, 'message', error)})") from error
+        try:
+            return await self._values(form)
+        finally:
+            await form.close()
+
+    async def _values(self, form: FormData) -> dict[str, Any]:
+        files: list[Media] = []
+        values: dict[str, Any] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, str):
+                self._add_field(values, name, value)
+            elif name in FILE_FIELDS:
+                files.append(Media(await value.read()))
+            else:
+                raise InvalidInput(f"{name}: unknown field; send the file as `file`")
+        if not files:
+            raise InvalidInput("file: is missing; send it as a file, such as `curl -F file=@name`")
+        return values | {"inputs": files[0] if len(files) == 1 else files}
+
+    def _add_field(self, values: dict[str, Any], name: str, text: str) -> None:
+        """A form's field: a number, true, false and null are what they are in JSON, all else is text."""
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value = text
+        if name == "parameters":
+            if not isinstance(value, dict):
+                raise InvalidInput("parameters: should be an object, as JSON")
+            values.setdefault("parameters", {}).update(value)
+        elif name in self._request.model_fields or "parameters" not in self._request.model_fields:
+            values[name] = value
+        else:
+            values.setdefault("parameters", {})[name] = value

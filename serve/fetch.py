@@ -1,0 +1,79 @@
+"""Pictures and recordings by URL: refused, but for the hosts that the configuration lists.
+
+A service that fetches whatever it is told to is a way into the network that it runs in. So only listed hosts are asked,
+redirects are not followed, and no more is read than a body may have.
+"""
+
+import asyncio
+from typing import Any
+
+import httpx
+from deployments.media.content import Media
+
+from deployments.errors import InvalidInput, TooLarge
+
+
+class Fetcher:
+    """Gets the media that a request names by URL.
+
+    Args:
+        hosts: `host` for its usual ports, or `host:port`.
+        max_bytes: of one file.
+        timeout_s: for one file.
+    """
+
+    def __init__(self, hosts: tuple[str, ...], max_bytes: int, timeout_s: float) -> None:
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._client: httpx.AsyncClient | None = None
+
+    async def fetched(self, request: Any) -> Any:
+        """The request with every URL among its inputs replaced by what lies there.
+
+        Raises:
+            InvalidInput: a host that is not listed, or one that does not give the file.
+            TooLarge: the file has more than `max_bytes`.
+        """
+        inputs = getattr(request, "inputs", None)
+        if isinstance(inputs, Media):
+            if inputs.url is None:
+                return request
+            return request.model_copy(update={"inputs": await self._fetch(inputs.url)})
+        if not isinstance(inputs, list) or not any(isinstance(one, Media) and one.url for one in inputs):
+            return request
+        got = await asyncio.gather(*(self._fetch(one.url) if one.url else _as_is(one) for one in inputs))
+        return request.model_copy(update={"inputs": list(got)})
+
+    async def _fetch(self, url: str) -> Media:
+        self._require_listed(url)
+        if self._client is None:
+            self._client = httpx.AsyncClient(follow_redirects=False, timeout=self._timeout_s, trust_env=False)
+        pieces, size = [], 0
+        try:
+            async with self._client.stream("GET", url) as answer:
+                if answer.status_code != 200:
+                    raise InvalidInput(f"inputs: {url} answered {answer.status_code}, not 200")
+                async for piece in answer.aiter_bytes():
+                    size += len(piece)
+                    if size > self._max_bytes:
+                        raise TooLarge(f"inputs: {url} has more than {self._max_bytes:,} bytes")
+                    pieces.append(piece)
+        except httpx.HTTPError as error:
+            raise InvalidInput(f"inputs: {url} cannot be fetched ({type(error).__name__})") from error
+        return Media(b"".join(pieces))
+
+    def _require_listed(self, url: str) -> None:
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise InvalidInput(f"inputs: not a URL ({error})") from error
+        named = parsed.netloc.decode("ascii", "replace").rpartition("@")[2].lower()
+        if named not in self._hosts:
+            raise InvalidInput(
+                f"inputs: URLs of {named} are not fetched; send the file itself, or list the host in `media.allow_urls`"
+            )
+
+
+async def _as_is(media: Media) -> Media:
+    return media
