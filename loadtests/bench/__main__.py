@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench overhead | batching`."""
+"""`python -m loadtests.bench overhead | batching | media`."""
 
 import signal
 import sys
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from loadtests.bench import batching, batching_report, overhead, overhead_report
+from loadtests.bench import batching, batching_report, media, media_report, overhead, overhead_report
 from loadtests.bench.progress import progress
 from loadtests.bench.report import Report
 
@@ -52,6 +52,20 @@ def run_batching(
     full = batching.Plan(rounds=rounds or 3, parts=parts)
     plan = replace(full, texts=256, rounds=rounds or 1) if quick else full
     _finish(batching_report.report(plan, batching.run(plan, progress(console))), output)
+
+
+@app.command("media")
+def run_media(
+    rounds: Rounds = None,
+    quick: Quick = False,
+    only: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(media.PARTS)}.")] = "",
+    output: Output = None,
+) -> None:
+    """Pictures and recordings under 64 callers, against knowing all files beforehand."""
+    parts = _parts(only, media.PARTS)
+    full = media.Plan(rounds=rounds or 2, parts=parts)
+    plan = replace(full, files=100, requests=300, rounds=rounds or 1) if quick else full
+    _finish(media_report.report(plan, media.run(plan, progress(console))), output)
 
 
 def _parts(only: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -96,11 +96,10 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error)
 
 
-def post(host: str, port: int, path: str, body: str) -> bytes:
-    """A whole POST request of a JSON body."""
-    content = body.encode()
+def post(host: str, port: int, path: str, content: bytes, content_type: str = "application/json") -> bytes:
+    """A whole POST request."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\n"
         f"Accept: */*\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content

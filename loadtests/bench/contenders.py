@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from deployments.registry import TASKS
 from loadtests.bench.models import minilm_folder
 from loadtests.bench.server import Server, running
 
@@ -14,14 +16,16 @@ SERVICE_PATH = "/tasks/feature-extraction"
 
 
 @contextmanager
-def service(folder: Path, model: str, pooling: str | None = None) -> Iterator[Server]:
+def service(folder: Path, model: str, pooling: str | None = None, task: str = "feature-extraction") -> Iterator[Server]:
     """This service with one model, through its command line. `folder` takes the configuration file."""
-    entry = {"model": model, "name": NAME, "task": "feature-extraction", "resources": {"cpu_threads": 1}}
+    entry: dict[str, Any] = {"model": model, "name": NAME, "task": task, "resources": {"cpu_threads": 1}}
     if pooling is not None:
         entry["pooling"] = {"mode": pooling}
     config = folder / "service.yaml"
     config.write_text(json.dumps({"models": [entry]}))  # JSON is YAML
-    with running("serve.cli", ["up", str(config)], SERVICE_PATH, EXAMPLE, model=NAME) as server:
+    with running(
+        "serve.cli", ["up", str(config)], f"/tasks/{task}", json.dumps(TASKS[task].example), model=NAME
+    ) as server:
         yield server
 
 

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from loadtests.bench.connection import Connection, Reply, post
 
@@ -19,6 +20,7 @@ class Load:
 
     Attributes:
         bodies: JSON bodies, asked in order and again from the start.
+        files: in place of bodies: paths of files to send as they are, of the type `content_type`.
         requests: how many in all.
         seconds: no request begins later than this.
         headers: answer headers to keep.
@@ -33,6 +35,8 @@ class Load:
     seconds: float = 600.0
     timeout_s: float = 60.0
     headers: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    content_type: str = "application/json"
 
 
 @dataclass(slots=True)
@@ -65,7 +69,7 @@ class Result:
 
 async def run(load: Load) -> Result:
     """Put the load on and wait for its end."""
-    requests = [post(load.host, load.port, load.path, body) for body in load.bodies]
+    requests = _requests(load)
     result = Result(headers={name: [] for name in load.headers})
     began = time.perf_counter()
     turns = _turns(load, began + load.seconds)
@@ -74,12 +78,17 @@ async def run(load: Load) -> Result:
     return result
 
 
+def _requests(load: Load) -> list[bytes]:
+    contents = [Path(file).read_bytes() for file in load.files] or [body.encode() for body in load.bodies]
+    return [post(load.host, load.port, load.path, content, load.content_type) for content in contents]
+
+
 def _turns(load: Load, until: float) -> Iterator[int]:
     """Which body is next; shared by all callers."""
     for turn in range(load.requests):
         if time.perf_counter() >= until:
             return
-        yield turn % len(load.bodies)
+        yield turn % len(load.files or load.bodies)
 
 
 async def _caller(load: Load, requests: list[bytes], turns: Iterator[int], result: Result) -> None:

@@ -29,6 +29,7 @@ class Measured:
     batch_rows: float | None = None
     padding: float | None = None
     queue_ms: float | None = None
+    preprocess_ms: float | None = None
     forward_ms: float | None = None
     busy: float | None = None
     failures: dict[str, int] = field(default_factory=dict)
@@ -58,6 +59,7 @@ def summary(result: Result, cpu_s: float, thread_s: float) -> Measured:
         batch_rows=_mean_header(result, "x-batch-size"),
         padding=_mean_header(result, "x-padding-ratio"),
         queue_ms=mean([t["queue"] for t in timings]) if timings else None,
+        preprocess_ms=mean([t["preprocess"] for t in timings]) if timings else None,
         forward_ms=mean([t["forward"] for t in timings]) if timings else None,
         busy=_busy(timings, result.headers.get("x-batch-size", []), result.wall_s),
         failures=result.failures,

@@ -32,15 +32,17 @@ def _deploy(folder: str) -> None:
     # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
     from ray import serve
 
-    from deployments.deployment import build_deployment
+    from deployments.deployment import ReplicaLimits, build_deployment
     from serve.endpoint import endpoint_builder
     from serve.gateway import build_gateway
 
     config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME)])
-    table = RouteTable([(NAME, NoOp.name)])
+    table = RouteTable([(NAME, NoOp)])
     route = table.routes[0]
-    endpoint = endpoint_builder(route, table, config.limits)
-    app = build_deployment(config.models[0], NoOp, endpoint, max_waiting=config.limits.max_waiting, cpu_threads=1)
+    endpoint = endpoint_builder(route, table, config.limits, config.media)
+    app = build_deployment(
+        config.models[0], NoOp, endpoint, limits=ReplicaLimits(config.limits.max_waiting), cpu_threads=1
+    )
     serve.run_many(
         [
             serve.RunTarget(target=build_gateway(table, config), name=GATEWAY, route_prefix="/"),

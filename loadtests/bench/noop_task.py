@@ -3,11 +3,11 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from deployments.body import Body
 from deployments.config import Batching
 from deployments.layout import LaidOut, Layout
 from deployments.selection import ArrivalOrder, Selection
 from deployments.task import Prepared, Row, Task
-from deployments.text import Body
 
 
 class Request(Body):

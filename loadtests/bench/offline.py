@@ -69,7 +69,7 @@ class _Runner:
 
         torch.set_num_threads(1)
         kind = FeatureExtraction
-        loaded = checkpoint.load(ModelConfig(model=model), kind.auto_model, kind.auto_processor, kind.unused_weights)
+        loaded = checkpoint.load(ModelConfig(model=model), kind)
         task = kind(loaded)
         self._rows = [task.preprocess(Request(inputs=text)).rows[0] for text in sample_texts(texts)]
         self._layouts = {kind.name: kind(loaded.model, loaded.pad_token_id) for kind in (Packed, Padded)}
