@@ -114,7 +114,7 @@ def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]
         elif isinstance(default, BaseModel):
             written = ""
         else:
-            written = {"None": "null", "False": "false", "True": "true", "": "from `model"}.get(
+            written = {"None": "null", "False": "false", "True": "true", "()": "[]", "": "from `model"}.get(
                 str(default), str(default)
             )
         yield prefix + name, written

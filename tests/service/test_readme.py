@@ -26,7 +26,8 @@ class Example:
     method: str
     path: str
     headers: dict[str, str]
-    body: str | None
+    body: str | bytes | None
+    form: list[tuple[str, Any]]
     answer: Any
 
 
@@ -43,7 +44,7 @@ def examples(text: str) -> list[Example]:
 
 def example(words: list[str], answer: Any) -> Example:
     """What curl would send; an option that is not used in the README is an error, so that none is silently ignored."""
-    url, headers, body = "", {}, None
+    url, headers, body, form = "", {}, None, []
     rest = iter(words[1:])
     for word in rest:
         if word == "-H":
@@ -51,11 +52,18 @@ def example(words: list[str], answer: Any) -> Example:
             headers[name] = value.strip()
         elif word == "-d":
             body = next(rest)
+        elif word == "--data-binary":
+            body = (README.parent / next(rest).removeprefix("@")).read_bytes()
+            headers.setdefault("content-type", "application/x-www-form-urlencoded")  # curl's own
+        elif word == "-F":
+            name, _, value = next(rest).partition("=")
+            form.append((name, (README.parent / value[1:]) if value.startswith("@") else value))
         elif word.startswith(ADDRESS):
             url = word
         elif word != "-s":
             raise ValueError(f"{word!r} in {shlex.join(words)}")
-    return Example("GET" if body is None else "POST", url.removeprefix(ADDRESS), headers, body, answer)
+    method = "POST" if body is not None or form else "GET"
+    return Example(method, url.removeprefix(ADDRESS), headers, body, form, answer)
 
 
 def close(a: Any, b: Any) -> bool:
@@ -74,8 +82,14 @@ EXAMPLES = examples(README.read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.path)
 def test_an_example_gets_the_answer_that_is_printed(service: RunningService, example: Example) -> None:
+    files = [(name, value.read_bytes() if isinstance(value, Path) else (None, value)) for name, value in example.form]
     answer = httpx.request(
-        example.method, service.url + example.path, headers=example.headers, content=example.body, timeout=60
+        example.method,
+        service.url + example.path,
+        headers=example.headers,
+        content=example.body,
+        files=files or None,
+        timeout=60,
     )
     assert close(answer.json(), example.answer), answer.text
 
