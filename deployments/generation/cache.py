@@ -1,0 +1,222 @@
+"""The running batch's keys and values: buffers with room to grow, in which rows come and go.
+
+transformers' own `DynamicCache` copies every key and value at every step, and merging two of them copies them again.
+Here a step writes one column in place and the model reads a view of the buffer, a row that joins is copied alone, and
+a row that leaves makes the last row take its place. Everything is copied only when the buffer is outgrown.
+
+Self-attention is aligned on the right (all rows decode in the same column; a short row has masked columns on its left),
+cross-attention on the left. Layers that are sliding windows in the model keep all their columns here: the mask that the
+model builds forgets what lies outside the window.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import DynamicCache, EncoderDecoderCache
+
+Align = Literal["left", "right"]
+
+
+class Layer:
+    """Keys and values of one layer, `[slots, heads, columns, size]`; looks to transformers like one of its own layers.
+
+    `rows` are the slots that the next forward reads and writes, `start` and `end` the columns in use.
+    """
+
+    is_compileable = False
+    is_croppable = False
+    is_sliding = False
+    supports_early_init = False
+
+    def __init__(self) -> None:
+        self.buffers: tuple[torch.Tensor, ...] = ()
+        self.rows = slice(0, 0)
+        self.start = 0
+        self.end = 0
+
+    @property
+    def is_initialized(self) -> bool:
+        return bool(self.buffers)
+
+    @property
+    def keys(self) -> "torch.Tensor":
+        return self.buffers[0][self.rows, :, self.start : self.end]
+
+    @property
+    def values(self) -> "torch.Tensor":
+        return self.buffers[1][self.rows, :, self.start : self.end]
+
+    def update(
+        self, keys: "torch.Tensor", values: "torch.Tensor", *args: Any, **kwargs: Any
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Append columns and return all in use, as transformers' layers do.
+
+        Args:
+            keys: `[rows, heads, new columns, size]`.
+            values: the same; their size may be another.
+        """
+        import torch
+
+        end = self.end + keys.shape[-2]
+        if not self.buffers:
+            self.rows = slice(0, keys.shape[0])
+            self.buffers = (keys.contiguous(), values.contiguous())
+            self.end = end
+            return self.buffers[0], self.buffers[1]
+        if end > self.buffers[0].shape[2]:  # a prompt that comes in pieces; the running batch has reserved its column
+            more = (0, 0, 0, end - self.buffers[0].shape[2])
+            self.buffers = tuple(torch.nn.functional.pad(buffer, more) for buffer in self.buffers)
+        for buffer, new in zip(self.buffers, (keys, values), strict=True):
+            buffer[self.rows, :, self.end : end] = new
+        self.end = end
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        return self.end - self.start
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """(columns that the mask covers, columns before them), for this forward's queries."""
+        return self.end - self.start + query_length, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class Block:
+    """The layers of one kind of attention, all with the same rows and columns.
+
+    Args:
+        cache: made by `new_cache`, filled by a forward.
+        align: on which side rows of different length meet.
+    """
+
+    def __init__(self, cache: "DynamicCache", align: Align) -> None:
+        self.cache = cache
+        self.align = align
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        return self.cache.layers  # type: ignore[no-any-return]
+
+    @property
+    def slots(self) -> int:
+        """Rows that the buffers have room for."""
+        return int(self.layers[0].buffers[0].shape[0])
+
+    @property
+    def columns(self) -> int:
+        """Columns that the buffers have room for."""
+        return int(self.layers[0].buffers[0].shape[2])
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Columns in use: from, to."""
+        return self.layers[0].start, self.layers[0].end
+
+    def view(self, rows: slice, start: int, end: int) -> None:
+        """Set what the next forward reads: also what undoes one that failed halfway."""
+        for layer in self.layers:
+            layer.rows, layer.start, layer.end = rows, start, end
+
+    def reserve(self, slots: int, columns: int, end: int) -> None:
+        """Move to new buffers. What is in use now then ends at column `end` (aligned right), or begins at 0 (left)."""
+        start, old_end = self.window
+        used = min(self.slots, slots)
+        at = end - (old_end - start) if self.align == "right" else 0
+        for layer in self.layers:
+            moved = []
+            for buffer in layer.buffers:
+                # Zeros, since even a masked column takes part in a sum: a NaN left in memory would spread.
+                new = buffer.new_zeros((slots, buffer.shape[1], columns, buffer.shape[3]))
+                new[:used, :, at : at + old_end - start] = buffer[:used, :, start:old_end]
+                moved.append(new)
+            layer.buffers = tuple(moved)
+            layer.start, layer.end = at, at + old_end - start
+
+    def put(self, other: "Block", first: int, end: int) -> None:
+        """Copy another block's rows into the slots from `first` on, where their columns end at `end` (aligned right)
+        or begin at 0 (left)."""
+        start, other_end = other.window
+        rows = other.layers[0].rows
+        count = rows.stop - rows.start
+        at = end - (other_end - start) if self.align == "right" else 0
+        for layer, newcomer in zip(self.layers, other.layers, strict=True):
+            for buffer, new in zip(layer.buffers, newcomer.buffers, strict=True):
+                buffer[first : first + count, :, at : at + other_end - start] = new[rows, :, start:other_end]
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a row's columns in use over another row's."""
+        start, end = self.window
+        for layer in self.layers:
+            for buffer in layer.buffers:
+                buffer[target, :, start:end] = buffer[source, :, start:end]
+
+
+def new_cache(*, cross: bool) -> "DynamicCache | EncoderDecoderCache":
+    """An empty cache of such layers to hand to a model as `past_key_values`; `cross`: the model has an encoder."""
+    from transformers import DynamicCache, EncoderDecoderCache
+
+    def of_our_layers() -> "DynamicCache":
+        filled = DynamicCache()
+        filled.layer_class_to_replicate = _known_to_transformers()
+        return filled
+
+    return EncoderDecoderCache(of_our_layers(), of_our_layers()) if cross else of_our_layers()
+
+
+@cache
+def _known_to_transformers() -> type[Layer]:
+    """transformers asks `isinstance(layer, CacheLayerMixin)`; deriving from it would need it at import."""
+    from transformers.cache_utils import CacheLayerMixin
+
+    CacheLayerMixin.register(Layer)
+    return Layer
+
+
+def blocks(filled: "DynamicCache | EncoderDecoderCache") -> tuple[Block, Block | None]:
+    """(self-attention, cross-attention or None) of a cache that a forward has filled.
+
+    Raises:
+        UnmergeableCache: the model keeps its state in another form.
+    """
+    parts = [getattr(filled, "self_attention_cache", filled), getattr(filled, "cross_attention_cache", None)]
+    for part in parts:
+        if part is None:
+            continue
+        layers = getattr(part, "layers", None)
+        if not layers:
+            raise UnmergeableCache(f"the model does not fill the cache that it is given ({type(part).__name__})")
+        strange = {type(layer).__name__ for layer in layers if not (isinstance(layer, Layer) and layer.is_initialized)}
+        if strange:
+            raise UnmergeableCache(f"its cache has layers that cannot be merged: {', '.join(sorted(strange))}")
+        if len({(layer.end, layer.buffers[0].shape[0]) for layer in layers}) > 1:
+            raise UnmergeableCache("the layers of its cache have different lengths")
+    return Block(parts[0], "right"), Block(parts[1], "left") if parts[1] is not None else None
+
+
+class UnmergeableCache(Exception):
+    """A cache whose rows cannot join those of another."""
+
+
+LAYER_KINDS = frozenset({"full_attention", "sliding_attention"})  # of which the columns of rows can be put together
+
+
+def why_not(model: "torch.nn.Module") -> str | None:
+    """Why this model's rows cannot join a running batch, as far as its configuration says; None if they may.
+
+    What the configuration does not say, the check at load (`mode`) finds out.
+    """
+    from transformers.cache_utils import get_layer_types_and_kwargs
+
+    if getattr(model, "_is_stateful", False):
+        return "it keeps a running state (state-space or recurrent) instead of keys and values"
+    if not getattr(model, "_supports_default_dynamic_cache", lambda: True)():
+        return "it brings a cache of its own"
+    config: Any = model.config
+    kinds = set(get_layer_types_and_kwargs(config.get_text_config(decoder=True))[0])
+    if others := kinds - LAYER_KINDS:
+        return f"its cache has layers that cannot be merged: {', '.join(sorted(others))}"
+    return None

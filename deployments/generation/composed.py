@@ -1,0 +1,30 @@
+"""Models that keep an encoder and a decoder side by side without calling them as one."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def composed(model: "torch.nn.Module", start_token_id: int) -> "torch.nn.Module":
+    """The model to serve: itself, or its picture encoder and its text decoder as one encoder-decoder.
+
+    BLIP's own forward knows no cache, and its `generate` calls the two parts one after the other; so does
+    `VisionEncoderDecoder`, whose forward does.
+
+    Args:
+        model: in eval mode; its decoder's configuration is told what it reads.
+        start_token_id: the decoder's first token.
+    """
+    parts: Any = model
+    if not (hasattr(model, "vision_model") and hasattr(model, "text_decoder")):
+        return model
+    from transformers import VisionEncoderDecoderModel
+
+    parts.text_decoder.config.is_decoder = True
+    parts.text_decoder.config.cross_attention_hidden_size = parts.vision_model.config.hidden_size
+    whole: Any = VisionEncoderDecoderModel(encoder=parts.vision_model, decoder=parts.text_decoder)
+    whole.config.decoder_start_token_id = start_token_id
+    whole.config.pad_token_id = parts.text_decoder.config.pad_token_id
+    whole.eval()
+    return whole  # type: ignore[no-any-return]
