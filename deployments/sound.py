@@ -53,13 +53,15 @@ class SoundTask(Task[RequestT, ResponseT]):
         self.model = self.reads_with(checkpoint.model)
         self.main_input = self.model.main_input_name
         self._takes_mask = "attention_mask" in inspect.signature(self.model.forward).parameters
-        short, long = (self._extract(_noise(seconds * self.sampling_rate))[self.main_input].shape for seconds in PROBE_S)
+        short, long = (
+            self._extract(_noise(seconds * self.sampling_rate))[self.main_input].shape for seconds in PROBE_S
+        )
         self.is_fixed = short == long
         if self.is_fixed:  # as many samples as the extractor says, else frames of 10 ms
             samples = getattr(self.extractor, "n_samples", max(short) * self.sampling_rate // 100)
         else:
             samples = (PROBE_S[1] - PROBE_S[0]) * self.sampling_rate / (long[0] - short[0])
-        self.samples_per_position = round(samples)
+        self.samples_per_position: int = round(samples)
         self.least = self._least_length()
 
     def reads_with(self, model: Any) -> Any:
@@ -75,7 +77,7 @@ class SoundTask(Task[RequestT, ResponseT]):
 
     def cost(self, row: Row) -> int:
         """Milliseconds of sound."""
-        return max(1, round(1e3 * row.length * self.samples_per_position / self.sampling_rate))
+        return max(1, 1000 * row.length * self.samples_per_position // self.sampling_rate)
 
     def read(self, media: Media) -> "np.ndarray[Any, Any]":
         """The recording as `[samples]`, float32, at the model's rate.
@@ -118,8 +120,8 @@ class SoundTask(Task[RequestT, ResponseT]):
         return Prepared([self.row(samples)], truncated=is_cut)
 
     def sample(self, words: int) -> Media:
-        """A recording that changes all the time, from a tenth of a second to four, longer for more words."""
-        seconds = min(0.1 + words / 100, 4.0, self.max_seconds)
+        """A recording that changes all the time, from a tenth of a second to two, longer for more words."""
+        seconds = min(0.1 + words / 100, 2.0, self.max_seconds)
         return Media(_wav(max(seconds, 2 * self.least / self.sampling_rate), self.sampling_rate))
 
     def frames(self, positions: int) -> int | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from deployments.body import Body
-from deployments.config import Pooling
+from deployments.config import ModelConfig, Pooling
 from deployments.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ class VectorOptions(Body):
     )
 
     def check(self, width: int | None, pooling: Pooling | None) -> None:
-        """Refuse what a model's vectors cannot be.
+        """Refuse what a model's vectors cannot be, as far as it is known before the model has run.
 
         Raises:
-            InvalidInput: `dimensions` of hidden states, or more of them than the model's vectors have.
+            InvalidInput: `dimensions` of hidden states, or more of them than `width`, where that is known.
         """
         if self.dimensions is None:
             return
@@ -36,13 +36,30 @@ class VectorOptions(Body):
             raise InvalidInput(f"dimensions is {self.dimensions}; the model's vectors have {width}")
 
     def finish(self, vector: "np.ndarray[Any, Any]", pooling: Pooling | None) -> Any:
-        """A vector `[dim]` (or hidden states `[..., dim]`) as it was asked for: numbers, or base64."""
+        """A vector `[dim]`, hidden states `[places, dim]` or maps `[dim, rows, columns]` as asked for, or as base64.
+
+        Raises:
+            InvalidInput: `dimensions` above the vector's own, or maps of length one.
+        """
+        self.check(vector.shape[-1], pooling)
         vector = vector[..., : self.dimensions]
         if (pooling is not None and pooling.normalize) if self.normalize is None else self.normalize:
+            if vector.ndim > 2:
+                raise InvalidInput("normalize applies to vectors; this model answers with maps, [dim][rows][columns]")
             vector = _unit(vector)
         if self.encoding_format == "base64":
             return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
         return vector
+
+
+def configured_pooling(config: ModelConfig) -> Pooling | None:
+    """How a model without files about it pools: as configured, else not at all."""
+    return None if config.pooling is None or config.pooling.mode == "none" else config.pooling
+
+
+def join_vectors(answers: list[Any], *, is_list: bool, pooled: bool) -> Any:
+    """`[inputs][dim]` of a pooled model, also for a single input; else one input's hidden states, or a list of them."""
+    return answers if is_list or pooled else answers[0]
 
 
 def _unit(vectors: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

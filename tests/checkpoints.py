@@ -158,6 +158,8 @@ class Checkpoints:
         root: where, such as `tmp_path_factory.mktemp("checkpoints")`.
     """
 
+    make = staticmethod(small_checkpoint)
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._made: dict[str, Path] = {}
@@ -166,7 +168,7 @@ class Checkpoints:
         key = repr((family, head, sorted(config.items())))
         if key not in self._made:
             folder = self._root / f"{len(self._made)}-{family}-{head or 'Model'}"
-            self._made[key] = small_checkpoint(folder, family, head, **config)
+            self._made[key] = self.make(folder, family, head, **config)
         return self._made[key]
 
     def of(self, task: type[Task[Any, Any]], family: str, **config: Any) -> Path:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 BLOCK = 1 << 15  # samples that are checked and resampled together
-GROWTH = 1 << 20  # samples by which the result grows
+GROWTH = 1 << 20  # most samples by which the result grows
 
 # Decoding goes back and forth between Python and FFmpeg several times a frame. Two threads that do so hand each other
 # the interpreter all the time, and together get less done than one. So they take turns, a block each; resampling goes
@@ -167,10 +167,13 @@ class Track:
         self._append(block if self._resampler is None else self._resampler.resample_chunk(block, last=last))
 
     def _append(self, samples: "Samples") -> None:
-        """In place: large memory is moved to more room without copying, and never twice there."""
+        """In place: large memory is moved to more room without copying, and never twice there.
+
+        New room is filled with zeros, so a short recording must not get that of a long one.
+        """
         end = self._length + len(samples)
         if end > len(self._samples):
-            self._samples.resize(end + GROWTH, refcheck=False)
+            self._samples.resize(end + min(end, GROWTH), refcheck=False)
         self._samples[self._length : end] = samples
         self._length = end
 

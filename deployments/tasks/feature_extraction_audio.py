@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
+from deployments.checkpoint import Checkpoint
 from deployments.media.content import Media
 from deployments.pooling import pool
 from deployments.sound import EXAMPLE, SoundTask
 from deployments.task import Prepared, Row
-from deployments.vectors import VectorOptions
+from deployments.vectors import VectorOptions, configured_pooling, join_vectors
 
 
 class Request(VectorOptions):
@@ -17,7 +18,10 @@ class Request(VectorOptions):
 
 
 class SoundFeatures(SoundTask[Request, Any]):
-    """Hidden states per recording, `[frames][dim]`; with a configured pooling one vector, `[dim]`."""
+    """Hidden states per recording, `[frames][dim]`.
+
+    With a configured pooling `[inputs][dim]`, a vector per recording, also for a single one.
+    """
 
     name = "feature-extraction"
     auto_model = "AutoModel"
@@ -27,25 +31,31 @@ class SoundFeatures(SoundTask[Request, Any]):
     example = {"inputs": EXAMPLE}
     unused_weights = ("pooler", "masked_spec_embed")
 
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.pooling = configured_pooling(checkpoint.config)
+
     def reads_with(self, model: Any) -> Any:
         """The encoder alone of a model that also has a decoder, such as Whisper's."""
         return model.get_encoder() if model.config.is_encoder_decoder else model
 
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, Media)
-        request.check(None, self.checkpoint.config.pooling)
+        request.check(None, self.pooling)
         return self.whole(request.inputs)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         hidden = self.run(rows).output.last_hidden_state
-        pooling = self.checkpoint.config.pooling
-        if pooling is None or pooling.mode == "none":
+        if self.pooling is None:
             return self.own_frames(hidden, rows)
         lengths = [self.frames(row.length) or hidden.shape[1] for row in rows]
-        return list(pool(hidden, lengths, pooling.mode).float().cpu().numpy())
+        return list(pool(hidden, lengths, self.pooling.mode).float().cpu().numpy())
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
-        return request.finish(outputs[0], self.checkpoint.config.pooling)
+        return request.finish(outputs[0], self.pooling)
+
+    def join(self, request: Request, answers: list[Any]) -> Any:
+        return join_vectors(answers, is_list=isinstance(request.inputs, list), pooled=self.pooling is not None)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=self.sample(words))

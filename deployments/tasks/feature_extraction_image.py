@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
+from deployments.checkpoint import Checkpoint
 from deployments.media.content import Media
 from deployments.picture import EXAMPLE, PictureTask, sample_picture
 from deployments.pooling import pool
 from deployments.task import Prepared, Row
-from deployments.vectors import VectorOptions
+from deployments.vectors import VectorOptions, configured_pooling, join_vectors
 
 
 class Request(VectorOptions):
@@ -19,7 +20,7 @@ class Request(VectorOptions):
 class PictureFeatures(PictureTask[Request, Any]):
     """Hidden states per picture: `[patches][dim]`, or `[dim][rows][columns]` of a convolutional model.
 
-    With a configured pooling one vector, `[dim]`, per picture.
+    With a configured pooling `[inputs][dim]`, a vector per picture, also for a single one.
     """
 
     name = "feature-extraction"
@@ -30,21 +31,27 @@ class PictureFeatures(PictureTask[Request, Any]):
     example = {"inputs": EXAMPLE}
     unused_weights = ("pooler",)
 
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.pooling = configured_pooling(checkpoint.config)
+
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, Media)
-        request.check(None, self.checkpoint.config.pooling)
+        request.check(None, self.pooling)
         return self.prepare(request.inputs)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         hidden = self.run(rows).output.last_hidden_state
-        pooling = self.checkpoint.config.pooling
-        if pooling is not None and pooling.mode != "none":
+        if self.pooling is not None:
             patches = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden
-            hidden = pool(patches, [patches.shape[1]] * len(rows), pooling.mode)
+            hidden = pool(patches, [patches.shape[1]] * len(rows), self.pooling.mode)
         return list(hidden.float().cpu().numpy())
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
-        return request.finish(outputs[0], self.checkpoint.config.pooling)
+        return request.finish(outputs[0], self.pooling)
+
+    def join(self, request: Request, answers: list[Any]) -> Any:
+        return join_vectors(answers, is_list=isinstance(request.inputs, list), pooled=self.pooling is not None)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=sample_picture(16 + words))

@@ -56,11 +56,11 @@ class CTCSpeechRecognition(SoundTask[Request, Transcript]):
         self._samples_per_frame = samples_per_frame
         self.chunking = Chunking.of(checkpoint.config.audio, self.sampling_rate, samples_per_frame, self.least)
         self.tokenizer = load_tokenizer(checkpoint.config)
-        self._tells_time = hasattr(self.tokenizer, "_get_word_offsets")
+        self.tells_time = hasattr(self.tokenizer, "_get_word_offsets")
 
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, Media)
-        if request.parameters.return_timestamps is not None and not self._tells_time:
+        if request.parameters.return_timestamps is not None and not self.tells_time:
             raise InvalidInput("parameters.return_timestamps: this model's tokenizer gives no times; leave it out")
         samples = self.read(request.inputs)
         chunks = list(self.chunking.cut(len(samples)))

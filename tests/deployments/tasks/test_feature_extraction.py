@@ -134,9 +134,3 @@ def test_pooled_is_one_vector_per_input_and_hidden_states_of_one_text_are_bare(s
     assert sentences.join(several, ["v", "w"]) == ["v", "w"]
     assert plain.join(one, ["v"]) == "v"
     assert plain.join(several, ["v", "w"]) == ["v", "w"]
-
-
-def test_a_zero_vector_stays_zero():
-    from deployments.tasks.feature_extraction import _unit
-
-    np.testing.assert_array_equal(_unit(np.zeros(4, np.float32)), np.zeros(4))

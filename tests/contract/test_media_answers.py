@@ -1,0 +1,111 @@
+"""Batched = alone, for every task of pictures and sound and every family; and the layout that each of them gets.
+
+That alone is what transformers computes, the tests of the tasks show.
+"""
+
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import TypeAdapter
+
+from deployments.registry import KINDS
+from deployments.task import Task
+from tests.checkpoints import load_task, run_rows
+from tests.contract.requests import assert_equal
+from tests.media_checkpoints import AUDIO_FAMILIES, CTC_FAMILIES, IMAGE_FAMILIES, MediaCheckpoints
+from tests.media_requests import ask_together, pictures, png, recordings, wav
+
+# Why not padded: group normalisation runs over time (the first wav2vec2, HuBERT, WavLM, SEW); Data2Vec's position
+# convolutions carry padding on from layer to layer; SEW squeezes two frames to one, over the end of a recording.
+LAYOUTS = (
+    dict.fromkeys(IMAGE_FAMILIES, "stacked")
+    | {
+        "wav2vec2-group": "same-length",
+        "wav2vec2-layer": "padded",
+        "hubert-group": "same-length",
+        "hubert-layer": "padded",
+        "wavlm-group": "same-length",
+        "wavlm-layer": "padded",
+        "data2vec-audio": "same-length",
+        "sew": "same-length",
+        "sew-layer": "same-length",
+        "wav2vec2-bert": "padded",
+        "parakeet": "padded",
+    }
+    | dict.fromkeys(("audio-spectrogram-transformer", "whisper"), "stacked")
+)
+MEDIA_KINDS = [kind for kind in KINDS if kind.medium != "text" and kind.auto_model in (
+    "AutoModel", "AutoModelForImageClassification", "AutoModelForAudioClassification", "AutoModelForCTC"
+)]  # fmt: skip
+
+
+def families(kind: type[Task[Any, Any]]) -> tuple[str, ...]:
+    if kind.medium == "image":
+        return IMAGE_FAMILIES
+    return CTC_FAMILIES if kind.auto_model == "AutoModelForCTC" else AUDIO_FAMILIES
+
+
+every_kind = pytest.mark.parametrize("kind", MEDIA_KINDS, ids=lambda kind: kind.__name__)
+every_family = pytest.mark.parametrize(
+    ("kind", "family"),
+    [(kind, family) for kind in MEDIA_KINDS for family in families(kind)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+# WavLM's attention gives torch a mask of booleans beside one of floats.
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    return MediaCheckpoints(tmp_path_factory.mktemp("contract"))
+
+
+def requests_of(kind: type[Task[Any, Any]]) -> list[Any]:
+    media = [png(image) for image in pictures()] if kind.medium == "image" else [wav(each) for each in recordings()]
+    return [kind.request.model_validate({"inputs": each}) for each in media]
+
+
+def as_json(answer: Any) -> Any:
+    return orjson.loads(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+@every_family
+def test_batched_is_alone_in_the_best_layout_that_holds(checkpoints, kind, family, monkeypatch):
+    task = load_task(kind, checkpoints.of(kind, family))
+    assert task.layout.name == LAYOUTS[family]
+    batches: list[list[int]] = []
+    forward = task.forward
+    monkeypatch.setattr(task, "forward", lambda rows, params: batches.append(lengths(rows)) or forward(rows, params))
+    requests = requests_of(kind)
+    together = ask_together(task, requests)
+    assert max(map(len, batches)) > 1
+    assert any(len(set(batch)) > 1 for batch in batches) == (task.layout.name == "padded")
+    answers = []
+    for request, answer in zip(requests, together, strict=True):
+        assert_equal(as_json(answer), as_json(ask_together(task, [request])[0]))
+        TypeAdapter(kind.response).validate_python(as_json(task.join(request, [answer])))
+        answers.append(orjson.dumps(as_json(answer)))
+    assert len(set(answers)) > len(answers) / 2  # equal because right, not because dull
+
+
+def lengths(rows: Any) -> list[int]:
+    return [row.length for row in rows]
+
+
+@every_kind
+def test_the_forced_alone_gives_the_same(checkpoints, kind):
+    family = families(kind)[1]
+    chosen, alone = (load_task(kind, checkpoints.of(kind, family), layout=name) for name in ("auto", "alone"))
+    for request in requests_of(kind)[2:5]:
+        rows = chosen.preprocess(request).rows
+        params = chosen.preprocess(request).params
+        assert_equal(as_json(run_rows(chosen, rows, params)), as_json(run_rows(alone, rows, params)))
+
+
+@every_kind
+def test_a_longer_example_is_no_less_work(checkpoints, kind):
+    task = load_task(kind, checkpoints.of(kind, families(kind)[1]), layout=None)
+    costs = [sum(task.cost(row) for row in task.preprocess(task.sized_example(words)).rows) for words in (1, 30, 90)]
+    assert costs == sorted(costs)
+    assert len(set(costs)) == (1 if kind.medium == "image" else 3)
