@@ -9,7 +9,7 @@ from deployments.errors import InvalidInput
 from deployments.pooling import pool, read_embedding
 from deployments.task import Prepared, Row
 from deployments.text import TextTask, filler, require_text
-from deployments.vectors import VectorOptions
+from deployments.vectors import VectorOptions, join_vectors
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
@@ -30,7 +30,7 @@ class FeatureExtraction(TextTask[Request, Any]):
     auto_model = "AutoModel"
     architectures = ("Model",)
     request = Request
-    response = list[list[float]] | list[list[list[float]]] | list[str]
+    response = list[list[float]] | list[list[list[float]]] | list[str] | str
     example = {"inputs": "A man plays a guitar."}
     unused_weights = ("pooler",)
 
@@ -62,9 +62,8 @@ class FeatureExtraction(TextTask[Request, Any]):
         return request.finish(outputs[0], self.embedding.pooling)
 
     def join(self, request: Request, answers: list[Any]) -> Any:
-        if self.embedding.pooling is None and not isinstance(request.inputs, list):
-            return answers[0]
-        return answers
+        pooled = self.embedding.pooling is not None
+        return join_vectors(answers, is_list=isinstance(request.inputs, list), pooled=pooled)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words))

@@ -27,7 +27,7 @@ class SoundFeatures(SoundTask[Request, Any]):
     auto_model = "AutoModel"
     architectures = ("Model",)
     request = Request
-    response = list[list[float]] | list[list[list[float]]] | list[str]
+    response = list[list[float]] | list[list[list[float]]] | list[str] | str
     example = {"inputs": EXAMPLE}
     unused_weights = ("pooler", "masked_spec_embed")
 
