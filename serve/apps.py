@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from deployments.media.limits import MediaLimits
 from ray import serve
 
 from deployments.deployment import ReplicaLimits, build_deployment
+from deployments.media.limits import MediaLimits
 from serve.config import ServiceConfig
 from serve.endpoint import endpoint_builder
 from serve.gateway import build_gateway

@@ -8,9 +8,9 @@ import asyncio
 from typing import Any
 
 import httpx
-from deployments.media.content import Media
 
 from deployments.errors import InvalidInput, TooLarge
+from deployments.media.content import Media
 
 
 class Fetcher:

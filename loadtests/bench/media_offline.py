@@ -51,11 +51,11 @@ class _Runner:
 
     def __init__(self, model: str, folder: str) -> None:
         import torch
-        from deployments.media.content import Media
 
         from deployments import checkpoint
         from deployments.config import ModelConfig
         from deployments.layout_check import choose_layout
+        from deployments.media.content import Media
         from deployments.registry import task_of
 
         torch.set_num_threads(1)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from deployments.media.content import Media
 
 from deployments.errors import InvalidInput, TooLarge
+from deployments.media.content import Media
 from deployments.registry import TASKS
 from serve.fetch import Fetcher
 
