@@ -58,9 +58,9 @@ def summary(result: Result, cpu_s: float, thread_s: float) -> Measured:
         thread_ms=thread_s * 1e3 / max(1, answered),
         batch_rows=_mean_header(result, "x-batch-size"),
         padding=_mean_header(result, "x-padding-ratio"),
-        queue_ms=mean([t["queue"] for t in timings]) if timings else None,
-        preprocess_ms=mean([t["preprocess"] for t in timings]) if timings else None,
-        forward_ms=mean([t["forward"] for t in timings]) if timings else None,
+        queue_ms=_mean_timing(timings, "queue"),
+        preprocess_ms=_mean_timing(timings, "preprocess"),
+        forward_ms=_mean_timing(timings, "forward"),
         busy=_busy(timings, result.headers.get("x-batch-size", []), result.wall_s),
         failures=result.failures,
     )
@@ -84,6 +84,12 @@ def _median(rounds: Sequence[Measured], figure: str) -> float | None:
 def _mean_header(result: Result, name: str) -> float | None:
     values = result.headers.get(name)
     return mean([float(value) for value in values]) if values else None
+
+
+def _mean_timing(timings: Sequence[dict[str, float]], name: str) -> float | None:
+    """Milliseconds; None where the server does not say."""
+    values = [timing[name] for timing in timings if name in timing]
+    return mean(values) if values else None
 
 
 def _busy(timings: Sequence[dict[str, float]], rows: Sequence[str], wall_s: float) -> float | None:
