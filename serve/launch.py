@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TextIO
 
+from serve.ports import free_port
+
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
 # for load balancers outside; ours hears within a tenth of a second.
 DRAIN_S = 1
@@ -43,12 +45,6 @@ def require_free(host: str, port: int) -> None:
             raise StartError(
                 f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port"
             ) from None
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def set_environment() -> None:

@@ -1,7 +1,6 @@
 """One server to measure: started in a process of its own, waited for, and ended by its process ids."""
 
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import psutil
 from loadtests.bench.child import wait_until
 from loadtests.bench.environment import child_environment
 from loadtests.bench.process_tree import ProcessTree
+from serve.ports import free_port
 
 START_LIMIT_S = 300
 STOP_LIMIT_S = 40
@@ -35,12 +35,6 @@ class Server:
     port: int
     tree: ProcessTree
     start_s: float
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from loadtests.bench.load import Load, Result, run
-from loadtests.bench.server import free_port
+from serve.ports import free_port
 
 Answer = Callable[[bytes], Awaitable[bytes | None]]
 

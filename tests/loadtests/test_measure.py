@@ -10,8 +10,8 @@ from loadtests.bench.load import Load, Result
 from loadtests.bench.load_process import load_process
 from loadtests.bench.measure import Measured, middle, summary
 from loadtests.bench.overhead import Figures, Plan
-from loadtests.bench.server import free_port
 from loadtests.bench.targets import Target
+from serve.ports import free_port
 
 
 def test_a_summary_counts_answers_only() -> None:

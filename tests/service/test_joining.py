@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serve.ports import free_port
 from tests.checkpoints import small_checkpoint
-from tests.service.running import RunningService, free_port
+from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray
 
