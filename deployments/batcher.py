@@ -9,59 +9,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, ServiceError, TooLarge, Unavailable
+from deployments.job import BatchReport, Job
 from deployments.selection import Selection
 from deployments.task import Output, Row
 
 logger = logging.getLogger(__name__)
 
 Forward = Callable[[Sequence[Row], Hashable], Sequence[Output]]
-
-
-@dataclass(slots=True)
-class BatchReport:
-    """One forward as it ran: for headers and metrics.
-
-    Attributes:
-        rows: rows in the batch.
-        cost: their cost, in the task's unit.
-        padding_ratio: share of the computed area that was padding, 0 to 1.
-        forward_s: seconds in the model.
-    """
-
-    rows: int
-    cost: int
-    padding_ratio: float
-    forward_s: float
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One item's rows on their way through the model.
-
-    `done` is called once, from the model thread (or from the caller of `cancel`/`stop`), with this job: `outputs` are
-    complete or `error` says why not.
-    """
-
-    rows: Sequence[Row]
-    costs: Sequence[int]
-    params: Hashable
-    done: Callable[["Job"], None]
-    deadline: float = float("inf")  # time.monotonic()
-    outputs: list[Output] = field(default_factory=list)
-    error: BaseException | None = None
-    report: BatchReport | None = None  # of the batch that ran last
-    submitted: float = 0.0
-    started: float = 0.0  # when the first of its rows entered the model
-    finished: float = 0.0
-    missing: int = 0
-
-    @property
-    def settled(self) -> bool:
-        return self.error is not None or self.missing == 0
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +34,8 @@ class Entry:
 
     @property
     def row(self) -> Row:
-        return self.job.rows[self.index]
+        row: Row = self.job.rows[self.index]
+        return row
 
 
 class Batcher:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.batcher import Batcher, Job
 from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge
+from deployments.job import Job
+from deployments.line import Line
 from deployments.task import Prepared, Task
 from deployments.worker import Worker
 
@@ -36,17 +37,18 @@ class Answer:
     batch_rows: int
     padding_ratio: float
     truncated: int  # items that were cut
+    tokens: tuple[int, int] | None = None  # of the prompts and of what was written, where the model writes
 
 
 class Call:
     """One request. Made on the event loop; `prepare` and `finish` run on the text thread."""
 
     def __init__(
-        self, request: Any, task: Task[Any, Any], batcher: Batcher, text: Worker, render: Render, deadline: float
+        self, request: Any, task: Task[Any, Any], line: Line, text: Worker, render: Render, deadline: float
     ) -> None:
         self._request = request
         self._task = task
-        self._batcher = batcher
+        self._line = line
         self._text = text
         self._render = render
         self._deadline = deadline  # time.monotonic()
@@ -71,6 +73,7 @@ class Call:
             self._items = self._task.split(self._request)
             if not self._items:
                 raise InvalidInput("inputs is an empty list")
+            self._check()
             self._prepared = [self._preprocess(index, item) for index, item in enumerate(self._items)]
             rows = sum(len(prepared.rows) for prepared in self._prepared)
             if rows > MAX_ROWS:
@@ -82,7 +85,7 @@ class Call:
         self._jobs = [self._job(prepared) for prepared in self._prepared]
         self._left = len(self._jobs)
         for job in self._jobs:
-            self._batcher.submit(job)
+            self._line.submit(job)
 
     def finish(self) -> None:
         """Text thread: outputs to the answer."""
@@ -98,7 +101,7 @@ class Call:
         except Exception as error:
             self.fail(error)
             return
-        self._settle(lambda future: future.set_result(answer))
+        self._finished(answer)
 
     def fail(self, error: BaseException) -> None:
         """Any thread: answer with an error, once; rows still in line leave it."""
@@ -109,7 +112,7 @@ class Call:
         _let_go(error)
         for job in self._jobs:
             if not job.settled:
-                self._batcher.cancel(job, error)
+                self._line.cancel(job, error)
         self._settle(lambda future: future.set_exception(error))
 
     def expire(self) -> None:
@@ -122,6 +125,12 @@ class Call:
         self.future = None
         self._request = None
         self._items, self._prepared, self._jobs = [], [], []
+
+    def _check(self) -> None:
+        """Refuse items that this way of answering cannot take."""
+
+    def _finished(self, answer: Answer) -> None:
+        self._settle(lambda future: future.set_result(answer))
 
     def _answer(self, body: bytes, began: float) -> Answer:
         jobs = self._jobs
@@ -137,6 +146,7 @@ class Call:
             batch_rows=report.rows,
             padding_ratio=report.padding_ratio,
             truncated=sum(prepared.truncated for prepared in self._prepared),
+            tokens=self._task.tokens_of([(p, job.outputs) for p, job in zip(self._prepared, jobs, strict=True)]),
         )
 
     def _preprocess(self, index: int, item: Any) -> Prepared:
@@ -168,8 +178,11 @@ class Call:
             if future is not None and not future.done():  # the client may have gone
                 set_outcome(future)
 
+        self._on_loop(settle)
+
+    def _on_loop(self, call: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(settle)
+            self._loop.call_soon_threadsafe(call)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
 

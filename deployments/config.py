@@ -72,6 +72,23 @@ class Audio(Settings):
     max_seconds: float = Field(default=120, gt=0, description="Longest recording or chunk that is read in one piece.")
 
 
+class Generation(Settings):
+    """How a generating model writes. Values left out are derived from the model and the device."""
+
+    engine: Literal["auto", "static"] = Field(
+        default="auto",
+        description="`auto`: in flight where the check at load finds that harmless; `static`: batches that start and "
+        "end together.",
+    )
+    max_cache_tokens: int | None = Field(
+        default=None, ge=16, description="Token places of the running batch's cache, prompts and padding included."
+    )
+    max_rows: int | None = Field(default=None, ge=1, description="Most rows that are written at once.")
+    max_prefill_tokens: int = Field(
+        default=512, ge=1, description="Tokens of prompts that are read between two steps of those that are written."
+    )
+
+
 class ModelConfig(Settings):
     """One served model."""
 
@@ -88,6 +105,7 @@ class ModelConfig(Settings):
     batching: Batching = Batching()
     pooling: Pooling | None = None
     audio: Audio = Audio()
+    generation: Generation = Generation()
     max_length: int | None = Field(default=None, ge=8, description="Tokens read of a text; default: the model's own.")
 
     @model_validator(mode="before")

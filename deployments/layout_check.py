@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import LoadError
+from deployments.forward_task import ForwardTask
 from deployments.layout import Layout, Packed
-from deployments.task import Row, Task
+from deployments.task import Row
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class LayoutChoice:
     refused: dict[str, str]
 
 
-def choose_layout(task: Task[Any, Any], wanted: str = "auto") -> LayoutChoice:
+def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutChoice:
     """Set `task.layout` to the best layout that holds.
 
     Raises:
@@ -63,7 +64,7 @@ def choose_layout(task: Task[Any, Any], wanted: str = "auto") -> LayoutChoice:
     raise LoadError(f"no layout gives the answers of running alone ({reasons})")
 
 
-def tolerance(task: Task[Any, Any]) -> float:
+def tolerance(task: ForwardTask[Any, Any]) -> float:
     """Largest difference that counts as equal, by dtype."""
     return TOLERANCES.get(task.checkpoint.dtype, 1e-4)
 
@@ -77,7 +78,7 @@ def _batches(layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> Iterator[l
         yield from batches.values()
 
 
-def _run(task: Task[Any, Any], layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> list[Any]:
+def _run(task: ForwardTask[Any, Any], layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> list[Any]:
     """The outputs of the layout's trial batches, end to end."""
     layout.attach()
     task.layout = layout

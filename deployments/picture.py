@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from deployments.errors import InvalidInput
+from deployments.forward_task import ForwardTask
 from deployments.layout import Layout
 from deployments.media.content import Media
 from deployments.media.picture import read_picture
 from deployments.media_layout import Stacked, StackedAlone
-from deployments.task import Prepared, RequestT, ResponseT, Row, Task
+from deployments.task import Prepared, RequestT, ResponseT, Row
 
 # Image processors scale the shorter side to what the model reads before they crop: a picture 1 pixel wide and 20,000
 # high would become one of 224 by 4,480,000.
@@ -23,7 +24,7 @@ EXAMPLE = (
 )
 
 
-class PictureTask(Task[RequestT, ResponseT]):
+class PictureTask(ForwardTask[RequestT, ResponseT]):
     """A task whose rows are pictures. Rows of equal shape share a batch."""
 
     medium = "image"

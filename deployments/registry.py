@@ -17,7 +17,9 @@ from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.multiple_choice import MultipleChoice
 from deployments.tasks.question_answering import QuestionAnswering
 from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
+from deployments.tasks.text2text_generation import Text2TextGeneration
 from deployments.tasks.text_classification import TextClassification
+from deployments.tasks.text_generation import TextGeneration
 from deployments.tasks.token_classification import TokenClassification
 
 KINDS: Sequence[type[Task[Any, Any]]] = (
@@ -32,6 +34,8 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
     ImageClassification,
     AudioClassification,
     CTCSpeechRecognition,
+    TextGeneration,
+    Text2TextGeneration,
 )
 """Every task class. Of those with one name, the checkpoint's medium decides which it is."""
 

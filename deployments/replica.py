@@ -5,21 +5,23 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, TypeVar
 
 from deployments import checkpoint
-from deployments.batcher import Batcher, Job
 from deployments.call import Answer, Call, Render
 from deployments.config import ModelConfig
 from deployments.errors import LoadError, Overloaded, Unavailable
-from deployments.layout_check import LayoutChoice, choose_layout
+from deployments.job import Job
+from deployments.line import Line
 from deployments.media.limits import MediaLimits
-from deployments.task import Output, Row, Task
+from deployments.stream_call import StreamCall
+from deployments.task import Task
 from deployments.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+CallT = TypeVar("CallT", bound=Call)
 Stage = Callable[[str], None]
 
 WARM_UP_WORDS = (1, 16, 128)
@@ -55,11 +57,11 @@ class Replica:
         self.media_limits = media_limits or MediaLimits()
         self.task_class = task
         self.task: Task[Any, Any] | None = None
-        self.layout: LayoutChoice | None = None
+        self.description: Mapping[str, Any] = {}
         self.in_flight = 0
         self._stage = stage
         self._text = Worker(f"text-{config.name}", threads=task.preprocess_threads)
-        self._batcher: Batcher | None = None
+        self._line: Line | None = None
         self._drain_rate = 0.0  # answers per second, smoothed
         self._answered_at = 0.0
 
@@ -78,17 +80,9 @@ class Replica:
         self.task = self.task_class(checkpoint.load(self.config, self.task_class))
         self.task.limits = self.media_limits
         self._stage("checking")
-        self.layout = choose_layout(self.task, self.config.batching.layout)
-        layout = self.task.layout
-        assert layout is not None
-        self._batcher = Batcher(
-            self._forward,
-            layout.selection(self.config.batching, self.task.checkpoint.device),
-            padding=layout.padding,
-            is_out_of_memory=_is_out_of_memory,
-            name=f"model-{self.config.name}",
-        )
-        self._batcher.start()
+        opened = self.task.open_line(f"model-{self.config.name}")
+        self._line, self.description = opened.line, opened.description
+        self._line.start()
         self._text.start()
         self._stage("warming")
         self._warm_up()
@@ -101,7 +95,7 @@ class Replica:
             Overloaded: as many requests as `max_waiting` are under way.
             Unavailable: not loaded yet.
         """
-        if self._batcher is None:
+        if self._line is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
         if self.in_flight >= self.max_waiting:
             wait = math.ceil(self.in_flight / self._drain_rate) if self._drain_rate else 1
@@ -116,15 +110,8 @@ class Replica:
         Raises:
             ServiceError: what was wrong. A cancelled call drops its rows from the line.
         """
-        self.admit()
-        assert self.task is not None
-        assert self._batcher is not None
-        loop = asyncio.get_running_loop()
-        call = Call(request, self.task, self._batcher, self._text, render, time.monotonic() + timeout_s)
-        timer = loop.call_later(timeout_s, call.expire)
-        self.in_flight += 1
+        call, timer = self._begin(Call, request, render, timeout_s)
         assert call.future is not None
-        self._text.submit(call.prepare)
         try:
             answer = await call.future
             self._count_answer()
@@ -133,9 +120,44 @@ class Replica:
             call.fail(Unavailable("the client has gone"))
             raise
         finally:
-            timer.cancel()
-            call.release()
-            self.in_flight -= 1
+            self._end(call, timer)
+
+    async def stream(self, request: Any, timeout_s: float) -> AsyncGenerator[dict[str, Any], None]:
+        """The events of one request, as the model writes; close it to end the request.
+
+        Raises:
+            ServiceError: what was wrong, before the first event or between two.
+        """
+        call, timer = self._begin(StreamCall, request, lambda value: b"", timeout_s)
+        assert call.future is not None
+        try:
+            while (event := await call.events.get()) is not None:
+                yield event
+            await call.future
+            self._count_answer()
+        except (asyncio.CancelledError, GeneratorExit):
+            call.fail(Unavailable("the client has gone"))
+            raise
+        finally:
+            self._end(call, timer)
+
+    def _begin(
+        self, kind: type[CallT], request: Any, render: Render, timeout_s: float
+    ) -> tuple[CallT, asyncio.TimerHandle]:
+        """Put a request on its way."""
+        self.admit()
+        assert self.task is not None
+        assert self._line is not None
+        call = kind(request, self.task, self._line, self._text, render, time.monotonic() + timeout_s)
+        timer = asyncio.get_running_loop().call_later(timeout_s, call.expire)
+        self.in_flight += 1
+        self._text.submit(call.prepare)
+        return call, timer
+
+    def _end(self, call: Call, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        call.release()
+        self.in_flight -= 1
 
     def check_health(self) -> None:
         """Raise when this replica should be replaced: a thread has died or one forward never ends.
@@ -143,35 +165,31 @@ class Replica:
         Raises:
             RuntimeError: why.
         """
-        if self._batcher is None:
+        if self._line is None:
             return
-        if not self._batcher.is_alive or not self._text.is_alive:
+        if not self._line.is_alive or not self._text.is_alive:
             raise RuntimeError(f"a thread of {self.config.name} has died")
-        busy = self._batcher.busy_since
+        busy = self._line.busy_since
         if busy is not None and time.monotonic() - busy > STUCK_AFTER_S:
             raise RuntimeError(f"{self.config.name} has been in one forward for over {STUCK_AFTER_S:.0f} s")
 
     def stop(self) -> None:
         """Answer what waits with `Unavailable` and end both threads."""
-        if self._batcher is not None:
-            self._batcher.stop()
+        if self._line is not None:
+            self._line.stop()
             self._text.stop()
-
-    def _forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
-        assert self.task is not None
-        return self.task.forward(rows, params)
 
     def _warm_up(self) -> None:
         """Examples through the model thread, as requests will run."""
         assert self.task is not None
-        assert self._batcher is not None
+        assert self._line is not None
         for words in WARM_UP_WORDS:
             request = self.task.sized_example(words)
             prepared = self.task.preprocess(request)
             costs = [self.task.cost(row) for row in prepared.rows]
             done: list[Job] = []
             job = Job(prepared.rows, costs, prepared.params, done.append)
-            self._batcher.submit(job)
+            self._line.submit(job)
             while not done:
                 time.sleep(0.001)
             if job.error is not None:
@@ -185,11 +203,3 @@ class Replica:
         # Exponentially weighted over about a second, whatever the rate.
         weight = 1 - math.exp(-gap)
         self._drain_rate += weight * (1 / max(gap, 1e-6) - self._drain_rate)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)  # torch's allocator on a CPU

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.checkpoint import Checkpoint
 from deployments.errors import InvalidInput, TooLarge
+from deployments.forward_task import ForwardTask
 from deployments.layout import Layout
 from deployments.media.content import Media
 from deployments.media.sound import read_sound
 from deployments.media_layout import PaddedSound, SameLengthSound, StackedAlone, StackedSound
-from deployments.task import Prepared, RequestT, ResponseT, Row, Task
+from deployments.task import Prepared, RequestT, ResponseT, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ PROBE_S = (1, 11)  # lengths that show how many positions a second has, or that 
 MANY = 1_000_000  # positions, beside which what a model's edges take does not count
 
 
-class SoundTask(Task[RequestT, ResponseT]):
+class SoundTask(ForwardTask[RequestT, ResponseT]):
     """A task whose rows are recordings, or chunks of them: `[samples]`, `[positions, features]`, or a fixed shape.
 
     Attributes:

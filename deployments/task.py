@@ -1,7 +1,9 @@
-"""The contract of a task: preprocess -> forward -> postprocess, in plain Python. No Ray, no HTTP.
+"""The contract of a task: preprocess -> model -> postprocess, in plain Python. No Ray, no HTTP.
 
 A request is split into *items* (a list of inputs is a client batch), an item becomes *rows*, and rows, not requests,
-go through the model: multiple choice is a row per choice, a long text a row per window.
+go through the model: multiple choice is a row per choice, a long text a row per window. How rows go through the model
+is the business of two kinds of tasks: one forward answers them (`ForwardTask`), or the model writes its answer token by
+token (`GeneratingTask`).
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +17,7 @@ from deployments.media.limits import MediaLimits
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
-    from deployments.layout import LaidOut, Layout
+    from deployments.line import Opened
 
 Medium = Literal["text", "image", "audio"]
 
@@ -47,13 +49,13 @@ class Prepared:
     """One item, ready for the model.
 
     Attributes:
-        rows: at least one.
+        rows: at least one `Row`, or `Ask` where the model writes.
         context: what `postprocess` wants back, such as character offsets.
         params: only rows with equal params may share a forward.
         truncated: the item was longer than the model reads, and was cut.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Any]
     context: Any = None
     params: Hashable = None
     truncated: bool = False
@@ -92,7 +94,6 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.checkpoint = checkpoint
-        self.layout: Layout | None = None  # set once the check at load has chosen
         self.limits = MediaLimits()  # the replica sets the service's
 
     @abstractmethod
@@ -108,13 +109,12 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         return row.length
 
     @abstractmethod
-    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
-        """One model call for all `rows`; one output per row, in order."""
+    def open_line(self, name: str) -> "Opened":
+        """The waiting line and the model thread (called `name`) that this task's rows go through; not started yet.
 
-    def run(self, rows: Sequence[Row]) -> "LaidOut":
-        """The model's output for all rows, through the layout that was chosen at load."""
-        assert self.layout is not None, "no layout chosen yet"
-        return self.layout.run(rows)
+        Raises:
+            LoadError: the model does not run as configured.
+        """
 
     @abstractmethod
     def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Output]) -> ResponseT:
@@ -124,12 +124,8 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     def sized_example(self, words: int) -> RequestT:
         """An example request of about `words` words, or with a picture as large or a recording as long in proportion.
 
-        The check at load and the load tests measure with it.
+        The check at load, the warm-up and the load tests measure with it.
         """
-
-    @abstractmethod
-    def layouts(self) -> "Sequence[Layout]":
-        """The layouts worth trying, best first; the last one must be right for every model."""
 
     def split(self, request: RequestT) -> list[RequestT]:
         """The items of a request: one, or one per entry when `inputs` is a list."""
@@ -137,6 +133,10 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         if not isinstance(inputs, list):
             return [request]
         return [request.model_copy(update={"inputs": item}) for item in inputs]
+
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> tuple[int, int] | None:
+        """Tokens of the prompts and of what was written, over all items of a request; None where nothing is written."""
+        return None
 
     def join(self, request: RequestT, answers: list[ResponseT]) -> Any:
         """The answer of a request from its items' answers."""

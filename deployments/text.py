@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from deployments.checkpoint import Checkpoint
 from deployments.errors import InvalidInput, LoadError, TooLarge
+from deployments.forward_task import ForwardTask
 from deployments.layout import Alone, Layout, Packed, Padded, SameLength
 from deployments.packing import position_offset
-from deployments.task import RequestT, ResponseT, Row, Task
+from deployments.task import RequestT, ResponseT, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -44,7 +45,7 @@ class Encoded:
     encoding: Any
 
 
-class TextTask(Task[RequestT, ResponseT]):
+class TextTask(ForwardTask[RequestT, ResponseT]):
     """A task whose rows are token ids. Needs a fast tokenizer, for offsets and speed.
 
     The tokenizer keeps its truncation settings inside itself and is not thread-safe: one thread calls `preprocess`.
@@ -59,7 +60,7 @@ class TextTask(Task[RequestT, ResponseT]):
         if not getattr(self.tokenizer, "is_fast", False):
             raise LoadError(f"{checkpoint.config.model}: no fast tokenizer (tokenizer.json); {self.name} needs one")
         self.input_names = set(self.tokenizer.model_input_names) - {"attention_mask"}
-        self.max_length = _max_length(checkpoint)
+        self.max_length = max_length_of(checkpoint)
 
     def layouts(self) -> Sequence[Layout]:
         kinds: tuple[type[Layout], ...] = (Packed, Padded, SameLength, Alone)
@@ -75,14 +76,9 @@ class TextTask(Task[RequestT, ResponseT]):
             InvalidInput: the text is empty, or too long and must not be cut. `what` names it in the message.
         """
         require_text(text, what)
-        encoding = self.tokenizer(text, pair)
-        tokens = len(encoding["input_ids"])
-        truncated = tokens > self.max_length
-        if truncated:
-            if not truncate:
-                raise InvalidInput(f"{what} has {tokens} tokens; the model reads at most {self.max_length}")
-            self.tokenizer.truncation_side = side
-            encoding = self.tokenizer(text, pair, truncation=True, max_length=self.max_length)
+        encoding, truncated = tokenized(
+            self.tokenizer, text, pair, most=self.max_length, truncate=truncate, side=side, what=what
+        )
         return Encoded(self.row(encoding), truncated, encoding)
 
     def row(self, encoding: Any, index: int | None = None, keep: tuple[int, ...] | None = None) -> Row:
@@ -95,6 +91,31 @@ class TextTask(Task[RequestT, ResponseT]):
         return Row(inputs, len(inputs["input_ids"]), keep)
 
 
+def tokenized(
+    tokenizer: Any,
+    text: str,
+    pair: str | None = None,
+    *,
+    most: int,
+    truncate: bool = True,
+    side: Side = "right",
+    what: str = "inputs",
+) -> tuple[Any, bool]:
+    """What the tokenizer makes of a text (or pair), and whether it was cut to `most` tokens.
+
+    Raises:
+        InvalidInput: too long, and it must not be cut. `what` names the text in the message.
+    """
+    encoding = tokenizer(text, pair)
+    tokens = len(encoding["input_ids"])
+    if tokens <= most:
+        return encoding, False
+    if not truncate:
+        raise InvalidInput(f"{what} has {tokens} tokens; the model reads at most {most}")
+    tokenizer.truncation_side = side
+    return tokenizer(text, pair, truncation=True, max_length=most), True
+
+
 def require_text(text: str, what: str) -> None:
     """Refuse a text with nothing in it, or with so much that reading it would hold up everybody else.
 
@@ -102,13 +123,20 @@ def require_text(text: str, what: str) -> None:
         InvalidInput: empty or only white space.
         TooLarge: more than `MAX_CHARACTERS`.
     """
-    if not text or text.isspace():
+    require_length(text, what)
+    if text.isspace():
+        raise InvalidInput(f"{what} is empty")
+
+
+def require_length(text: str, what: str) -> None:
+    """The same for a text that may be white space alone."""
+    if not text:
         raise InvalidInput(f"{what} is empty")
     if len(text) > MAX_CHARACTERS:
         raise TooLarge(f"{what} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
 
 
-def _max_length(checkpoint: Checkpoint) -> int:
+def max_length_of(checkpoint: Checkpoint) -> int:
     """Tokens that the model reads: the least of what configuration, tokenizer and position embeddings allow."""
     limits = [checkpoint.processor.model_max_length]
     positions = getattr(checkpoint.model.config, "max_position_embeddings", None)

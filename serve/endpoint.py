@@ -16,6 +16,7 @@ from deployments.replica import Replica
 from serve.body import BodyReader
 from serve.config import Limits, MediaSources
 from serve.errors import error_answer
+from serve.event_stream import send_events
 from serve.fetch import Fetcher
 from serve.messages import Headers, Receive, Scope, Send, header, send_json
 from serve.routes import Route, RouteTable
@@ -55,7 +56,10 @@ class Endpoint:
         began = time.perf_counter()
         headers: Headers = [self._model_header]
         try:
-            status, body = await self._answer(scope, receive, headers)
+            answered = await self._answer(scope, receive, send, headers)
+            if answered is None:
+                return
+            status, body = answered
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -64,8 +68,8 @@ class Endpoint:
             headers += [*extra, (b"server-timing", total(began))]
         await send_json(send, status, body, headers)
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[int, bytes]:
-        """The answer's status and body; its headers are added to `headers`."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> tuple[int, bytes] | None:
+        """The answer's status and body; its headers are added to `headers`. None if it was streamed."""
         began = time.perf_counter()
         path = scope["path"]
         if path not in self._paths:
@@ -77,6 +81,9 @@ class Endpoint:
             raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request, or GET the description")
         self._replica.admit()
         request = await self._fetcher.fetched(await self._body.read(scope, receive))
+        if getattr(request, "stream", False):
+            await send_events(scope, send, self._replica.stream(request, self._timeout_s), headers)
+            return None
         answer = await self._replica.predict(request, render, self._timeout_s)
         headers += _measured(answer)
         headers.append((b"server-timing", _timing(answer, began)))
@@ -84,23 +91,21 @@ class Endpoint:
 
     def describe(self) -> dict[str, Any]:
         """What this replica serves, and how."""
-        task, layout = self._replica.task, self._replica.layout
+        task = self._replica.task
         description: dict[str, Any] = {
             "model": self._route.model,
             "task": self._route.task,
             "paths": self._route.paths,
             "example": self._replica.task_class.example,
         }
-        if task is not None and layout is not None:
+        if task is not None and self._replica.description:
             description |= {
                 "source": self._replica.config.model,
                 "architecture": type(task.checkpoint.model).__name__,
                 "dtype": task.checkpoint.dtype,
                 "device": task.checkpoint.device,
                 "max_length": getattr(task, "max_length", None),
-                "layout": layout.layout,
-                "layout_difference": layout.difference,
-                "layouts_refused": layout.refused,
+                **self._replica.description,
             }
         return description
 
@@ -131,6 +136,8 @@ def _measured(answer: Answer) -> Headers:
         (b"x-batch-size", b"%d" % answer.batch_rows),
         (b"x-padding-ratio", b"%.3f" % answer.padding_ratio),
     ]
+    if answer.tokens:
+        headers += [(b"x-prompt-tokens", b"%d" % answer.tokens[0]), (b"x-generated-tokens", b"%d" % answer.tokens[1])]
     if answer.truncated:
         headers.append((b"x-truncated-inputs", b"%d" % answer.truncated))
     return headers

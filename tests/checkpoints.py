@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deployments import checkpoint
-from deployments.batcher import Entry, Job
+from deployments.batcher import Entry
 from deployments.config import ModelConfig
+from deployments.job import Job
 from deployments.layout_check import choose_layout
 from deployments.task import Row, Task
 

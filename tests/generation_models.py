@@ -167,6 +167,12 @@ _MEDIA: dict[str, Callable[[], Any]] = {
 MEDIA = tuple(_MEDIA)
 
 
+def family_config(family: str, vocabulary: int, **options: Any) -> Any:
+    """The small configuration of a family in `TEXT`, with another vocabulary."""
+    config_class, _, defaults = _FAMILIES[family]
+    return getattr(transformers, config_class)(**(defaults | {"vocab_size": vocabulary} | options))
+
+
 @cache
 def generating_model(family: str) -> Any:
     """A small model of this family, in eval mode; the same one every time."""

@@ -64,6 +64,11 @@ class Batch:
         """Token places of its cache."""
         return self._running.cells if self._running else 0
 
+    @property
+    def padding_ratio(self) -> float:
+        """Share of padding in what a step reads."""
+        return self._running.padding_ratio if self._running else 0.0
+
     def tighten(self, limits: Limits) -> None:
         """Give back what its cache has beyond these limits."""
         if self._running:

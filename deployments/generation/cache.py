@@ -112,6 +112,11 @@ class Block:
         return int(self.layers[0].buffers[0].shape[2])
 
     @property
+    def cell_bytes(self) -> int:
+        """Bytes of a token place: a key and a value in every layer."""
+        return sum(buffer.element_size() * buffer[0, :, 0].numel() for layer in self.layers for buffer in layer.buffers)
+
+    @property
     def window(self) -> tuple[int, int]:
         """Columns in use: from, to."""
         return self.layers[0].start, self.layers[0].end

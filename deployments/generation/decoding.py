@@ -64,6 +64,11 @@ class Decoding:
         return [row.claim for row in self._batch.rows]
 
     @property
+    def padding_ratio(self) -> float:
+        """Share of padding in what a step reads."""
+        return self._batch.padding_ratio
+
+    @property
     def is_reading(self) -> bool:
         return bool(self._reading)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,12 @@ from deployments.generation.log_probabilities import TokenLogprob
 from deployments.generation.prompt import Finish, Job
 from deployments.generation.running import Limits
 from deployments.generation.sampling import Sampler
+from deployments.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the device or on the machine."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 class Engine:
@@ -75,6 +72,7 @@ class Engine:
         )
         self._waiting: deque[Job] = deque()
         self._alone: set[Job] = set()  # of the waiting ones: those to be read by themselves
+        self._errands: deque[tuple[Callable[[], None], Future[None]]] = deque()  # see `between`
         self._changed = threading.Condition()
         self._stopping = False
         self.busy_since: float | None = None  # time.monotonic() at which the running iteration began
@@ -101,6 +99,11 @@ class Engine:
     def cells(self) -> int:
         """Token places of the cache that are taken up now."""
         return self._decoding.cells
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of padding in what a step reads."""
+        return self._decoding.padding_ratio
 
     @property
     def max_cache_tokens(self) -> int:
@@ -137,13 +140,30 @@ class Engine:
                 self._waiting.remove(job)
             self._alone.discard(job)
 
+    def between(self, call: Callable[[], None]) -> None:
+        """Run something else with the model, on the model thread between two iterations, and wait for it.
+
+        Raises:
+            Unavailable: the engine is being stopped.
+        """
+        errand: Future[None] = Future()
+        with self._changed:
+            if self._stopping:
+                raise Unavailable("the model is shutting down", retry_after=1)
+            self._errands.append((call, errand))
+            self._changed.notify()
+        errand.result()
+
     def stop(self, timeout: float = 5.0) -> None:
         """Answer everything under way with `Unavailable` and end the thread once its step is over."""
         with self._changed:
             self._stopping = True
             left = list(self._waiting)
             self._waiting.clear()
+            errands, self._errands = self._errands, deque()
             self._changed.notify_all()
+        for _, errand in errands:
+            errand.set_exception(Unavailable("the model is shutting down", retry_after=1))
         for job in left:
             self._settle(job, Unavailable("the model is shutting down", retry_after=1))
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -174,11 +194,14 @@ class Engine:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting or self._decoding.jobs or self._stopping):
+                while not (self._waiting or self._decoding.jobs or self._errands or self._stopping):
                     self._changed.wait()
                 if self._stopping:
                     return
+                errands, self._errands = self._errands, deque()
             self.busy_since = time.monotonic()
+            for call, errand in errands:
+                _run_errand(call, errand)
             try:
                 self.iterate()
             except Exception as error:  # a mistake of ours: those on board are lost, the next ones are not
@@ -243,3 +266,12 @@ class Engine:
             job.error, job.finish = error, finish
         job.finished = time.monotonic()
         job.done(job)
+
+
+def _run_errand(call: Callable[[], None], errand: "Future[None]") -> None:
+    try:
+        call()
+    except BaseException as error:
+        errand.set_exception(error)
+    else:
+        errand.set_result(None)

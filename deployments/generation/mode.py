@@ -35,12 +35,14 @@ class Mode:
         reason: why not in flight; empty otherwise.
         difference: largest difference of a logit from running alone, relative where logits exceed 1.
         family: how the engine is to call the model; None if static.
+        cell_bytes: bytes that a token place of its cache takes; 0 if static.
     """
 
     name: Literal["in-flight", "static"]
     reason: str
     difference: float
     family: Family | None
+    cell_bytes: int = 0
 
 
 def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_id: int = 0) -> Mode:
@@ -52,26 +54,28 @@ def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_i
         pad_token_id: what fills the left of short prompts.
     """
     if reason := why_not(model):
-        return _static(reason)
+        return static(reason)
     family = family_of(model)
     allowed = TOLERANCES.get(str(next(model.parameters()).dtype).removeprefix("torch."), 1e-4)
     reasons, difference = [], 0.0
     for candidate in (family, replace(family, ready_mask=True)):
         try:
-            difference = _Trial(model, candidate, prompts, pad_token_id).difference()
+            trial = _Trial(model, candidate, prompts, pad_token_id)
+            difference = trial.difference()
         except Exception as error:  # a model may refuse in any way
             reasons.append(f"{type(error).__name__}: {error}")
             continue
         if difference <= allowed:
             logger.info("in-flight batching: differs from running alone by at most %.1e", difference)
-            return Mode("in-flight", "", difference, candidate)
+            return Mode("in-flight", "", difference, candidate, trial.cell_bytes)
         reasons.append(f"rows that join differ from running alone by {difference:.1e}")
     if family.table is not None:
         family.table.remove()
-    return _static(reasons[0], difference)
+    return static(reasons[0], difference)
 
 
-def _static(reason: str, difference: float = 0.0) -> Mode:
+def static(reason: str, difference: float = 0.0) -> Mode:
+    """Static batches, and why."""
     logger.info("no in-flight batching, but static batches: %s", reason)
     return Mode("static", reason, difference, None)
 
@@ -85,6 +89,11 @@ class _Trial:
         self._running: Running | None = None
         self._rows: list[_Said] = []
         self._all: list[_Said] = []
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes of a token place, after the trial."""
+        return self._running.cell_bytes if self._running else 0
 
     def difference(self) -> float:
         """The largest one of any logit of any row at any step."""

@@ -137,6 +137,16 @@ class Running:
         return self.block.slots * self.block.columns + (self.cross.slots * self.cross.columns if self.cross else 0)
 
     @property
+    def cell_bytes(self) -> int:
+        """Bytes of a token place, in the kind of attention that takes more."""
+        return max(self.block.cell_bytes, self.cross.cell_bytes if self.cross else 0)
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of the columns in use that are no row's own, in self-attention."""
+        return 1 - (len(self) * self._end - sum(self._begins)) / (len(self) * self.width)
+
+    @property
     def width(self) -> int:
         """Columns from the longest row's first to the last."""
         return self._end - min(self._begins)

@@ -5,9 +5,10 @@ from typing import Any
 
 from deployments.body import Body
 from deployments.config import Batching
+from deployments.forward_task import ForwardTask
 from deployments.layout import LaidOut, Layout
 from deployments.selection import ArrivalOrder, Selection
-from deployments.task import Prepared, Row, Task
+from deployments.task import Prepared, Row
 
 
 class Request(Body):
@@ -26,7 +27,7 @@ class NoLayout(Layout):
         return ArrivalOrder(max_cost=1 << 30, max_rows=128)
 
 
-class NoOp(Task[Request, dict[str, int]]):
+class NoOp(ForwardTask[Request, dict[str, int]]):
     """Answers how many characters it was sent."""
 
     name = "no-op"

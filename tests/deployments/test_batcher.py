@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from deployments.batcher import Batcher, BatchReport, Job
+from deployments.batcher import Batcher
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, TooLarge, Unavailable
+from deployments.job import BatchReport, Job
 from deployments.selection import ArrivalOrder, NearestLength, Selection
 from deployments.task import Row
 

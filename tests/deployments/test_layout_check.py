@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from deployments.errors import LoadError
+from deployments.forward_task import ForwardTask
 from deployments.layout import LaidOut, Layout
 from deployments.layout_check import choose_layout, tolerance
 from deployments.selection import ArrivalOrder
-from deployments.task import Prepared, Row, Task
+from deployments.task import Prepared, Row
 from deployments.tasks.feature_extraction import FeatureExtraction
 from tests.checkpoints import Checkpoints, load_task
 
@@ -40,7 +41,7 @@ class Fake(Layout):
         return ArrivalOrder(1, 1)
 
 
-class Measured(Task):
+class Measured(ForwardTask):
     """Asks for nothing but its layouts."""
 
     def __init__(self, *layouts, dtype="float32"):

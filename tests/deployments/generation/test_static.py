@@ -5,12 +5,12 @@ from random import Random
 
 import pytest
 import torch
+from deployments.generation.fallback import Options, key, together
 
 from deployments.batcher import Batcher
-from deployments.batcher import Job as BatchJob
-from deployments.generation.fallback import Options, key, together
 from deployments.generation.params import SamplingParams
 from deployments.generation.prompt import Job, Prompt
+from deployments.job import Job as BatchJob
 from deployments.selection import ArrivalOrder
 from deployments.task import Row
 from tests.generation_models import alone, generating_model, random_prompt

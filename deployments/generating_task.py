@@ -1,0 +1,198 @@
+"""GeneratingTask: a task whose model writes its answer token by token."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from deployments.errors import LoadError
+from deployments.generation.answers import Vocabulary, best
+from deployments.generation.ask import Ask, Piece, Written
+from deployments.generation.parameters import GenerationParameters
+from deployments.line import Opened
+from deployments.task import Prepared, RequestT, ResponseT, Task
+
+if TYPE_CHECKING:
+    from deployments.checkpoint import Checkpoint
+    from deployments.generation.mode import Mode
+    from deployments.job import Job
+
+logger = logging.getLogger(__name__)
+
+TRIAL_WORDS = (3, 30, 11, 60)  # of the prompts that the check at load runs; short and long ones in turn
+CACHE_BYTES_CPU = 512 * 1024 * 1024
+CACHE_SHARE_GPU = 0.5  # of the memory that is free once the model is loaded
+MAX_ROWS = {"cpu": 16, "cuda": 64}
+
+
+class GeneratingTask(Task[RequestT, ResponseT]):
+    """Rows are prompts; their outputs are what the model wrote (`Written`).
+
+    Attributes:
+        model: what writes; what `reads_with` makes of the checkpoint's model.
+        tokenizer: of its text; its truncation is never set, so any thread may use it.
+        vocabulary: its tokens as answers show them.
+        defaults: the checkpoint's `GenerationConfig`.
+        is_continuation: the text goes on where the prompt ends, as that of a decoder-only model.
+    """
+
+    unsupported: ClassVar[str] = "generation_config.json sets options that only `generate` itself has"
+
+    def __init__(self, checkpoint: "Checkpoint") -> None:
+        super().__init__(checkpoint)
+        self.model = self.reads_with(checkpoint.model)
+        self.tokenizer: Any = getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
+        self.vocabulary = Vocabulary(self.tokenizer)
+        self.defaults = checkpoint.model.generation_config
+        self.is_continuation = not self.model.config.is_encoder_decoder
+
+    def reads_with(self, model: Any) -> Any:
+        """The module that reads prompts and writes."""
+        return model
+
+    @property
+    def generate(self) -> Any:
+        """`generate`, for rows that do not run in flight."""
+        return self.model.generate
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills the left of short prompts, masked."""
+        for holder in (self.tokenizer, self.defaults, self.model.config):
+            pad = getattr(holder, "pad_token_id", None)
+            if isinstance(pad, int) and pad >= 0:
+                return pad
+        return 0
+
+    def cost(self, row: Any) -> int:
+        """Token places that a row may come to use."""
+        ask: Ask = row
+        return ask.length
+
+    @abstractmethod
+    def preprocess(self, request: RequestT) -> Prepared:
+        """Turn one item into rows, each an `Ask`.
+
+        Raises:
+            InvalidInput: the item cannot be an input of this task.
+        """
+
+    @abstractmethod
+    def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> ResponseT:
+        """Turn what the model wrote into one item's answer."""
+
+    def event(self, piece: Piece, index: int) -> dict[str, Any]:
+        """One token of a stream, the `index`-th, counted from 1."""
+        return self.vocabulary.event(piece, index)
+
+    def ending(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+        """What the last event of a stream has beside its token: the whole text, and how it came about."""
+        ask, written = prepared.rows[0], outputs[0]
+        return {
+            "generated_text": self.text_of(ask, written),
+            "details": self.vocabulary.details(ask, written),
+        }
+
+    def generated(
+        self, asks: Sequence[Ask], outputs: Sequence[Written], parameters: GenerationParameters, before: str = ""
+    ) -> list[dict[str, Any]]:
+        """The texts of one input, as the Hugging Face API has them.
+
+        Args:
+            asks: the rows of the input.
+            outputs: of each.
+            parameters: of the request.
+            before: what every text begins with, such as the prompt.
+        """
+        answers = []
+        for row in best(outputs, parameters.texts):
+            answer: dict[str, Any] = {"generated_text": before + self.text_of(asks[row], outputs[row])}
+            if parameters.details:
+                answer["details"] = self.vocabulary.all_details(asks[row], outputs[row])
+            answers.append(answer)
+        return answers
+
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int] | None:
+        prompts = sum(ask.prompt_tokens for prepared, _ in items for ask in prepared.rows)
+        return prompts, sum(len(written.tokens) for _, outputs in items for written in outputs)
+
+    def text_of(self, ask: Ask, written: Written) -> str:
+        """The text of a row, without special tokens, cut before a stop string."""
+        if written.text is not None:
+            return written.text
+        before = list(ask.prompt.ids) if self.is_continuation else []
+        whole: str = self.tokenizer.decode(before + written.tokens, skip_special_tokens=True)
+        if not before:
+            return whole
+        return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
+
+    def open_line(self, name: str) -> Opened:
+        from deployments.batcher import Batcher
+        from deployments.generation.line import GenerationLine
+        from deployments.generation.static import key, together
+        from deployments.out_of_memory import is_out_of_memory
+        from deployments.selection import ArrivalOrder
+
+        mode = self._mode()
+        settings, device = self.checkpoint.config.generation, self.checkpoint.device
+        rows = settings.max_rows or MAX_ROWS[device]
+        cells = settings.max_cache_tokens or self._cells(mode)
+        line = GenerationLine(
+            self._engine(mode, cells, rows, name),
+            lambda forward: Batcher(
+                forward, ArrivalOrder(cells, rows), is_out_of_memory=is_out_of_memory, name=f"{name}-static"
+            ),
+            lambda asks, writers, is_gone: together(
+                self.model, self.generate, asks, writers, self.pad_token_id, is_gone
+            ),
+            key,
+            self._writer,
+        )
+        how: dict[str, Any] = {"mode": mode.name, "max_rows": rows, "max_cache_tokens": cells}
+        how |= {"difference": mode.difference} if mode.family else {"reason": mode.reason}
+        return Opened(line, {"generation": how})
+
+    def _writer(self, ask: Ask, row: int, job: "Job") -> Any:
+        from deployments.generation.writer import Writer
+
+        return Writer(ask, row, self.tokenizer, is_continuation=self.is_continuation, on_piece=job.on_piece)
+
+    def _mode(self) -> "Mode":
+        from deployments.generation.mode import choose_mode, static
+        from deployments.generation.params import not_served
+
+        try:
+            prepared = [self.preprocess(self.sized_example(words)) for words in TRIAL_WORDS]
+        except Exception as error:
+            raise LoadError(f"the model does not read an example ({type(error).__name__}: {error})") from error
+        if self.checkpoint.config.generation.engine == "static":
+            return static("the configuration says so")
+        if others := [name for name in not_served(self.defaults) if name != "num_beams"]:
+            return static(f"{self.unsupported}: {', '.join(others)}")
+        return choose_mode(self.model, [item.rows[0].prompt for item in prepared], self.pad_token_id)
+
+    def _engine(self, mode: "Mode", cells: int, rows: int, name: str) -> Any:
+        from deployments.generation.engine import Engine
+        from deployments.generation.sampling import Sampler
+
+        if mode.family is None:
+            return None
+        return Engine(
+            self.model,
+            mode.family,
+            Sampler(self.checkpoint.device),
+            max_cache_tokens=cells,
+            max_rows=rows,
+            max_prefill_tokens=self.checkpoint.config.generation.max_prefill_tokens,
+            pad_token_id=self.pad_token_id,
+            name=name,
+        )
+
+    def _cells(self, mode: "Mode") -> int:
+        """Token places that the memory for the cache has room for."""
+        import torch
+
+        size = CACHE_BYTES_CPU
+        if self.checkpoint.device == "cuda":
+            size = int(CACHE_SHARE_GPU * torch.cuda.mem_get_info()[0])
+        return max(256, size // mode.cell_bytes) if mode.cell_bytes else 1 << 16

@@ -1,0 +1,143 @@
+"""What a request may say about how its text is written: the options of the Hugging Face API, TGI and `generate`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from deployments.body import Body
+from deployments.errors import InvalidInput
+from deployments.generation.ask import Ask
+from deployments.generation.params import MAX_TOP_TOKENS, SEEDS, SamplingParams, sampling_params
+from deployments.generation.prompt import Prompt
+from deployments.generation.sampled import RowProcessor
+
+MAX_STOPS = 16
+MAX_SEQUENCES = 32
+
+# Of these, any in a request means that it wants to draw: TGI's clients name a temperature and nothing else.
+_DRAWING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+_OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
+_LENGTHS = frozenset({"max_length", "min_length"})
+
+
+class GenerationParameters(Body):
+    """Options of every generating task. What is left out is the checkpoint's own (`generation_config.json`)."""
+
+    do_sample: bool | None = Field(
+        default=None,
+        description="Draw each token; else the likeliest. Default: true where an option of drawing is set.",
+    )
+    temperature: float | None = Field(default=None, description="Above 0; lower is surer.")
+    top_k: int | None = Field(default=None, description="Draw from the k likeliest tokens; 0: from all.")
+    top_p: float | None = Field(default=None, description="Draw from the likeliest tokens that have this share.")
+    min_p: float | None = Field(default=None, description="Draw from tokens this share as likely as the likeliest.")
+    typical_p: float | None = Field(default=None, description="Locally typical sampling.")
+    repetition_penalty: float | None = Field(default=None, description="Above 1: less of what stands there already.")
+    frequency_penalty: float | None = Field(default=None, description="-2 to 2, for each time a token was written.")
+    presence_penalty: float | None = Field(default=None, description="-2 to 2, once a token was written.")
+    no_repeat_ngram_size: int | None = Field(default=None, description="No so many tokens in a row come twice.")
+    seed: int | None = Field(default=None, description="The same seed draws the same tokens, whatever else runs.")
+    max_new_tokens: int | None = Field(default=None, description="Most tokens to write.")
+    min_new_tokens: int | None = Field(default=None, description="No end before so many tokens.")
+    max_length: int | None = Field(default=None, ge=1, description="The same, the decoder's prompt included.")
+    min_length: int | None = Field(default=None, ge=0, description="The same, the decoder's prompt included.")
+    stop: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        default=None, max_length=MAX_STOPS, description="Strings before which the text ends."
+    )
+    eos_token_id: int | list[int] | None = Field(default=None, description="Tokens that end the text.")
+    num_beams: int | None = Field(default=None, ge=1, le=16, description="Above 1: beam search, in static batches.")
+    length_penalty: float | None = Field(default=None, description="Of beam search: above 0 prefers long texts.")
+    num_return_sequences: int | None = Field(
+        default=None, ge=1, le=MAX_SEQUENCES, description="So many texts for one input."
+    )
+    best_of: int | None = Field(
+        default=None, ge=1, le=MAX_SEQUENCES, description="Write so many, and return those of the likeliest tokens."
+    )
+    top_n_tokens: int | None = Field(
+        default=None, ge=0, le=MAX_TOP_TOKENS, description="With `details`: the likeliest tokens of every step."
+    )
+    details: bool = Field(default=False, description="Tokens with their log-probabilities, and why the text ended.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.best_of is not None and self.best_of < (self.num_return_sequences or 1):
+            raise ValueError("best_of must be at least num_return_sequences")
+        return self
+
+    @property
+    def texts(self) -> int:
+        """Texts to return for one input."""
+        return self.num_return_sequences or 1
+
+    def asks(
+        self, prompt: Prompt, defaults: Any, *, processor: RowProcessor | None = None, with_logprobs: bool = False
+    ) -> list[Ask]:
+        """One row for each text that is to be written.
+
+        Args:
+            prompt: of all of them.
+            defaults: the checkpoint's `GenerationConfig`.
+            processor: of its scores alone.
+            with_logprobs: somebody wants each token's.
+
+        Raises:
+            InvalidInput: an option out of its range, or two that cannot be together.
+        """
+        count = max(self.texts, self.best_of or 1)
+        overrides = self._overrides(len(prompt.ids), defaults)
+        overrides["logprobs"] = with_logprobs or self.details or count > self.texts
+        params = sampling_params(defaults, overrides, prompt_length=len(prompt.ids))
+        beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
+        if count > 1 and (beams > 1 or not params.do_sample):
+            raise InvalidInput("parameters: several texts need do_sample, without num_beams; else they would be equal")
+        length_penalty = self.length_penalty if self.length_penalty is not None else defaults.length_penalty
+        return [
+            Ask(
+                prompt,
+                each,
+                tuple(self.stop or ()),
+                processor,
+                beams,
+                1.0 if length_penalty is None else length_penalty,
+            )
+            for each in _seeded(params, count)
+        ]
+
+    def _overrides(self, prompt_length: int, defaults: Any) -> dict[str, Any]:
+        """The request's options by the names of `SamplingParams`."""
+        names = set(GenerationParameters.model_fields) - _OWN - _LENGTHS
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if "do_sample" not in given and any(name in given for name in _DRAWING):
+            given["do_sample"] = True
+        if self.max_length is not None and self.max_new_tokens is None:
+            if self.max_length <= prompt_length:
+                raise InvalidInput(f"parameters.max_length is {self.max_length}; the prompt has {prompt_length} tokens")
+            given["max_new_tokens"] = self.max_length - prompt_length
+        if self.min_length is not None and self.min_new_tokens is None:
+            given["min_new_tokens"] = max(0, self.min_length - prompt_length)
+        if self.eos_token_id is not None:
+            ids = self.eos_token_id
+            given["eos_token_ids"] = (ids,) if isinstance(ids, int) else tuple(ids)
+        return given
+
+
+class GeneratingRequest(Body):
+    """What every request of a generating task has beside its inputs and parameters."""
+
+    stream: bool = Field(default=False, description="The text as server-sent events, token by token.")
+
+    @model_validator(mode="after")
+    def _one_text_in_a_stream(self) -> Self:
+        parameters = getattr(self, "parameters", None)
+        if self.stream and isinstance(parameters, GenerationParameters) and parameters.texts > 1:
+            raise ValueError("stream: takes one text; leave num_return_sequences out")
+        return self
+
+
+def _seeded(params: SamplingParams, count: int) -> Sequence[SamplingParams]:
+    """Options for so many rows of one input: each with a seed of its own, from the request's."""
+    if count == 1 or params.seed is None:
+        return [params] * count
+    return [replace(params, seed=(params.seed + number) % SEEDS) for number in range(count)]

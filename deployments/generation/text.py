@@ -1,0 +1,87 @@
+"""Tokens to text, a token at a time. The pieces put together are the text of all tokens decoded at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character yet
+
+
+class Pieces:
+    """The text of one row as it grows.
+
+    A token's text depends on those before it (a space or none, bytes of one character), so each piece is what the last
+    few tokens have become longer by, not the token's own text.
+
+    Args:
+        tokenizer: with `decode`.
+        before: tokens before the first one: of a decoder-only model's prompt.
+        skip_special: leave out special tokens.
+    """
+
+    def __init__(self, tokenizer: Any, before: Sequence[int] = (), *, skip_special: bool = True) -> None:
+        self._tokenizer = tokenizer
+        self._skip_special = skip_special
+        self._ids = list(before[-CONTEXT:])
+        self._start = 0  # tokens from here on are decoded again, for their surroundings
+        self._said = len(self._ids)  # tokens before here have been said
+
+    def add(self, token: int) -> str:
+        """The text that is complete with this token."""
+        self._ids.append(token)
+        before, now = self._decoded(self._said), self._decoded(len(self._ids))
+        if len(now) <= len(before) or now.endswith(INCOMPLETE):
+            return ""
+        return self._take(before, now)
+
+    def rest(self) -> str:
+        """What is left at the end: bytes that never became a character, as the tokenizer writes them."""
+        return self._take(self._decoded(self._said), self._decoded(len(self._ids)))
+
+    def _take(self, before: str, now: str) -> str:
+        self._start, self._said = self._said, len(self._ids)
+        return now[len(before) :]
+
+    def _decoded(self, end: int) -> str:
+        text: str = self._tokenizer.decode(self._ids[self._start : end], skip_special_tokens=self._skip_special)
+        return text
+
+
+CONTEXT = 8  # tokens of a prompt that its continuation's first piece may depend on
+
+
+class StopStrings:
+    """Cuts a text that grows before the first of some strings, and holds back what may become one.
+
+    Args:
+        strings: none of them empty.
+    """
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self._strings = strings
+        self._held = ""
+        self.reached: str | None = None
+
+    def add(self, piece: str) -> str:
+        """What can be said with this piece; nothing more once a string has been reached."""
+        text = self._held + piece
+        found = [(place, string) for string in self._strings if (place := text.find(string)) >= 0]
+        if found:
+            place, self.reached = min(found)
+            self._held = ""
+            return text[:place]
+        kept = max((_overlap(text, string) for string in self._strings), default=0)
+        self._held = text[len(text) - kept :]
+        return text[: len(text) - kept]
+
+    def rest(self) -> str:
+        """What was held back, once the text is over."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, string: str) -> int:
+    """Length of the longest end of `text` that `string` begins with."""
+    return next(
+        (size for size in range(min(len(text), len(string) - 1), 0, -1) if text.endswith(string[:size])),
+        0,
+    )

@@ -1,0 +1,52 @@
+"""Job: one item's rows on their way through the model."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.task import Output
+
+
+@dataclass(slots=True)
+class BatchReport:
+    """One forward as it ran: for headers and metrics.
+
+    Attributes:
+        rows: rows in the batch.
+        cost: their cost, in the task's unit.
+        padding_ratio: share of the computed area that was padding, 0 to 1.
+        forward_s: seconds in the model.
+    """
+
+    rows: int
+    cost: int
+    padding_ratio: float
+    forward_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One item's rows.
+
+    `done` is called once, from the model thread (or from the caller of `cancel`/`stop`), with this job: `outputs` are
+    complete or `error` says why not. `on_piece` is called from the model thread with each piece of the answer as it
+    comes, where the model writes in pieces.
+    """
+
+    rows: Sequence[Any]
+    costs: Sequence[int]
+    params: Hashable
+    done: Callable[["Job"], None]
+    deadline: float = float("inf")  # time.monotonic()
+    on_piece: Callable[[Any], None] | None = None
+    outputs: list[Output] = field(default_factory=list)
+    error: BaseException | None = None
+    report: BatchReport | None = None  # of the batch that ran last
+    submitted: float = 0.0
+    started: float = 0.0  # when the first of its rows entered the model
+    finished: float = 0.0
+    missing: int = 0
+
+    @property
+    def settled(self) -> bool:
+        return self.error is not None or self.missing == 0

@@ -1,0 +1,71 @@
+"""text2text-generation: a text made from another: summaries, translations (`AutoModelForSeq2SeqLM`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from deployments.checkpoint import Checkpoint
+from deployments.errors import LoadError
+from deployments.generating_task import GeneratingTask
+from deployments.generation.answers import GeneratedText
+from deployments.generation.ask import Written
+from deployments.generation.languages import Languages
+from deployments.generation.parameters import GeneratingRequest, GenerationParameters
+from deployments.generation.prompt import Prompt
+from deployments.generation.start import decoder_start
+from deployments.task import Prepared
+from deployments.text import Side, filler, max_length_of, require_text, tokenized
+
+
+class Parameters(GenerationParameters):
+    truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
+    truncation_direction: Side = "right"
+    src_lang: str | None = Field(default=None, description="Language of the input, as the model calls it.")
+    tgt_lang: str | None = Field(default=None, description="Language of the text to write, as the model calls it.")
+
+
+class Request(GeneratingRequest):
+    inputs: str | list[str] = Field(description="A text, or a list of texts.")
+    parameters: Parameters = Parameters()
+
+
+class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
+    """The text that the model makes of another."""
+
+    name = "text2text-generation"
+    aliases = ("summarization", "translation")
+    auto_model = "AutoModelForSeq2SeqLM"
+    auto_processor = "AutoTokenizer"
+    architectures = ("ForConditionalGeneration", "MTModel")
+    request = Request
+    response = list[GeneratedText] | list[list[GeneratedText]]
+    example = {"inputs": "The river rose in the night.", "parameters": {"max_new_tokens": 8}}
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.max_length = max_length_of(checkpoint)
+        self.languages = Languages(self.tokenizer, checkpoint.model.config)
+        start = decoder_start(checkpoint.model)
+        if start is None:
+            raise LoadError(f"{checkpoint.config.model}: does not say what its decoder starts with")
+        self._start = start
+
+    def preprocess(self, request: Request) -> Prepared:
+        import torch
+
+        inputs, parameters = request.inputs, request.parameters
+        assert isinstance(inputs, str)
+        require_text(inputs, "inputs")
+        text, defaults = self.languages.directed(inputs, self.defaults, parameters.src_lang, parameters.tgt_lang)
+        truncate, side = parameters.truncate, parameters.truncation_direction
+        encoding, cut = tokenized(self.tokenizer, text, most=self.max_length, truncate=truncate, side=side)
+        prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
+        asks = parameters.asks(prompt, defaults, with_logprobs=request.stream)
+        return Prepared(asks, truncated=cut)
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+        return self.generated(prepared.rows, outputs, request.parameters)
+
+    def sized_example(self, words: int) -> Request:
+        return Request(inputs=filler(words), parameters=Parameters(max_new_tokens=4, do_sample=False))
