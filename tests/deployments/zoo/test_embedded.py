@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deployments.zoo.embedded import EMBEDDED, ensure
+from deployments.zoo.embedded import DEFAULT, EMBEDDED, ensure
+from deployments.zoo.generating import GENERATING
 
 AUTO_CLASSES = {
     "feature-extraction": "AutoModel",
@@ -21,8 +22,15 @@ AUTO_CLASSES = {
     "image-classification": "AutoModelForImageClassification",
     "speech-recognition-ctc": "AutoModelForCTC",
     "audio-classification": "AutoModelForAudioClassification",
+    "speech-recognition-seq2seq": "AutoModelForSpeechSeq2Seq",
 }
-MEDIA = ("image-classification", "speech-recognition-ctc", "audio-classification")
+WITHOUT_TOKENIZER = ("efficientnet-lite0", "spoken-digits-ctc", "spoken-digit")
+"""Or without one that is a `tokenizer.json`."""
+
+LONGEST = {"whisper-tiny-en": 448}
+"""Tokens of the longest input, where it is not 512."""
+
+MODELS = {**EMBEDDED, **{model.name: model for model in GENERATING}}
 
 FolderOf = Callable[[str], Path]
 
@@ -31,12 +39,12 @@ def load(folder: Path, name: str) -> tuple[Any, Any]:
     """Return model and tokenizer."""
     import transformers
 
-    auto_class = getattr(transformers, AUTO_CLASSES[EMBEDDED[name].task])
+    auto_class = getattr(transformers, AUTO_CLASSES[MODELS[name].task])
     return auto_class.from_pretrained(folder).eval(), transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def test_names_and_tasks() -> None:
-    assert [(model.name, model.task) for model in EMBEDDED.values()] == [
+    assert [(model.name, model.task) for model in MODELS.values()] == [
         ("minilm", "feature-extraction"),
         ("prompt-injection", "text-classification"),
         ("pii", "token-classification"),
@@ -46,11 +54,12 @@ def test_names_and_tasks() -> None:
         ("efficientnet-lite0", "image-classification"),
         ("spoken-digits-ctc", "speech-recognition-ctc"),
         ("spoken-digit", "audio-classification"),
+        ("whisper-tiny-en", "speech-recognition-seq2seq"),
     ]
 
 
 def test_every_model_says_where_it_comes_from_and_is_pinned() -> None:
-    for model in EMBEDDED.values():
+    for model in MODELS.values():
         assert model.licence
         assert model.packages or model.weights
         for package in model.packages:
@@ -72,29 +81,34 @@ def test_the_list_needs_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+def test_what_must_be_accepted_or_is_large_is_left_out_by_default() -> None:
+    assert not any(model.notice or model.size_mb > 150 for model in DEFAULT.values())
+    assert all(model.opt_in for name, model in EMBEDDED.items() if name not in DEFAULT)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_loads_whole_and_is_what_it_says(folder_of: FolderOf, name: str) -> None:
     import transformers
 
     folder = folder_of(name)
-    auto_class = getattr(transformers, AUTO_CLASSES[EMBEDDED[name].task])
+    auto_class = getattr(transformers, AUTO_CLASSES[MODELS[name].task])
     model, report = auto_class.from_pretrained(folder, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     assert not report["mismatched_keys"]
     assert model.config.architectures == [type(model).__name__]
-    assert sum(parameter.numel() for parameter in model.parameters()) == EMBEDDED[name].parameters
+    assert sum(parameter.numel() for parameter in model.parameters()) == MODELS[name].parameters
     size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-    assert size_mb == pytest.approx(EMBEDDED[name].size_mb, abs=0.1)
-    assert EMBEDDED[name].attribution in (folder / "ATTRIBUTION.txt").read_text(encoding="utf-8")
+    assert size_mb == pytest.approx(MODELS[name].size_mb, abs=0.1)
+    assert MODELS[name].attribution in (folder / "ATTRIBUTION.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [name for name, model in EMBEDDED.items() if model.task not in MEDIA])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in WITHOUT_TOKENIZER])
 def test_the_tokenizer_neither_pads_nor_cuts_by_itself(folder_of: FolderOf, name: str) -> None:
     import transformers
 
     folder = folder_of(name)
-    assert transformers.AutoTokenizer.from_pretrained(folder).model_max_length == 512
+    assert transformers.AutoTokenizer.from_pretrained(folder).model_max_length == LONGEST.get(name, 512)
     tokenizer_file = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     assert tokenizer_file["padding"] is None
     assert tokenizer_file["truncation"] is None
