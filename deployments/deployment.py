@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from deployments.task import Task
 logger = logging.getLogger(__name__)
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BuildEndpoint = Callable[[Replica], ASGIApp]
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -65,17 +66,38 @@ class ModelDeployment:
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """What a direct request would get; (status, headers, body)."""
-        scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
         sent: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
 
-        await self._endpoint(scope, receive, send)
+        await self._ask(method, path, headers, body, send)
         return sent[0]["status"], sent[0]["headers"], b"".join(message["body"] for message in sent[1:])
+
+    async def forward_stream(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> AsyncGenerator[Any, None]:
+        """The same as it comes: (status, headers), then pieces of the body. Ends the request when it is closed."""
+        sent: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
+        asking = asyncio.create_task(self._ask(method, path, headers, body, sent.put))
+        asking.add_done_callback(lambda _: sent.put_nowait(None))
+        try:
+            while (message := await sent.get()) is not None:
+                if message["type"] == "http.response.start":
+                    yield message["status"], message["headers"]
+                elif message["body"]:
+                    yield message["body"]
+            await asking
+        finally:
+            asking.cancel()
+
+    async def _ask(self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, send: Send) -> None:
+        scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._endpoint(scope, receive, send)
 
     def __del__(self) -> None:
         if hasattr(self, "_replica"):

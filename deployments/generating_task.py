@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deployments.errors import LoadError
-from deployments.generation.answers import Vocabulary, best
+from deployments.generation.answers import Event, Vocabulary, best
 from deployments.generation.ask import Ask, Piece, Written
 from deployments.generation.parameters import GenerationParameters
 from deployments.line import Opened
@@ -36,6 +36,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         is_continuation: the text goes on where the prompt ends, as that of a decoder-only model.
     """
 
+    event_type = Event
     unsupported: ClassVar[str] = "generation_config.json sets options that only `generate` itself has"
 
     def __init__(self, checkpoint: "Checkpoint") -> None:

@@ -74,6 +74,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         architectures: endings of a checkpoint's `architectures` entry that mean this task.
         request: pydantic model of the body.
         response: type of the answer (for the schema; answers are not validated on the way out).
+        event_type: type of an event of its stream; None where nothing is streamed.
         example: a request body; feeds docs, warm-up, contract tests and load tests.
         preprocess_threads: threads that may preprocess and postprocess at once; one where a tokenizer keeps state.
         unused_weights: prefixes of weights whose absence does not change an answer (a pooler that nobody reads).
@@ -88,6 +89,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     architectures: ClassVar[tuple[str, ...]]
     request: ClassVar[type[BaseModel]]
     response: ClassVar[Any]
+    event_type: ClassVar[Any] = None
     example: ClassVar[dict[str, Any]]
     preprocess_threads: ClassVar[int] = 1
     unused_weights: ClassVar[tuple[str, ...]] = ()

@@ -82,7 +82,7 @@ class Endpoint:
         self._replica.admit()
         request = await self._fetcher.fetched(await self._body.read(scope, receive))
         if getattr(request, "stream", False):
-            await send_events(scope, send, self._replica.stream(request, self._timeout_s), headers)
+            await send_events(scope, send, self._replica.stream(request, self._timeout_s), headers, began)
             return None
         answer = await self._replica.predict(request, render, self._timeout_s)
         headers += _measured(answer)

@@ -9,6 +9,7 @@ import orjson
 
 from serve.errors import error_answer
 from serve.messages import Headers, Scope, Send, header
+from serve.timing import total
 
 EVENT_STREAM = "text/event-stream"
 _FIXED: Headers = [
@@ -18,14 +19,17 @@ _FIXED: Headers = [
 ]
 
 
-async def send_events(scope: Scope, send: Send, events: AsyncGenerator[Any, None], headers: Headers) -> None:
+async def send_events(
+    scope: Scope, send: Send, events: AsyncGenerator[Any, None], headers: Headers, began: float
+) -> None:
     """Send events as they come; nothing is sent before the first one, so that an error until then has its own status.
 
     An error after that is an event itself, with what an error's body has. Ends the request when the client leaves.
     """
     async with aclosing(events):
         first = await anext(events)
-        await send({"type": "http.response.start", "status": 200, "headers": _FIXED + headers})
+        timing = (b"server-timing", total(began))  # until now: the rest is in the last event
+        await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, *headers, timing]})
         try:
             await _send(send, first)
             async for event in events:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from ray.serve.schema import LoggingConfig
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -30,6 +30,7 @@ from serve.openapi import openapi
 from serve.states import ModelState, StateReader
 from serve.timing import Timing
 
+STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
 
 
@@ -132,19 +133,38 @@ class Gateway:
             route = find()
             body = await read_body(request.scope, request.receive, self._limit)
             handle = self._handle(route.model)
-            response = handle.forward.remote(request.method, route.path, request.headers.raw, body)
+            asked = (request.method, route.path, request.headers.raw, body)
+            if STREAM in body:
+                return await self._pass_stream(handle, asked)
+            response = handle.forward.remote(*asked)
             try:
                 status, headers, content = await response
             except asyncio.CancelledError:
                 response.cancel()
                 raise
-            except BackPressureError as error:
-                raise Unavailable(f"{route.model} has no replica that takes requests now", retry_after=1) from error
+        except BackPressureError:
+            return _error(request, Unavailable(f"{route.model} has no replica that takes requests now", retry_after=1))
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception as error:
             return _error(request, error)
         answer = Response(content, status)
+        answer.raw_headers[:] = headers
+        return answer
+
+    async def _pass_stream(self, handle: "DeploymentHandle[Any]", asked: tuple[Any, ...]) -> Response:
+        """The replica's answer piece by piece; costs more, so only for requests that may ask for it."""
+        pieces = handle.options(stream=True).forward_stream.remote(*asked)
+        status, headers = await anext(pieces)
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            try:
+                async for piece in pieces:
+                    yield piece
+            finally:
+                pieces.cancel()  # nothing, once it has ended; else the client has gone
+
+        answer = StreamingResponse(body(), status)
         answer.raw_headers[:] = headers
         return answer
 

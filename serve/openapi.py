@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from deployments.task import Task
+from serve.event_stream import EVENT_STREAM
 from serve.routes import Route, RouteTable
 
 Kind = type[Task[Any, Any]]
@@ -37,6 +38,8 @@ _HEADERS = {
     "x-batch-size": "Rows in the forward that answered.",
     "x-padding-ratio": "Share of padding in that forward.",
     "x-truncated-inputs": "How many inputs were cut to what the model reads; absent when none was.",
+    "x-prompt-tokens": "Tokens that were read, where the model writes; of a stream, the last event tells.",
+    "x-generated-tokens": "Tokens that were written, likewise.",
     "server-timing": "Milliseconds in queue, preprocess, forward, postprocess, and in total.",
 }
 
@@ -78,6 +81,8 @@ def _schemas(kinds: list[Kind]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
     for kind in kinds:
         inputs.append((("request", kind), "validation", TypeAdapter(kind.request)))
         inputs.append((("response", kind), "serialization", TypeAdapter(kind.response)))
+        if kind.event_type is not None:
+            inputs.append((("event", kind), "serialization", TypeAdapter(kind.event_type)))
     inputs.append((("error", ""), "serialization", TypeAdapter(ErrorAnswer)))
     by_key, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     renamed = {key: _renamed(schema) for (key, _), schema in by_key.items()}
@@ -112,11 +117,19 @@ def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str,
             "200": {
                 "description": _first_line(kind.__doc__),
                 "headers": headers,
-                "content": {"application/json": {"schema": schemas["response", kind]}},
+                "content": _answers(kind, schemas),
             },
             **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
         },
     }
+
+
+def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    """JSON, and server-sent events where the request may ask for a stream."""
+    answers: dict[str, Any] = {"application/json": {"schema": schemas["response", kind]}}
+    if kind.event_type is not None:
+        answers[EVENT_STREAM] = {"schema": schemas["event", kind]}
+    return answers
 
 
 def _bodies(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:

@@ -53,6 +53,16 @@ class Details(BaseModel):
     best_of_sequences: list[BestOfSequence] | None = None
 
 
+class Event(BaseModel):
+    """One token of a stream; the last one has the whole text as well."""
+
+    index: int = Field(description="Counts the tokens, from 1.")
+    token: Token = Field(description="Its text is what the whole text grows by; pieces put together are the text.")
+    top_tokens: list[Token] | None = None
+    generated_text: str | None
+    details: Details | None
+
+
 class GeneratedText(BaseModel):
     """A text that a model wrote."""
 
