@@ -17,7 +17,7 @@ POLL_S = 0.25
 _WORDS = {
     "waiting": "waiting for a process",
     "loading": "loading weights",
-    "checking": "choosing the layout",
+    "checking": "checking that batches equal running alone",
     "warming": "warming up",
     "ready": "ready",
     "idle": "starts with the first request",
