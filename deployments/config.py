@@ -75,10 +75,10 @@ class Audio(Settings):
 class Generation(Settings):
     """How a generating model writes. Values left out are derived from the model and the device."""
 
-    engine: Literal["auto", "static"] = Field(
+    engine: Literal["auto", "static", "paged"] = Field(
         default="auto",
         description="`auto`: in flight where the check at load finds that harmless; `static`: batches that start and "
-        "end together.",
+        "end together; `paged`: transformers' continuous batching, for decoder-only models on GPUs.",
     )
     max_cache_tokens: int | None = Field(
         default=None, ge=16, description="Token places of the running batch's cache, prompts and padding included."

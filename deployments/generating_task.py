@@ -150,7 +150,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             self._writer,
         )
         how: dict[str, Any] = {"mode": mode.name, "max_rows": rows, "max_cache_tokens": cells}
-        how |= {"difference": mode.difference} if mode.family else {"reason": mode.reason}
+        how |= {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
         return Opened(line, {"generation": how})
 
     def _writer(self, ask: Ask, row: int, job: "Job") -> Any:
@@ -168,14 +168,34 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             raise LoadError(f"the model does not read an example ({type(error).__name__}: {error})") from error
         if self.checkpoint.config.generation.engine == "static":
             return static("the configuration says so")
+        if self.checkpoint.config.generation.engine == "paged":
+            return self._paged()
         if others := [name for name in not_served(self.defaults) if name != "num_beams"]:
             return static(f"{self.unsupported}: {', '.join(others)}")
         return choose_mode(self.model, [item.rows[0].prompt for item in prepared], self.pad_token_id)
 
+    def _paged(self) -> "Mode":
+        from deployments.generation.mode import Mode
+        from deployments.generation.paged import refused
+        from deployments.generation.params import sampling_params
+
+        name = self.checkpoint.config.model
+        if self.model.config.is_encoder_decoder or self.medium != "text":
+            raise LoadError(f"{name}: generation.engine: paged is for models of text without an encoder")
+        if names := refused(sampling_params(self.defaults, {"max_new_tokens": 1})):
+            raise LoadError(
+                f"{name}: generation_config.json sets {', '.join(names)}, which generation.engine: paged lacks"
+            )
+        return Mode("paged", "", 0.0, None)
+
     def _engine(self, mode: "Mode", cells: int, rows: int, name: str) -> Any:
         from deployments.generation.engine import Engine
+        from deployments.generation.paged import PagedEngine
         from deployments.generation.sampling import Sampler
 
+        if mode.name == "paged":
+            prefill = self.checkpoint.config.generation.max_prefill_tokens
+            return PagedEngine(self.model, self.defaults, max_cache_tokens=cells, max_prefill_tokens=prefill, name=name)
         if mode.family is None:
             return None
         return Engine(

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from deployments.batcher import Batcher
 from deployments.errors import ServiceError, Unavailable
 from deployments.generation.ask import Ask, Written
-from deployments.generation.engine import Engine
 from deployments.generation.params import SamplingParams
 from deployments.generation.prompt import Job as EngineJob
 from deployments.generation.writer import Writer
@@ -21,6 +20,26 @@ class Together(Protocol):
     """`static.together` for one model."""
 
     def __call__(self, asks: Sequence[Ask], writers: Sequence[Writer], is_gone: Callable[[Ask], bool]) -> None: ...
+
+
+class WritingEngine(Protocol):
+    """What writes rows that come and go: ours (`Engine`), or transformers' (`PagedEngine`)."""
+
+    busy_since: float | None
+
+    @property
+    def is_alive(self) -> bool: ...
+    @property
+    def running(self) -> int: ...
+    @property
+    def cells(self) -> int: ...
+    @property
+    def padding_ratio(self) -> float: ...
+    def start(self) -> None: ...
+    def submit(self, job: EngineJob) -> None: ...
+    def cancel(self, job: EngineJob, error: BaseException | None = None) -> None: ...
+    def between(self, call: Callable[[], None]) -> None: ...
+    def stop(self) -> None: ...
 
 
 class GenerationLine:
@@ -36,7 +55,7 @@ class GenerationLine:
 
     def __init__(
         self,
-        engine: Engine | None,
+        engine: WritingEngine | None,
         batcher: Callable[[Callable[[Sequence[Any], Hashable], Sequence[Any]]], Batcher],
         together: Together,
         static_key: Callable[[Ask], Hashable],
@@ -102,7 +121,7 @@ class GenerationLine:
             self._engine.stop()
         self._batcher.stop()
 
-    def _submit_in_flight(self, engine: Engine, job: Job, index: int, ask: Ask, writer: Writer) -> None:
+    def _submit_in_flight(self, engine: WritingEngine, job: Job, index: int, ask: Ask, writer: Writer) -> None:
         def done(part: EngineJob) -> None:
             _sign(writer, part.params, part.started, part.finished)
             report = BatchReport(engine.running, engine.cells, engine.padding_ratio, writer.written.total_s)

@@ -31,14 +31,15 @@ class Mode:
     """How a model generates: shown in the log and in the model's info.
 
     Attributes:
-        name: "in-flight", or "static": batches that start and end together, through `model.generate`.
+        name: "in-flight"; "static": batches that start and end together, through `model.generate`; or "paged":
+            transformers' continuous batching.
         reason: why not in flight; empty otherwise.
         difference: largest difference of a logit from running alone, relative where logits exceed 1.
         family: how the engine is to call the model; None if static.
         cell_bytes: bytes that a token place of its cache takes; 0 if static.
     """
 
-    name: Literal["in-flight", "static"]
+    name: Literal["in-flight", "static", "paged"]
     reason: str
     difference: float
     family: Family | None
