@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -49,6 +50,14 @@ def up(
             "--model", "-m", metavar="PATH_OR_ID", help="Serve this checkpoint instead of a file; repeatable."
         ),
     ] = None,
+    added: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", help="Serve this embedded model, too, which is opt-in; repeatable."),
+    ] = None,
+    left_out: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NAME", help="Leave this embedded model out; repeatable."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     num_cpus: Annotated[
@@ -61,7 +70,9 @@ def up(
 ) -> None:
     """Start the service; Ctrl-C ends it."""
     _log(verbose)
-    service = _config(config, model or [])
+    if (added or left_out) and (config is not None or model):
+        _end("--with and --without choose among the embedded models; leave the file and --model out")
+    service = _config(config, model or [], added or [], left_out or [])
     try:
         _serve(service, host, port, num_cpus, address, verbose)
     except (StartError, LoadError) as error:
@@ -72,7 +83,7 @@ def up(
 def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
     """Say whether a configuration can be served, without starting anything."""
     _log(verbose=False)
-    service = _config(config, [])
+    service = _config(config)
     try:
         routes = route_table(service).routes
     except LoadError as error:
@@ -88,17 +99,21 @@ def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default
 
 @app.command()
 def models(
-    build: Annotated[bool, typer.Option("--build", help="Fetch and build all of them now, for later use.")] = False,
+    build: Annotated[
+        bool, typer.Option("--build", help="Fetch and build those that are served by default now, for later use.")
+    ] = False,
 ) -> None:
     """List the embedded models."""
     _log(verbose=False)
-    from deployments.zoo.embedded import EMBEDDED
+    from deployments.zoo.embedded import DEFAULT, EMBEDDED
 
     if build:
-        _build_embedded([EMBEDDED_PREFIX + name for name in EMBEDDED])
+        _build_embedded([EMBEDDED_PREFIX + name for name in DEFAULT])
         return
     for entry in EMBEDDED.values():
-        console.print(f"[bold]embedded:{entry.name}[/]  {entry.task}, {entry.size_mb:.0f} MB, {entry.licence}")
+        asked_for = f", only with --with {entry.name}" if entry.opt_in else ""
+        facts = f"{entry.task}, {entry.size_mb:.0f} MB, {entry.licence}{asked_for}"
+        console.print(f"[bold]embedded:{entry.name}[/]  {facts}")
         console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
 
 
@@ -108,7 +123,9 @@ def _log(verbose: bool) -> None:
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")  # it tells every retry; the error at the end says enough
 
 
-def _config(path: Path | None, models: list[str]) -> ServiceConfig:
+def _config(
+    path: Path | None, models: Sequence[str] = (), added: Sequence[str] = (), left_out: Sequence[str] = ()
+) -> ServiceConfig:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
@@ -117,8 +134,8 @@ def _config(path: Path | None, models: list[str]) -> ServiceConfig:
     try:
         if path is not None:
             return read_config_file(path)
-        return config_of(models) if models else embedded_config()
-    except (ConfigError, SettingsError) as error:
+        return config_of(models) if models else embedded_config(added, left_out)
+    except (ConfigError, SettingsError, LoadError) as error:
         _end(str(error))
     except ValidationError as error:
         _end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
@@ -190,6 +207,10 @@ def _build_embedded(models: list[str]) -> None:
     """Build embedded models that are not in the cache yet, with a progress bar each."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+    from deployments.zoo.embedded import notices
+
+    for notice in notices(model.removeprefix(EMBEDDED_PREFIX) for model in models):
+        console.print(Padding(Text(notice), (0, 0, 1, 0)))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for model in models:

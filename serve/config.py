@@ -1,5 +1,7 @@
 """ServiceConfig: what a service is made of. YAML plus environment; every error names its place and the nearest key."""
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from deployments.config import ModelConfig, Settings
+from deployments.errors import LoadError
 
 
 class Limits(Settings):
@@ -63,16 +66,28 @@ class ServiceConfig(BaseSettings):
         return env_settings, init_settings
 
 
-def embedded_config() -> ServiceConfig:
-    """The service without a configuration file: every embedded model that need not be asked for."""
-    from deployments.zoo.embedded import DEFAULT
+def embedded_config(added: Sequence[str] = (), left_out: Sequence[str] = ()) -> ServiceConfig:
+    """The service without a configuration file: every embedded model that need not be asked for.
 
-    return ServiceConfig(
-        models=[ModelConfig(model=f"embedded:{e.name}", name=e.name, task=e.task) for e in DEFAULT.values()]
-    )
+    Args:
+        added: names of embedded models that have to be asked for.
+        left_out: names of those to leave out.
+
+    Raises:
+        LoadError: a name is none of theirs; the message names the nearest.
+    """
+    from deployments.zoo.embedded import DEFAULT, EMBEDDED
+
+    for name in (*added, *left_out):
+        if name not in EMBEDDED:
+            near = difflib.get_close_matches(name, EMBEDDED, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(EMBEDDED)}"
+            raise LoadError(f"no embedded model {name!r}; {hint}")
+    chosen = [e for e in EMBEDDED.values() if (e.name in DEFAULT or e.name in added) and e.name not in left_out]
+    return ServiceConfig(models=[ModelConfig(model=f"embedded:{e.name}", name=e.name, task=e.task) for e in chosen])
 
 
-def config_of(models: list[str]) -> ServiceConfig:
+def config_of(models: Sequence[str]) -> ServiceConfig:
     """The service of some hub ids, folders or embedded models, all with default settings."""
     return ServiceConfig(models=[ModelConfig.model_validate({"model": _absolute(model)}) for model in models])
 

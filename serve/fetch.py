@@ -5,9 +5,11 @@ redirects are not followed, and no more is read than a body may have.
 """
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
 
 from deployments.errors import InvalidInput, TooLarge
 from deployments.media.content import Media
@@ -36,14 +38,11 @@ class Fetcher:
             TooLarge: the file has more than `max_bytes`.
         """
         inputs = getattr(request, "inputs", None)
-        if isinstance(inputs, Media):
-            if inputs.url is None:
-                return request
-            return request.model_copy(update={"inputs": await self._fetch(inputs.url)})
-        if not isinstance(inputs, list) or not any(isinstance(one, Media) and one.url for one in inputs):
+        urls = list(dict.fromkeys(_urls(inputs)))
+        if not urls:
             return request
-        got = await asyncio.gather(*(self._fetch(one.url) if one.url else _as_is(one) for one in inputs))
-        return request.model_copy(update={"inputs": list(got)})
+        got = await asyncio.gather(*(self._fetch(url) for url in urls))
+        return request.model_copy(update={"inputs": _with(inputs, dict(zip(urls, got, strict=True)))})
 
     async def _fetch(self, url: str) -> Media:
         self._require_listed(url)
@@ -75,5 +74,25 @@ class Fetcher:
             )
 
 
-async def _as_is(media: Media) -> Media:
-    return media
+def _urls(value: Any) -> Iterator[str]:
+    """Of all media among a request's inputs, however deep in lists and objects."""
+    if isinstance(value, Media):
+        if value.url is not None:
+            yield value.url
+    elif isinstance(value, list):
+        for item in value:
+            yield from _urls(item)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _urls(getattr(value, name))
+
+
+def _with(value: Any, fetched: Mapping[str, Media]) -> Any:
+    """The same inputs with files where there were URLs."""
+    if isinstance(value, Media):
+        return value if value.url is None else fetched[value.url]
+    if isinstance(value, list):
+        return [_with(item, fetched) for item in value]
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _with(getattr(value, name), fetched) for name in value.model_fields_set})
+    return value

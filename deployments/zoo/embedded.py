@@ -3,10 +3,11 @@
 How accurate each is, what it cannot do, and how it was made: docs/models.md.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from deployments.zoo.cache import build_once, cache_folder
+from deployments.zoo.cache import build_once, built_folder, cache_folder
 from deployments.zoo.converted import convert_onnx
 from deployments.zoo.efficientnet import convert_efficientnet
 from deployments.zoo.generating import GENERATING
@@ -214,6 +215,12 @@ DEFAULT: dict[str, EmbeddedModel] = {name: model for name, model in EMBEDDED.ite
 """Those that the service brings up when nothing is configured."""
 
 _KNOWN = {**EMBEDDED, **{model.name: model for model in GENERATING}}  # the service has no tasks for the latter yet
+
+
+def notices(names: Iterable[str]) -> list[str]:
+    """What must be shown before these models are used for the first time: of those that are not built yet."""
+    models = [EMBEDDED[name] for name in names if name in EMBEDDED]
+    return [model.notice for model in models if model.notice and not built_folder(model, cache_folder()).is_dir()]
 
 
 def ensure(name: str, cache: Path, progress: Progress) -> Path:
