@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from deployments.errors import LoadError
 from deployments.generation.answers import Event, Vocabulary, best
 from deployments.generation.ask import Ask, Piece, Written
+from deployments.generation.families import most_positions
 from deployments.generation.parameters import GenerationParameters
 from deployments.line import Opened
 from deployments.task import Prepared, RequestT, ResponseT, Task
@@ -33,6 +34,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         tokenizer: of its text; its truncation is never set, so any thread may use it.
         vocabulary: its tokens as answers show them.
         defaults: the checkpoint's `GenerationConfig`.
+        max_positions: tokens that the decoder can count, prompt included; None if there is no limit.
         is_continuation: the text goes on where the prompt ends, as that of a decoder-only model.
     """
 
@@ -45,6 +47,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         self.tokenizer: Any = getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.defaults = checkpoint.model.generation_config
+        self.max_positions = most_positions(self.model.config)
         self.is_continuation = not self.model.config.is_encoder_decoder
 
     def reads_with(self, model: Any) -> Any:

@@ -68,8 +68,7 @@ def family_of(model: "torch.nn.Module") -> Family:
     has_encoder = bool(config.is_encoder_decoder)
     accepted = inspect.signature(model.forward).parameters
     positions, first_position = _positions_argument(model, has_encoder)
-    decoder_config = config.get_text_config(decoder=True)
-    limit = next((getattr(decoder_config, name) for name in LIMITS if getattr(decoder_config, name, None)), None)
+    limit = most_positions(config)
     counting = None if positions else _counts_positions(decoder_of(model))
     return Family(
         has_encoder=has_encoder,
@@ -79,6 +78,12 @@ def family_of(model: "torch.nn.Module") -> Family:
         max_positions=limit,
         first_position=first_position,
     )
+
+
+def most_positions(config: Any) -> int | None:
+    """Tokens that a model's decoder can count, by its configuration; None if it says nothing."""
+    decoder = config.get_text_config(decoder=True)
+    return next((int(getattr(decoder, name)) for name in LIMITS if getattr(decoder, name, None)), None)
 
 
 def decoder_of(model: "torch.nn.Module") -> "torch.nn.Module":

@@ -72,7 +72,13 @@ class GenerationParameters(Body):
         return self.num_return_sequences or 1
 
     def asks(
-        self, prompt: Prompt, defaults: Any, *, processor: RowProcessor | None = None, with_logprobs: bool = False
+        self,
+        prompt: Prompt,
+        defaults: Any,
+        *,
+        processor: RowProcessor | None = None,
+        with_logprobs: bool = False,
+        most: int | None = None,
     ) -> list[Ask]:
         """One row for each text that is to be written.
 
@@ -81,6 +87,7 @@ class GenerationParameters(Body):
             defaults: the checkpoint's `GenerationConfig`.
             processor: of its scores alone.
             with_logprobs: somebody wants each token's.
+            most: tokens that the model's decoder can count, if there is a limit.
 
         Raises:
             InvalidInput: an option out of its range, or two that cannot be together.
@@ -88,7 +95,9 @@ class GenerationParameters(Body):
         count = max(self.texts, self.best_of or 1)
         overrides = self._overrides(len(prompt.ids), defaults)
         overrides["logprobs"] = with_logprobs or self.details or count > self.texts
-        params = sampling_params(defaults, overrides, prompt_length=len(prompt.ids))
+        params = sampling_params(
+            defaults, overrides, prompt_length=len(prompt.ids), room=None if most is None else most - len(prompt.ids)
+        )
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
         if count > 1 and (beams > 1 or not params.do_sample):
             raise InvalidInput("parameters: several texts need do_sample, without num_beams; else they would be equal")

@@ -20,7 +20,7 @@ SEEDS = 2**64
 
 # What `generate` assumes where neither the request nor the checkpoint says anything.
 _ASSUMED = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
-_ASSUMED_NEW_TOKENS = 20
+_ASSUMED_NEW_TOKENS = 256  # as transformers' pipelines do; `generate` itself would stop after 20
 
 # Options of `generation_config` that change the tokens and that the sampler has not, with the values that mean "off".
 _NOT_SERVED: dict[str, tuple[Any, ...]] = {
@@ -128,16 +128,17 @@ class SamplingParams:
 
 
 def sampling_params(
-    config: "GenerationConfig", overrides: Mapping[str, Any], *, prompt_length: int = 1
+    config: "GenerationConfig", overrides: Mapping[str, Any], *, prompt_length: int = 1, room: int | None = None
 ) -> SamplingParams:
     """The options of a row: the checkpoint's, with the request's in their place.
 
     Args:
-        config: of the checkpoint; where it says nothing, `generate`'s own assumptions hold (50 for `top_k`, 20 new
-            tokens).
+        config: of the checkpoint; where it says nothing, those of `generate` hold (50 for `top_k`), and 256 new
+            tokens.
         overrides: of the request, by the names of `SamplingParams`; None is the same as not given.
         prompt_length: tokens that the decoder reads before its first own: the prompt of a decoder-only model, the
             prefix of an encoder-decoder. The checkpoint's `min_length` and `max_length` count them.
+        room: tokens that the model can count behind the prompt; a default is not more.
 
     Raises:
         InvalidInput: an option out of its range, or a prompt as long as the checkpoint's `max_length`.
@@ -147,7 +148,7 @@ def sampling_params(
     options |= {
         "repetition_penalty": _or(config.repetition_penalty, 1.0),
         "no_repeat_ngram_size": _or(config.no_repeat_ngram_size, 0),
-        "max_new_tokens": given.get("max_new_tokens") or _max_new_tokens(config, prompt_length),
+        "max_new_tokens": given.get("max_new_tokens") or _max_new_tokens(config, prompt_length, room),
         "eos_token_ids": _ids(config.eos_token_id),
         "bad_words": tuple(_ids(word) for word in config.bad_words_ids or ()),
         "suppress_tokens": _ids(config.suppress_tokens),
@@ -166,9 +167,10 @@ def not_served(config: "GenerationConfig") -> list[str]:
     return [name for name, off in _NOT_SERVED.items() if getattr(config, name, None) not in off]
 
 
-def _max_new_tokens(config: "GenerationConfig", prompt_length: int) -> int:
+def _max_new_tokens(config: "GenerationConfig", prompt_length: int, room: int | None) -> int:
     if config.max_new_tokens is not None or config.max_length is None:
-        return int(_or(config.max_new_tokens, _ASSUMED_NEW_TOKENS))
+        default = int(_or(config.max_new_tokens, _ASSUMED_NEW_TOKENS))
+        return default if room is None else max(1, min(default, room))
     if config.max_length <= prompt_length:
         limit = f"this model's default is {config.max_length} tokens, prompt included, and the prompt has"
         raise InvalidInput(f"{limit} {prompt_length}: say with max_new_tokens how many are wanted")

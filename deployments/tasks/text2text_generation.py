@@ -61,7 +61,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         truncate, side = parameters.truncate, parameters.truncation_direction
         encoding, cut = tokenized(self.tokenizer, text, most=self.max_length, truncate=truncate, side=side)
         prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
-        asks = parameters.asks(prompt, defaults, with_logprobs=request.stream)
+        asks = parameters.asks(prompt, defaults, with_logprobs=request.stream, most=self.max_positions)
         return Prepared(asks, truncated=cut)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:

@@ -69,7 +69,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         truncate = request.parameters.truncate
         cut = truncate is not None and len(ids) > truncate
         prompt = Prompt(ids[-truncate:] if cut and truncate else ids)
-        asks = request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream)
+        asks = request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=self.max_positions)
         return Prepared(asks, truncated=cut)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:

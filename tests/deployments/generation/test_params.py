@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from transformers import GenerationConfig
+from transformers import GenerationConfig, TextGenerationPipeline
 
 from deployments.errors import InvalidInput
 from deployments.generation.params import SamplingParams, not_served, sampling_params
@@ -28,7 +28,7 @@ from deployments.generation.params import SamplingParams, not_served, sampling_p
         ({"seed": -1}, "seed must be between 0 and"),
         ({"seed": 2**64}, "seed must be between 0 and"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, not 0"),
-        ({"min_new_tokens": 30}, r"min_new_tokens \(30\) must not exceed max_new_tokens \(20\)"),
+        ({"min_new_tokens": 300}, r"min_new_tokens \(300\) must not exceed max_new_tokens \(256\)"),
         ({"top_n_tokens": 21}, "top_n_tokens must be between 0 and 20"),
         ({"bad_words": ((),)}, "every entry of bad_words"),
     ],
@@ -47,8 +47,13 @@ def test_assumed_values_are_those_of_generate():
     for name, value in GenerationConfig._get_default_generation_params().items():
         if value is not None and hasattr(params, name):
             assert getattr(params, name) == value, name
-    assert params.max_new_tokens == GenerationConfig._get_default_generation_params()["max_length"]
     assert params.min_p == 0
+
+
+def test_a_default_length_is_that_of_the_pipelines_and_fits_the_model():
+    assert sampling_params(GenerationConfig(), {}).max_new_tokens == TextGenerationPipeline._default_generation_config.max_new_tokens
+    assert sampling_params(GenerationConfig(), {}, prompt_length=30, room=98).max_new_tokens == 98
+    assert sampling_params(GenerationConfig(), {"max_new_tokens": 99}, room=98).max_new_tokens == 99
 
 
 def test_the_checkpoint_gives_defaults_and_the_request_wins():
