@@ -117,8 +117,8 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         return answers
 
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int] | None:
-        prompts = sum(ask.prompt_tokens for prepared, _ in items for ask in prepared.rows)
-        return prompts, sum(len(written.tokens) for _, outputs in items for written in outputs)
+        read = {id(ask.prompt): ask.prompt_tokens for prepared, _ in items for ask in prepared.rows}  # each prompt once
+        return sum(read.values()), sum(len(written.tokens) for _, outputs in items for written in outputs)
 
     def text_of(self, ask: Ask, written: Written) -> str:
         """The text of a row, without special tokens, cut before a stop string."""

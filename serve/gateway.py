@@ -3,15 +3,13 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ray import serve
-from ray.serve.exceptions import BackPressureError
-from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from deployments.errors import MethodNotAllowed, NotFound, Unavailable
+from deployments.errors import MethodNotAllowed, NotFound
 from serve import routes
 from serve.config import ServiceConfig
 from serve.docs_page import docs_page
@@ -29,6 +27,7 @@ from serve.messages import read_body
 from serve.openapi import openapi
 from serve.states import ModelState, StateReader
 from serve.timing import Timing
+from serve.upstream import Upstream
 
 STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
@@ -41,7 +40,7 @@ class Gateway:
         self._table = table
         self._limit = int(config.limits.max_body_mb * 1024 * 1024)
         self._sources = {model.name: model.model for model in config.models}
-        self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._upstream = Upstream()
         self._reader = StateReader(route.model for route in table.routes)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
@@ -132,46 +131,20 @@ class Gateway:
         try:
             route = find()
             body = await read_body(request.scope, request.receive, self._limit)
-            handle = self._handle(route.model)
-            asked = (request.method, route.path, request.headers.raw, body)
+            asked = (route, request.method, request.headers.raw, body)
             if STREAM in body:
-                return await self._pass_stream(handle, asked)
-            response = handle.forward.remote(*asked)
-            try:
-                status, headers, content = await response
-            except asyncio.CancelledError:
-                response.cancel()
-                raise
-        except BackPressureError:
-            return _error(request, Unavailable(f"{route.model} has no replica that takes requests now", retry_after=1))
+                streamed = await self._upstream.stream(*asked)
+                answer: Response = StreamingResponse(streamed.pieces, streamed.status)
+                answer.raw_headers[:] = streamed.headers
+                return answer
+            reply = await self._upstream.ask(*asked)
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception as error:
             return _error(request, error)
-        answer = Response(content, status)
-        answer.raw_headers[:] = headers
+        answer = Response(reply.body, reply.status)
+        answer.raw_headers[:] = reply.headers
         return answer
-
-    async def _pass_stream(self, handle: "DeploymentHandle[Any]", asked: tuple[Any, ...]) -> Response:
-        """The replica's answer piece by piece; costs more, so only for requests that may ask for it."""
-        pieces = handle.options(stream=True).forward_stream.remote(*asked)
-        status, headers = await anext(pieces)
-
-        async def body() -> AsyncGenerator[bytes, None]:
-            try:
-                async for piece in pieces:
-                    yield piece
-            finally:
-                pieces.cancel()  # nothing, once it has ended; else the client has gone
-
-        answer = StreamingResponse(body(), status)
-        answer.raw_headers[:] = headers
-        return answer
-
-    def _handle(self, model: str) -> "DeploymentHandle[Any]":
-        if model not in self._handles:
-            self._handles[model] = serve.get_app_handle(model)
-        return self._handles[model]
 
     def _entry(self, route: routes.Route) -> dict[str, Any]:
         return {

@@ -19,6 +19,7 @@ KNOWS_RAY = {
     "serve/gateway.py",
     "serve/launch.py",
     "serve/states.py",
+    "serve/upstream.py",
 }
 TRAINING = "deployments/zoo/training/"  # run by hand, not by the service
 FILES = sorted(

@@ -1,0 +1,98 @@
+"""Upstream: the replicas behind the gateway, asked as if directly, through Serve's handles."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from ray import serve
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.errors import Unavailable
+from serve.messages import Headers
+from serve.routes import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A replica's whole answer."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; `name` in lower case."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedReply:
+    """A replica's answer as it comes; close `pieces` to end the request."""
+
+    status: int
+    headers: Headers
+    pieces: AsyncGenerator[bytes, None]
+
+
+class Upstream:
+    """Asks the replica of a route. A caller that is cancelled ends what it asked for."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+
+    async def ask(self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Reply:
+        """The whole answer.
+
+        Raises:
+            Unavailable: no replica takes requests now.
+        """
+        response = self._handle(route).forward.remote(method, route.path, list(headers), body)
+        try:
+            return Reply(*await response)
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except BackPressureError as error:
+            raise _full(route) from error
+
+    async def stream(
+        self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> StreamedReply:
+        """The answer piece by piece; costs more, so only for requests that may want a stream.
+
+        Raises:
+            Unavailable: no replica takes requests now.
+        """
+        handle = self._handle(route).options(stream=True)
+        response = handle.forward_stream.remote(method, route.path, list(headers), body)
+        try:
+            status, answered = await anext(response)
+        except BackPressureError as error:
+            raise _full(route) from error
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            try:
+                async for piece in response:
+                    yield piece
+            finally:
+                response.cancel()  # nothing, once it has ended; else the client has gone
+
+        return StreamedReply(status, answered, pieces())
+
+    def _handle(self, route: Route) -> "DeploymentHandle[Any]":
+        if route.model not in self._handles:
+            self._handles[route.model] = serve.get_app_handle(route.model)
+        return self._handles[route.model]
+
+
+def _full(route: Route) -> Unavailable:
+    return Unavailable(f"{route.model} has no replica that takes requests now", retry_after=1)
