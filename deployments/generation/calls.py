@@ -109,8 +109,11 @@ def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[st
     inputs: dict[str, torch.Tensor] = {}
     for name in prompts[0].inputs:
         values = [prompt.inputs[name] for prompt in prompts]
-        padded = torch.nn.utils.rnn.pad_sequence(values, batch_first=True) if name == "input_ids" else None
-        inputs[name] = (torch.stack(values) if padded is None else padded).to(device)
+        if name == "input_ids":
+            together = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+        else:
+            together = torch.cat(values) if name in prompts[0].joined else torch.stack(values)
+        inputs[name] = together.to(device)
     if "input_ids" in inputs:
         lengths = [len(prompt.inputs["input_ids"]) for prompt in prompts]
         places = torch.arange(max(lengths), device=device)

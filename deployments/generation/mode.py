@@ -157,7 +157,10 @@ class _Trial:
         import torch
 
         device = row.logits[0].device
-        arguments: dict[str, Any] = {name: value[None].to(device) for name, value in row.prompt.inputs.items()}
+        joined = row.prompt.joined
+        arguments: dict[str, Any] = {
+            name: (value if name in joined else value[None]).to(device) for name, value in row.prompt.inputs.items()
+        }
         ids = [*row.prompt.ids, *row.tokens[:-1]]
         arguments[self._family.ids_name] = torch.tensor([ids], device=device)
         with torch.inference_mode():

@@ -26,11 +26,14 @@ class Prompt:
             `input_ids`, `pixel_values`, `input_features` (with their `attention_mask`, if the model takes one).
         source_cells: token places that `inputs` take in the cache: the encoder's output length, or an image's places
             before the text. Follows from `input_ids`; for anything else the task must say it.
+        joined: names of inputs whose rows lie behind each other, not on top of each other: a batch has all its
+            pictures, or their patches, in one dimension.
     """
 
     ids: Sequence[int]
     inputs: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
     source_cells: int = 0
+    joined: frozenset[str] = frozenset()
 
     @property
     def source(self) -> int:
