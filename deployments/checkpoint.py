@@ -166,10 +166,10 @@ def load(config: ModelConfig, kind: "type[Task[Any, Any]]") -> Checkpoint:
     transformers.utils.logging.disable_progress_bar()
     device = choose_device(config)
     dtype = config.dtype or ("float32" if device == "cpu" else "auto")
-    auto_class, auto_processor = getattr(transformers, kind.auto_model), getattr(transformers, kind.auto_processor)
+    auto_class = getattr(transformers, kind.auto_model)
     source = resolve(config.model)
     try:
-        processor = auto_processor.from_pretrained(source, revision=config.revision, **kind.processor_options)
+        processor = kind.load_processor(source, config.revision)
         model, report = auto_class.from_pretrained(
             source, revision=config.revision, dtype=dtype, output_loading_info=True
         )

@@ -68,6 +68,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         name: the task's name in paths and configuration, as the Hugging Face hub calls it.
         aliases: other names that the gateway understands.
         auto_model: the transformers class that loads it.
+        auto_models: what that class was called before; understood in configurations.
         auto_processor: the transformers class that loads its tokenizer or processor.
         processor_options: what that class's `from_pretrained` takes beside the checkpoint.
         medium: what it reads. Tasks of one name and several media are one to the caller.
@@ -83,6 +84,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     auto_model: ClassVar[str]
+    auto_models: ClassVar[tuple[str, ...]] = ()
     auto_processor: ClassVar[str]
     processor_options: ClassVar[Mapping[str, Any]] = {}
     medium: ClassVar[Medium] = "text"
@@ -97,6 +99,15 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.checkpoint = checkpoint
         self.limits = MediaLimits()  # the replica sets the service's
+
+    @classmethod
+    def load_processor(cls, source: str, revision: str | None) -> Any:
+        """The tokenizer or processor of a checkpoint; `source` is what `from_pretrained` takes."""
+        import transformers
+
+        return getattr(transformers, cls.auto_processor).from_pretrained(
+            source, revision=revision, **cls.processor_options
+        )
 
     @abstractmethod
     def preprocess(self, request: RequestT) -> Prepared:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 
 from deployments.checkpoint import Checkpoint, choose_device, find_file, load, read_config
 from deployments.config import ModelConfig, Resources
@@ -17,8 +18,12 @@ from tests.checkpoints import Checkpoints
 
 def kind_of(auto_model, unused_weights=()):
     """What of a task's class matters for loading."""
-    names = {"auto_model": auto_model, "auto_processor": "AutoTokenizer", "processor_options": {}}
-    return SimpleNamespace(**names, unused_weights=unused_weights)
+    load_processor = transformers.AutoTokenizer.from_pretrained
+    return SimpleNamespace(
+        auto_model=auto_model,
+        load_processor=lambda source, revision: load_processor(source, revision=revision),
+        unused_weights=unused_weights,
+    )
 
 
 CLASSIFIER = kind_of("AutoModelForSequenceClassification")
