@@ -3,15 +3,19 @@
 import io
 import os
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from deployments.errors import InvalidInput
 from deployments.forward_task import ForwardTask
 from deployments.layout import Layout
 from deployments.media.content import Media
+from deployments.media.limits import MediaLimits
 from deployments.media.picture import read_picture
 from deployments.media_layout import Stacked, StackedAlone
 from deployments.task import Prepared, RequestT, ResponseT, Row
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Image processors scale the shorter side to what the model reads before they crop: a picture 1 pixel wide and 20,000
 # high would become one of 224 by 4,480,000.
@@ -48,17 +52,27 @@ class PictureTask(ForwardTask[RequestT, ResponseT]):
         """
         import numpy as np
 
-        picture = read_picture(media, self.limits)
-        if max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
-            width, height = picture.size
-            raise InvalidInput(
-                f"inputs is a picture of {width:,} x {height:,} pixels; its longer side may be at most "
-                f"{MAX_ASPECT_RATIO} times the shorter one"
-            )
+        picture = read_for_processor(media, self.limits)
         features = self.checkpoint.processor(images=picture, return_tensors="np")
         inputs = {name: np.ascontiguousarray(value[0]) for name, value in features.items()}
         shapes = tuple((name, value.shape) for name, value in inputs.items())
         return Prepared([Row(inputs, length=1)], params=shapes)
+
+
+def read_for_processor(media: Media, limits: MediaLimits, *, what: str = "inputs") -> "Image.Image":
+    """A picture that an image processor can scale; `what` names it in messages.
+
+    Raises:
+        ServiceError: not a picture that can be read, or one of an impossible shape.
+    """
+    picture = read_picture(media, limits, what=what)
+    if max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
+        width, height = picture.size
+        raise InvalidInput(
+            f"{what} is a picture of {width:,} x {height:,} pixels; its longer side may be at most "
+            f"{MAX_ASPECT_RATIO} times the shorter one"
+        )
+    return picture
 
 
 def sample_picture(side: int) -> Media:
