@@ -14,6 +14,7 @@ from deployments.tasks.feature_extraction_audio import SoundFeatures
 from deployments.tasks.feature_extraction_image import PictureFeatures
 from deployments.tasks.fill_mask import FillMask
 from deployments.tasks.image_classification import ImageClassification
+from deployments.tasks.image_to_text import ImageToText
 from deployments.tasks.multiple_choice import MultipleChoice
 from deployments.tasks.question_answering import QuestionAnswering
 from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
@@ -36,6 +37,7 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
     CTCSpeechRecognition,
     TextGeneration,
     Text2TextGeneration,
+    ImageToText,
 )
 """Every task class. Of those with one name, the checkpoint's medium decides which it is."""
 
@@ -50,10 +52,16 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 """Other names of tasks; one may mean several, of which the first that is served answers."""
 
+AUTO_MODELS: Mapping[str, tuple[str, ...]] = {
+    auto_model: tuple(dict.fromkeys(kind.name for kind in KINDS if auto_model in (kind.auto_model, *kind.auto_models)))
+    for auto_model in dict.fromkeys(name for kind in KINDS for name in (kind.auto_model, *kind.auto_models))
+}
+"""transformers' classes, which mean their tasks in a configuration."""
+
 
 def names(name: str) -> tuple[str, ...]:
-    """The tasks that a name or alias means; empty where there is none."""
-    return (name,) if name in TASKS else ALIASES.get(name, ())
+    """The tasks that a name, an alias or a class of transformers means; empty where there is none."""
+    return (name,) if name in TASKS else ALIASES.get(name) or AUTO_MODELS.get(name, ())
 
 
 def find_task(name: str) -> type[Task[Any, Any]]:

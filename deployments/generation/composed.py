@@ -1,12 +1,14 @@
 """Models that keep an encoder and a decoder side by side without calling them as one."""
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from transformers import GenerationConfig
 
 
-def composed(model: "torch.nn.Module", start_token_id: int) -> "torch.nn.Module":
+def composed(model: "torch.nn.Module", start_token_id: int | None) -> "torch.nn.Module":
     """The model to serve: itself, or its picture encoder and its text decoder as one encoder-decoder.
 
     BLIP's own forward knows no cache, and its `generate` calls the two parts one after the other; so does
@@ -17,7 +19,7 @@ def composed(model: "torch.nn.Module", start_token_id: int) -> "torch.nn.Module"
         start_token_id: the decoder's first token.
     """
     parts: Any = model
-    if not (hasattr(model, "vision_model") and hasattr(model, "text_decoder")):
+    if not _has_parts(model):
         return model
     from transformers import VisionEncoderDecoderModel
 
@@ -28,3 +30,16 @@ def composed(model: "torch.nn.Module", start_token_id: int) -> "torch.nn.Module"
     whole.config.pad_token_id = parts.text_decoder.config.pad_token_id
     whole.eval()
     return whole  # type: ignore[no-any-return]
+
+
+def defaults_of(model: Any) -> "GenerationConfig":
+    """What `generate` goes by: BLIP's asks its decoder's options, not the model's, and ends at the separator."""
+    if not _has_parts(model):
+        return model.generation_config
+    defaults: GenerationConfig = copy(model.text_decoder.generation_config)
+    defaults.eos_token_id = model.config.text_config.sep_token_id
+    return defaults
+
+
+def _has_parts(model: "torch.nn.Module") -> bool:
+    return hasattr(model, "vision_model") and hasattr(model, "text_decoder")

@@ -1,0 +1,141 @@
+"""image-to-text: captions of pictures and answers about them (`AutoModelForImageTextToText`)."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from deployments.checkpoint import Checkpoint
+from deployments.errors import TooLarge
+from deployments.generating_task import GeneratingTask
+from deployments.generation.answers import GeneratedText
+from deployments.generation.ask import Written
+from deployments.generation.composed import composed, defaults_of
+from deployments.generation.parameters import GeneratingRequest, GenerationParameters
+from deployments.generation.prompt import Prompt
+from deployments.media.content import Media
+from deployments.picture import EXAMPLE, read_for_processor, sample_picture
+from deployments.picture_chat import (
+    MAX_PICTURES,
+    Chat,
+    Inputs,
+    PictureWithText,
+    SeenMessage,
+    is_chat,
+    pictures_of,
+    seen,
+)
+from deployments.picture_processor import PictureProcessor, load_picture_processor
+from deployments.picture_prompts import picture_prompts
+from deployments.task import Prepared
+from deployments.text import filler
+
+
+class Parameters(GenerationParameters):
+    return_full_text: bool = Field(default=False, description="The text or the chat, as the model read it, in front.")
+
+
+class Request(GeneratingRequest):
+    inputs: Inputs = Field(
+        description="A picture (base64 or data URL); an object of `image` and `text`; a chat (messages with `role` and "
+        "`content`, which may have pictures); or a list of them."
+    )
+    text: str | None = Field(default=None, description="The text for pictures that come without one.")
+    parameters: Parameters = Parameters()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        chats: list[Chat] = [item for item in _items(self.inputs) if isinstance(item, list)]
+        if self.text is not None and chats:
+            raise ValueError("text: goes with pictures; a chat has its own")
+        for chat in chats:
+            if not chat:
+                raise ValueError("a chat needs a message")
+            if len(list(pictures_of(chat))) > MAX_PICTURES:
+                raise ValueError(f"a chat may have at most {MAX_PICTURES} pictures")
+        return self
+
+
+class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
+    """What the model writes to a picture: its caption, or the answer to a question about it."""
+
+    name = "image-to-text"
+    aliases = ("image-text-to-text", "visual-question-answering")
+    auto_model = "AutoModelForImageTextToText"
+    auto_models = ("AutoModelForVision2Seq",)
+    auto_processor = "AutoProcessor"
+    medium = "image"
+    architectures = ("ForConditionalGeneration", "ForCausalLM", "VisionEncoderDecoderModel", "ForVisionText2Text")
+    request = Request
+    response = list[GeneratedText] | list[list[GeneratedText]]
+    example = {"inputs": EXAMPLE, "parameters": {"max_new_tokens": 8}}
+    preprocess_threads = min(4, os.cpu_count() or 1)
+    unused_weights = ("encoder.pooler",)  # of picture encoders, whose states the decoder reads as they are
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.defaults = defaults_of(checkpoint.model)
+        # A text that a decoder is given is gone on with, whether there is an encoder or not.
+        self.is_continuation = True
+        self._prompts = picture_prompts(self.model, checkpoint.processor)
+
+    @classmethod
+    def load_processor(cls, source: str, revision: str | None) -> PictureProcessor:
+        return load_picture_processor(source, revision)
+
+    def reads_with(self, model: Any) -> Any:
+        return composed(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
+
+    def split(self, request: Request) -> list[Request]:
+        return [request.model_copy(update={"inputs": item}) for item in _items(request.inputs)]
+
+    def join(self, request: Request, answers: list[Any]) -> Any:
+        return answers if _is_batch(request.inputs) else answers[0]
+
+    def preprocess(self, request: Request) -> Prepared:
+        prompt = self._prompt(request.inputs, request.text)
+        options = {"with_logprobs": request.stream, "most": self.max_positions}
+        return Prepared(request.parameters.asks(prompt, self.defaults, **options))
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+        before = ""
+        if request.parameters.return_full_text:
+            before = self.tokenizer.decode(prepared.rows[0].prompt.ids, skip_special_tokens=True)
+        return self.generated(prepared.rows, outputs, request.parameters, before)
+
+    def sized_example(self, words: int) -> Request:
+        picture, text = sample_picture(16 + words), None
+        if self._prompts.reads_text:
+            text = filler(min(words, (self.max_positions or 1024) // 8))  # there is the picture, too
+        parameters = Parameters(max_new_tokens=4, do_sample=False)
+        return Request(inputs=PictureWithText(image=picture, text=text), parameters=parameters)
+
+    def _prompt(self, item: Any, text: str | None) -> Prompt:
+        if isinstance(item, list):
+            return self._prompts.of_chat(self._seen(item))
+        if isinstance(item, Media):
+            return self._prompts.of_picture(read_for_processor(item, self.limits), text)
+        picture = read_for_processor(item.image, self.limits, what="inputs.image")
+        return self._prompts.of_picture(picture, text if item.text is None else item.text)
+
+    def _seen(self, chat: Chat) -> list[SeenMessage]:
+        """A chat as templates know it, with its pictures decoded; all of them are in memory together."""
+        pictures, pixels = {}, 0
+        for what, media in pictures_of(chat):
+            picture = read_for_processor(media, self.limits, what=what)
+            pixels += picture.width * picture.height
+            if pixels > self.limits.max_pixels:
+                most = f"limits.max_pixels is {self.limits.max_pixels:,}"
+                raise TooLarge(f"inputs is a chat with pictures of more than {pixels:,} pixels together; {most}")
+            pictures[what] = picture
+        return seen(chat, pictures)
+
+
+def _is_batch(inputs: Any) -> bool:
+    """A list of pictures, or of chats; a single chat is a list of messages."""
+    return isinstance(inputs, list) and not is_chat(inputs)
+
+
+def _items(inputs: Any) -> list[Any]:
+    return inputs if _is_batch(inputs) else [inputs]
