@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deployments.errors import LoadError
@@ -44,7 +44,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     def __init__(self, checkpoint: "Checkpoint") -> None:
         super().__init__(checkpoint)
         self.model = self.reads_with(checkpoint.model)
-        self.tokenizer: Any = getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
+        self.tokenizer: Any = self.tokenizer_of(checkpoint)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.defaults = checkpoint.model.generation_config
         self.max_positions = most_positions(self.model.config)
@@ -53,6 +53,10 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     def reads_with(self, model: Any) -> Any:
         """The module that reads prompts and writes."""
         return model
+
+    def tokenizer_of(self, checkpoint: "Checkpoint") -> Any:
+        """The tokenizer of what it writes."""
+        return getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
 
     @property
     def generate(self) -> Any:
@@ -88,6 +92,13 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     def event(self, piece: Piece, index: int) -> dict[str, Any]:
         """One token of a stream, the `index`-th, counted from 1."""
         return self.vocabulary.event(piece, index)
+
+    def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
+        """What a stream's pieces become before they are told, one after the other.
+
+        A task whose rows overlap tells the text of a row once it knows what of it stays.
+        """
+        return lambda piece: piece
 
     def ending(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
         """What the last event of a stream has beside its token: the whole text, and how it came about."""
@@ -156,10 +167,12 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         how |= {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
         return Opened(line, {"generation": how})
 
-    def _writer(self, ask: Ask, row: int, job: "Job") -> Any:
+    def _writer(self, ask: Ask, row: int, job: "Job", earlier: Sequence[Written]) -> Any:
         from deployments.generation.writer import Writer
 
-        return Writer(ask, row, self.tokenizer, is_continuation=self.is_continuation, on_piece=job.on_piece)
+        return Writer(
+            ask, row, self.tokenizer, is_continuation=self.is_continuation, on_piece=job.on_piece, earlier=earlier
+        )
 
     def _mode(self) -> "Mode":
         from deployments.generation.mode import choose_mode, static

@@ -33,6 +33,7 @@ class StreamCall(Call):
         self._turn = 0
         self._told = 0
         self._last: Piece | None = None
+        self._retell: Callable[[Piece], Piece] = lambda piece: piece
 
     @property
     def _writing(self) -> GeneratingTask[Any, Any]:
@@ -45,6 +46,7 @@ class StreamCall(Call):
 
     def _job(self, prepared: Prepared) -> Job:
         job = super()._job(prepared)
+        self._retell = self._writing.retelling(prepared)
         job.on_piece = self._hear
         return job
 
@@ -73,6 +75,7 @@ class StreamCall(Call):
             self._turn += 1
 
     def _put(self, piece: Piece) -> None:
+        piece = self._retell(piece)
         if piece.is_last and piece.row == self._last_row:
             self._last = piece  # told with the whole text
             return

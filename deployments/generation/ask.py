@@ -1,6 +1,6 @@
 """What a generating task asks of the model, row by row, and what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ class Ask:
         processor: of this row's scores alone; see `RowSpec`.
         num_beams: above 1 for beam search, which runs in static batches.
         length_penalty: of beam search; above 0 prefers longer answers.
+        then: what the row goes on with once this is written, if with anything; called on the model thread.
     """
 
     prompt: Prompt
@@ -29,6 +30,7 @@ class Ask:
     processor: RowProcessor | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
+    then: "Callable[[Written], Ask | None] | None" = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -52,6 +54,7 @@ class Piece(NamedTuple):
         logprob: None where it was not asked for, or is not known.
         top: the likeliest tokens in its place.
         is_last: the row ends with it.
+        is_end: what was asked ends with it; the row may go on with something else.
     """
 
     row: int
@@ -60,6 +63,7 @@ class Piece(NamedTuple):
     logprob: float | None
     top: Sequence[TokenLogprob]
     is_last: bool
+    is_end: bool
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Written:
         seed: what its tokens were drawn with; None where nothing was drawn.
         first_token_s: seconds from the row's start in the model to its first token.
         total_s: seconds from its start to its last token.
+        earlier: what was written before in the same row, to other asks.
     """
 
     tokens: list[int]
@@ -85,6 +90,7 @@ class Written:
     seed: int | None = None
     first_token_s: float = 0.0
     total_s: float = 0.0
+    earlier: "tuple[Written, ...]" = ()
 
     @property
     def logprob(self) -> float:

@@ -13,7 +13,7 @@ from deployments.generation.prompt import Job as EngineJob
 from deployments.generation.writer import Writer
 from deployments.job import BatchReport, Job
 
-MakeWriter = Callable[[Ask, int, Job], Writer]
+MakeWriter = Callable[[Ask, int, Job, Sequence[Written]], Writer]
 
 
 class Together(Protocol):
@@ -50,7 +50,7 @@ class GenerationLine:
         batcher: makes a `Batcher` around a forward, for static batches.
         together: runs a static batch.
         static_key: which rows may share one.
-        writer: hears a row of a job.
+        writer: hears a row of a job, of which something may be written already.
     """
 
     def __init__(
@@ -94,11 +94,7 @@ class GenerationLine:
             self._parts[job] = []
         try:
             for index, ask in enumerate(job.rows):
-                writer = self._make_writer(ask, index, job)
-                if self._engine is None or ask.num_beams > 1:
-                    self._submit_static(job, index, ask, writer)
-                else:
-                    self._submit_in_flight(self._engine, job, index, ask, writer)
+                self._submit_row(job, index, ask)
         except ServiceError as error:
             self.cancel(job, error)
 
@@ -120,6 +116,13 @@ class GenerationLine:
         if self._engine is not None:
             self._engine.stop()
         self._batcher.stop()
+
+    def _submit_row(self, job: Job, index: int, ask: Ask, earlier: Sequence[Written] = ()) -> None:
+        writer = self._make_writer(ask, index, job, earlier)
+        if self._engine is None or ask.num_beams > 1:
+            self._submit_static(job, index, ask, writer)
+        else:
+            self._submit_in_flight(self._engine, job, index, ask, writer)
 
     def _submit_in_flight(self, engine: WritingEngine, job: Job, index: int, ask: Ask, writer: Writer) -> None:
         def done(part: EngineJob) -> None:
@@ -181,15 +184,21 @@ class GenerationLine:
         started: float,
         report: BatchReport | None,
     ) -> None:
-        """Model thread (or whoever cancelled): one row is through."""
+        """Model thread (or whoever cancelled): one row is through, or goes on."""
         if error is not None:
             self.cancel(job, error)
             return
         with self._lock:
             if job.settled:
                 return
-            job.outputs[index] = writer.written
             job.started = min(job.started or started, started)
+        if writer.next is not None:
+            self._go_on(job, index, writer.next, writer.written)
+            return
+        with self._lock:
+            if job.settled:
+                return
+            job.outputs[index] = writer.written
             job.report = report
             job.missing -= 1
             if job.missing:
@@ -197,6 +206,12 @@ class GenerationLine:
             self._parts.pop(job, None)
         job.finished = time.monotonic()
         job.done(job)
+
+    def _go_on(self, job: Job, index: int, ask: Ask, written: Written) -> None:
+        try:
+            self._submit_row(job, index, ask, (*written.earlier, written))
+        except ServiceError as error:
+            self.cancel(job, error)
 
 
 def _sign(writer: Writer, params: SamplingParams, started: float, finished: float) -> None:

@@ -19,6 +19,11 @@ class Writer:
         tokenizer: with `decode`, which must not be about to change.
         is_continuation: the text goes on where the prompt ends (a decoder-only model's).
         on_piece: told of every token; None if nobody listens.
+        earlier: what was written before in the same row.
+
+    Attributes:
+        written: so far.
+        next: what the row goes on with, once this is over.
     """
 
     def __init__(
@@ -29,8 +34,9 @@ class Writer:
         *,
         is_continuation: bool,
         on_piece: Callable[[Piece], None] | None,
+        earlier: Sequence[Written] = (),
     ) -> None:
-        self._ask, self._row, self._on_piece = ask, row, on_piece
+        self._ask, self._row, self._on_piece, self._earlier = ask, row, on_piece, tuple(earlier)
         self._tokenizer = tokenizer
         self._before = ask.prompt.ids if is_continuation else ()
         self.first_token = 0.0  # `time.monotonic()` when it was heard
@@ -43,7 +49,8 @@ class Writer:
             self._pieces = Pieces(self._tokenizer, self._before)
         self._stop = StopStrings(self._ask.stop)
         self._is_over = False
-        self.written = Written([], text="" if self._ask.stop else None)
+        self.next: Ask | None = None
+        self.written = Written([], text="" if self._ask.stop else None, earlier=self._earlier)
 
     def restart(self) -> None:
         """Begin, or begin again after a failure: what was heard is forgotten, and a listener is not told twice.
@@ -76,6 +83,7 @@ class Writer:
         self._is_over = is_end or len(written.tokens) >= params.max_new_tokens
         written.finish = "eos" if is_end else "length"
         if self._pieces is None:
+            self._look_ahead()
             return False
         text = self._grow(token)
         stopped = self._stop.reached is not None
@@ -83,10 +91,16 @@ class Writer:
             self._is_over, written.finish = True, "stop"
         if written.text is not None:
             written.text += text
+        self._look_ahead()
         if self._on_piece is not None and len(written.tokens) > self._told:
             self._told += 1
-            self._on_piece(Piece(self._row, token, text, logprob, top, self._is_over))
+            is_last = self._is_over and self.next is None
+            self._on_piece(Piece(self._row, token, text, logprob, top, is_last, self._is_over))
         return stopped
+
+    def _look_ahead(self) -> None:
+        if self._is_over and self._ask.then is not None:
+            self.next = self._ask.then(self.written)
 
     def _grow(self, token: int) -> str:
         """What can be said of the text now."""
