@@ -20,6 +20,7 @@ from deployments.task import RequestT, ResponseT, Task
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 PROBE_S = (1, 11)  # lengths that show how many positions a second has, or that all recordings are brought to one length
 
@@ -99,6 +100,14 @@ class Hearing(Task[RequestT, ResponseT]):
                 f"{1e3 * self.least / self.sampling_rate:.2f} ms"
             )
         return self._extract(samples)
+
+    def tensors(self, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
+        """The same as tensors, in the model's precision."""
+        import torch
+
+        dtype = next(self.model.parameters()).dtype
+        tensors = {name: torch.from_numpy(value) for name, value in self.features(samples).items()}
+        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
 
     def sample(self, words: int) -> Media:
         """A recording that changes all the time, from a tenth of a second to two, longer for more words."""

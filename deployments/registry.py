@@ -18,6 +18,7 @@ from deployments.tasks.image_to_text import ImageToText
 from deployments.tasks.multiple_choice import MultipleChoice
 from deployments.tasks.question_answering import QuestionAnswering
 from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
+from deployments.tasks.speech_recognition_seq2seq import SpeechRecognition
 from deployments.tasks.text2text_generation import Text2TextGeneration
 from deployments.tasks.text_classification import TextClassification
 from deployments.tasks.text_generation import TextGeneration
@@ -35,6 +36,7 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
     ImageClassification,
     AudioClassification,
     CTCSpeechRecognition,
+    SpeechRecognition,
     TextGeneration,
     Text2TextGeneration,
     ImageToText,

@@ -1,0 +1,180 @@
+"""speech-recognition-seq2seq: speech to text, written token by token (`AutoModelForSpeechSeq2Seq`)."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from deployments.checkpoint import Checkpoint, load_tokenizer
+from deployments.errors import InvalidInput, LoadError, TooLarge
+from deployments.generating_task import GeneratingTask
+from deployments.generation.answers import Details
+from deployments.generation.ask import Piece, Written
+from deployments.generation.parameters import GeneratingRequest, GenerationParameters
+from deployments.generation.prompt import Prompt
+from deployments.generation.start import decoder_start
+from deployments.hearing import EXAMPLE, Hearing
+from deployments.media.content import Media
+from deployments.speech.details import all_details, details, tokens_of
+from deployments.speech.lengths import with_room
+from deployments.speech.retelling import Retelling
+from deployments.speech.windows import Times, Windows
+from deployments.task import Prepared
+
+
+class Parameters(GenerationParameters):
+    language: str | None = Field(
+        default=None, description="What is spoken, as name or code (`english`, `en`); default: the model listens."
+    )
+    task: Literal["transcribe", "translate"] | None = Field(
+        default=None, description="The text in the language spoken, or in English."
+    )
+    return_timestamps: bool | Literal["segment", "word"] | None = Field(
+        default=None, description="When each segment (the same as true) or word was said, in seconds."
+    )
+
+
+class Request(GeneratingRequest):
+    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
+    parameters: Parameters = Parameters()
+
+
+class Chunk(BaseModel):
+    """A segment or a word and when it was said: [start, end] in seconds; null where the model did not say."""
+
+    text: str
+    timestamp: tuple[float | None, float | None]
+
+
+class Transcript(BaseModel):
+    text: str
+    chunks: list[Chunk] | None = None
+    details: Details | None = None
+
+
+class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Transcript]):
+    """The text of a recording: of any length where the model reads windows, else of what it reads in one piece."""
+
+    name = "speech-recognition-seq2seq"
+    aliases = ("automatic-speech-recognition",)
+    auto_model = "AutoModelForSpeechSeq2Seq"
+    architectures = ("ForConditionalGeneration", "SpeechEncoderDecoderModel")
+    request = Request
+    response = Transcript | list[Transcript]
+    example = {"inputs": EXAMPLE, "parameters": {"max_new_tokens": 8}}
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        if not checkpoint.model.config.is_encoder_decoder:
+            raise LoadError(f"{checkpoint.config.model}: a model without an encoder; this task needs one with both")
+        super().__init__(checkpoint)
+        self._start = decoder_start(checkpoint.model)
+        self._heard_cells = 0  # of the encoder's output, where all recordings are brought to one length
+        self._windows: Windows | None = None
+        if self.is_fixed:
+            positions, self._heard_cells = self._measured()
+            if hasattr(self.tokenizer, "_decode_asr"):
+                self._windows = Windows(self, self.tokenizer, self.defaults, positions, self._heard_cells)
+        if self._windows is None and self._start is None:
+            raise LoadError(f"{checkpoint.config.model}: does not say what its decoder starts with")
+
+    def tokenizer_of(self, checkpoint: Checkpoint) -> Any:
+        return load_tokenizer(checkpoint.config)
+
+    def hears_with(self) -> Any:
+        return self.model.get_encoder()
+
+    @property
+    def generate(self) -> Callable[..., Any]:
+        """Without what a model's own adds to it, such as Whisper's windows, which are rows here."""
+        from transformers import GenerationMixin
+
+        return partial(GenerationMixin.generate, self.model)
+
+    def preprocess(self, request: Request) -> Prepared:
+        assert isinstance(request.inputs, Media)
+        parameters = request.parameters
+        if parameters.texts > 1 or (parameters.best_of or 1) > 1:
+            raise InvalidInput("parameters: a recording has one text; leave num_return_sequences and best_of out")
+        if self._windows is None:
+            return self._whole(request)
+        language, task, times = parameters.language, parameters.task, self._times(request)
+        wishes = self._windows.wishes(parameters, language, task, times, stream=request.stream)
+        windows = list(self._windows.cut(self.read(request.inputs)))
+        return Prepared([self._windows.ask(window, wishes) for window in windows], (windows, wishes))
+
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+        answer: dict[str, Any] = self._text(request, prepared, outputs)
+        if request.parameters.details:
+            answer["details"] = all_details(self.vocabulary, prepared.rows, outputs)
+        return answer
+
+    def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
+        if self._windows is None:
+            return super().retelling(prepared)
+        windows, wishes = prepared.context
+        return Retelling(self._windows, windows, wishes.opening.written, prepared.rows[0].params.eos_token_ids)
+
+    def ending(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+        answer = self._text(request, prepared, outputs)
+        told = {"generated_text": answer.pop("text"), "details": details(self.vocabulary, prepared.rows, outputs)}
+        return told | answer
+
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
+        counts = [tokens_of(prepared.rows, outputs) for prepared, outputs in items]
+        return sum(read for read, _ in counts), sum(written for _, written in counts)
+
+    def sized_example(self, words: int) -> Request:
+        return Request(inputs=self.sample(words), parameters=Parameters(max_new_tokens=4, do_sample=False))
+
+    def _whole(self, request: Request) -> Prepared:
+        """One row of a recording that the model reads in one piece."""
+        parameters = request.parameters
+        for name in ("language", "task", "return_timestamps"):
+            if getattr(parameters, name):
+                raise InvalidInput(f"parameters.{name}: this model has no choice of it; leave it out")
+        assert isinstance(request.inputs, Media)
+        samples = self.read(request.inputs)
+        if self.is_fixed and len(samples) > self.samples_per_position:
+            raise TooLarge(
+                f"inputs is a recording of {len(samples) / self.sampling_rate:,.1f} s; this model reads "
+                f"{self.samples_per_position / self.sampling_rate:g} s"
+            )
+        inputs = self.tensors(samples)
+        assert self._start is not None
+        positions = len(inputs[self.main_input])
+        # Of a model that does not say how many frames it makes, no more than it was given.
+        cells = self._heard_cells if self.is_fixed else self.frames(positions) or positions
+        prompt = Prompt(self._start, inputs, cells)
+        defaults = with_room(self.defaults, self.model.config, len(self._start))
+        return Prepared(parameters.asks(prompt, defaults, with_logprobs=request.stream))
+
+    def _text(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+        """Text and chunks."""
+        if self._windows is None:
+            return {"text": self.text_of(prepared.rows[0], outputs[0])}
+        windows, wishes = prepared.context
+        pieces = self._windows.join(windows)
+        answer: dict[str, Any] = {"text": "".join(piece.text for piece in pieces)}
+        if wishes.times is not None:
+            answer["chunks"] = self._windows.chunks(pieces, wishes.times)
+        return answer
+
+    def _times(self, request: Request) -> Times:
+        """Of what the times are wanted; the checkpoint's own wish where the request has none."""
+        wanted = request.parameters.return_timestamps
+        if wanted is None:
+            wanted = getattr(self.defaults, "return_timestamps", None)
+        if wanted == "word":
+            return "word"
+        return "segment" if wanted else None
+
+    def _measured(self) -> tuple[int, int]:
+        """Positions of the features of any recording, and of what the encoder makes of them."""
+        import numpy as np
+        import torch
+
+        features = self.tensors(np.zeros(self.sampling_rate, np.float32))[self.main_input]
+        with torch.inference_mode():
+            states = self.ear(features[None].to(self.checkpoint.device)).last_hidden_state
+        return features.shape[-1], states.shape[1]
