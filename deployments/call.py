@@ -37,7 +37,7 @@ class Answer:
     batch_rows: int
     padding_ratio: float
     truncated: int  # items that were cut
-    tokens: tuple[int, int] | None = None  # of the prompts and of what was written, where the model writes
+    tokens: tuple[int, int | None] | None = None  # read and written, where there are tokens
 
 
 class Call:

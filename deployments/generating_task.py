@@ -127,7 +127,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             answers.append(answer)
         return answers
 
-    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int] | None:
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
         read = {id(ask.prompt): ask.prompt_tokens for prepared, _ in items for ask in prepared.rows}  # each prompt once
         return sum(read.values()), sum(len(written.tokens) for _, outputs in items for written in outputs)
 

@@ -147,8 +147,8 @@ class Task(ABC, Generic[RequestT, ResponseT]):
             return [request]
         return [request.model_copy(update={"inputs": item}) for item in inputs]
 
-    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> tuple[int, int] | None:
-        """Tokens of the prompts and of what was written, over all items of a request; None where nothing is written."""
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> tuple[int, int | None] | None:
+        """Tokens read and written over all items of a request; None where there are none."""
         return None
 
     def join(self, request: RequestT, answers: list[ResponseT]) -> Any:

@@ -10,7 +10,7 @@ from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.forward_task import ForwardTask
 from deployments.layout import Alone, Layout, Packed, Padded, SameLength
 from deployments.packing import position_offset
-from deployments.task import RequestT, ResponseT, Row
+from deployments.task import Prepared, RequestT, ResponseT, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -66,6 +66,9 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         kinds: tuple[type[Layout], ...] = (Packed, Padded, SameLength, Alone)
         model, pad = self.checkpoint.model, self.checkpoint.pad_token_id
         return [kind(model, pad, nested=self.nested) for kind in kinds]
+
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
+        return sum(row.length for prepared, _ in items for row in prepared.rows), None
 
     def encode(
         self, text: str, pair: str | None = None, *, truncate: bool = True, side: Side = "right", what: str = "inputs"

@@ -1,19 +1,19 @@
 """Ways in: a request from a body, by its content type. JSON for every task; for pictures and sound also the file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from starlette.datastructures import FormData, Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.datastructures import FormData
 
-from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
+from deployments.errors import InvalidInput, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
 from deployments.task import Task
 from serve.config import Limits
 from serve.errors import validation_error
+from serve.form import form_of
 from serve.messages import Receive, Scope, header, read_body
 
 LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
@@ -107,23 +107,8 @@ class BodyReader:
 
     async def _form(self, body: bytes, content_type: str) -> dict[str, Any]:
         """The values of a form: files are inputs, the other fields parameters."""
-
-        async def pieces() -> AsyncGenerator[bytes, None]:
-            yield body
-            yield b""  # as a stream ends
-
-        headers = Headers({"content-type": content_type})
-        parser = MultiPartParser(
-            headers, pieces(), max_files=self._item_limit + 1, max_fields=100, max_part_size=self._body_limit
-        )
-        try:
-            form = await parser.parse()
-        except (MultiPartException, KeyError, UnicodeDecodeError) as error:
-            raise MalformedRequest(f"the body is not a form ({getattr(error, 'message', error)})") from error
-        try:
+        async with form_of(body, content_type, max_files=self._item_limit + 1) as form:
             return await self._values(form)
-        finally:
-            await form.close()
 
     async def _values(self, form: FormData) -> dict[str, Any]:
         files: list[Media] = []

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,8 @@ from serve.config import Limits, MediaSources
 from serve.errors import error_answer
 from serve.event_stream import send_events
 from serve.fetch import Fetcher
-from serve.messages import Headers, Receive, Scope, Send, header, send_json
+from serve.messages import Headers, Receive, Scope, Send, send_json
+from serve.request_id import request_id
 from serve.routes import Route, RouteTable
 from serve.timing import total
 
@@ -63,8 +63,7 @@ class Endpoint:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            request_id = header(scope, b"x-request-id") or uuid.uuid4().hex
-            status, body, extra = error_answer(error, request_id)
+            status, body, extra = error_answer(error, request_id(scope))
             headers += [*extra, (b"server-timing", total(began))]
         await send_json(send, status, body, headers)
 
@@ -137,7 +136,10 @@ def _measured(answer: Answer) -> Headers:
         (b"x-padding-ratio", b"%.3f" % answer.padding_ratio),
     ]
     if answer.tokens:
-        headers += [(b"x-prompt-tokens", b"%d" % answer.tokens[0]), (b"x-generated-tokens", b"%d" % answer.tokens[1])]
+        read, written = answer.tokens
+        headers.append((b"x-prompt-tokens", b"%d" % read))
+        if written is not None:
+            headers.append((b"x-generated-tokens", b"%d" % written))
     if answer.truncated:
         headers.append((b"x-truncated-inputs", b"%d" % answer.truncated))
     return headers

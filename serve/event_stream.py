@@ -1,6 +1,5 @@
 """Answers as server-sent events, in TGI's form: a `data:` line of JSON for each."""
 
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import orjson
 
 from serve.errors import error_answer
-from serve.messages import Headers, Scope, Send, header
+from serve.messages import Headers, Scope, Send
+from serve.request_id import request_id
 from serve.timing import total
 
 EVENT_STREAM = "text/event-stream"
@@ -35,8 +35,7 @@ async def send_events(
             async for event in events:
                 await _send(send, event)
         except Exception as error:
-            request_id = header(scope, b"x-request-id") or uuid.uuid4().hex
-            _, body, _ = error_answer(error, request_id)
+            _, body, _ = error_answer(error, request_id(scope))
             await _send_line(send, body)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,11 +19,14 @@ from starlette.staticfiles import StaticFiles
 
 from deployments.errors import MethodNotAllowed, NotFound
 from serve import routes
+from serve.apis.caller import Caller
+from serve.apis.openai.routes import openai_routes
 from serve.config import ServiceConfig
 from serve.docs_page import docs_page
 from serve.errors import error_answer
 from serve.messages import read_body
 from serve.openapi import openapi
+from serve.request_id import request_id
 from serve.states import ModelState, StateReader
 from serve.timing import Timing
 from serve.upstream import Upstream
@@ -58,6 +60,7 @@ class Gateway:
                 Route("/docs", self.docs),
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
                 Route("/models/{model}", self.by_model, methods=["GET", "POST"]),
+                *openai_routes(Caller(self._table, self._upstream, self._limit)),
                 Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
             ],
@@ -175,8 +178,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 def _error(request: Request, error: BaseException) -> Response:
-    request_id = request.headers.get("x-request-id") or uuid.uuid4().hex
-    status, body, headers = error_answer(error, request_id)
+    status, body, headers = error_answer(error, request_id(request.scope))
     response = Response(body, status, media_type="application/json")
     response.raw_headers.extend(headers)
     return response

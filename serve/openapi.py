@@ -38,8 +38,8 @@ _HEADERS = {
     "x-batch-size": "Rows in the forward that answered.",
     "x-padding-ratio": "Share of padding in that forward.",
     "x-truncated-inputs": "How many inputs were cut to what the model reads; absent when none was.",
-    "x-prompt-tokens": "Tokens that were read, where the model writes; of a stream, the last event tells.",
-    "x-generated-tokens": "Tokens that were written, likewise.",
+    "x-prompt-tokens": "Tokens that were read, where there are tokens; of a stream, the last event tells.",
+    "x-generated-tokens": "Tokens that were written, where the model writes.",
     "server-timing": "Milliseconds in queue, preprocess, forward, postprocess, and in total.",
 }
 

@@ -1,0 +1,111 @@
+"""What every protocol needs: find the model, send the task's own request to its replica, read the answer."""
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from deployments.errors import InvalidInput
+from serve.errors import validation_error
+from serve.messages import Headers, read_body
+from serve.request_id import request_id
+from serve.routes import Route, RouteTable
+from serve.upstream import Reply, Upstream
+
+JSON = (b"content-type", b"application/json")
+
+
+class Refused(Exception):
+    """A replica answered with an error, which its caller passes on in the protocol's own form."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+class Caller:
+    """Asks models for the protocols.
+
+    Args:
+        table: what is served.
+        upstream: the replicas.
+        body_limit: bytes of a request that are read.
+    """
+
+    def __init__(self, table: RouteTable, upstream: Upstream, body_limit: int) -> None:
+        self._table = table
+        self._upstream = upstream
+        self._body_limit = body_limit
+
+    async def read(self, request: Request, kind: type[BaseModel]) -> Any:
+        """The body, validated.
+
+        Raises:
+            ServiceError: too large, not JSON, or not what the protocol says.
+        """
+        body = await self.read_bytes(request)
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            raise validation_error(error) from None
+
+    async def read_bytes(self, request: Request) -> bytes:
+        """The body as it is.
+
+        Raises:
+            TooLarge: over the limit.
+        """
+        return await read_body(request.scope, request.receive, self._body_limit)
+
+    def route(self, model: str | None, tasks: Collection[str], what: str) -> Route:
+        """The model named, or the first one of these tasks.
+
+        Raises:
+            NotFound: no such model.
+            InvalidInput: it does another thing; `what` says what was wanted.
+        """
+        if model is None:
+            served = next((route for route in self._table.routes if route.task in tasks), None)
+            if served is None:
+                raise InvalidInput(f"no model here does {what}")
+            return served
+        route = self._table.model(model)
+        if route.task not in tasks:
+            raise InvalidInput(f"model: {model!r} does {route.task}, not {what}")
+        return route
+
+    async def ask(self, request: Request, route: Route, body: dict[str, Any]) -> Reply:
+        """The model's whole answer.
+
+        Raises:
+            Refused: it is an error.
+        """
+        reply = await self._upstream.ask(route, "POST", self._headers(request), orjson.dumps(body))
+        if reply.status != 200:
+            raise Refused(reply)
+        return reply
+
+    async def events(
+        self, request: Request, route: Route, body: dict[str, Any]
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The events of a stream; one that has `error` is the last.
+
+        Raises:
+            Refused: the answer is an error, before the first event.
+        """
+        content = orjson.dumps(body | {"stream": True})
+        streamed = await self._upstream.stream(route, "POST", self._headers(request), content)
+        async with aclosing(streamed.pieces) as pieces:
+            if streamed.status != 200:
+                raise Refused(Reply(streamed.status, streamed.headers, b"".join([piece async for piece in pieces])))
+            buffer = b""
+            async for piece in pieces:
+                *lines, buffer = (buffer + piece).split(b"\n\n")
+                for line in lines:
+                    yield orjson.loads(line.removeprefix(b"data:"))
+
+    def _headers(self, request: Request) -> Headers:
+        return [JSON, (b"x-request-id", request_id(request.scope).encode())]

@@ -1,0 +1,130 @@
+"""`/v1/chat/completions`: a chat's next message, by a model of text or of text and pictures."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.errors import InvalidInput
+from serve.apis.caller import Caller
+from serve.apis.openai.errors import event_error
+from serve.apis.openai.events import event_stream
+from serve.apis.openai.writing import FINISH, Options, usage, usage_of
+from serve.routes import Route
+
+TASKS = ("text-generation", "image-to-text")  # those whose `inputs` may be a chat
+
+
+class Message(BaseModel):
+    """A message; its parts go to the task as they are, which says what it cannot read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[dict[str, Any]]
+    name: str | None = None
+
+    def as_input(self) -> dict[str, Any]:
+        role = "system" if self.role == "developer" else self.role
+        content = self.content
+        if isinstance(content, list) and all(set(part) == {"type", "text"} for part in content):
+            content = "".join(str(part["text"]) for part in content)
+        return {"role": role, "content": content}
+
+
+class ResponseFormat(BaseModel):
+    """Only text can be asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+
+
+class ChatRequest(Options):
+    """The body of a request."""
+
+    messages: list[Message] = Field(min_length=1)
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    response_format: ResponseFormat | None = None
+
+    def as_task(self) -> dict[str, Any]:
+        """The task's own request."""
+        parameters = self.parameters(self.max_completion_tokens or self.max_tokens)
+        if self.logprobs:
+            parameters |= {"details": True, "top_n_tokens": self.top_logprobs or 0}
+        elif self.n > 1 or not self.stream:
+            parameters["details"] = True  # for the reasons why the texts ended
+        return {"inputs": [message.as_input() for message in self.messages], "parameters": parameters}
+
+
+class Chat:
+    """Answers chats."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def __call__(self, request: Request) -> Response:
+        asked: ChatRequest = await self._caller.read(request, ChatRequest)
+        route = self._caller.route(asked.model, TASKS, "chat")
+        if asked.stream:
+            if asked.n > 1:
+                raise InvalidInput("n: a stream has one choice; leave n or stream out")
+            return await event_stream(self._chunks(request, route, asked))
+        reply = await self._caller.ask(request, route, asked.as_task())
+        choices = [_choice(index, text, asked.logprobs) for index, text in enumerate(reply.json())]
+        answer = _head("chat.completion", asked.model) | {"choices": choices, "usage": usage_of(reply)}
+        return JSONResponse(answer)
+
+    async def _chunks(self, request: Request, route: Route, asked: ChatRequest) -> AsyncGenerator[dict[str, Any], None]:
+        head = _head("chat.completion.chunk", asked.model)
+        empty: dict[str, Any] = {"usage": None} if asked.wants_usage else {}
+        is_first = True
+        async for event in self._caller.events(request, route, asked.as_task()):
+            if "error" in event:
+                yield event_error(event)
+                return
+            delta: dict[str, Any] = {"role": "assistant"} if is_first else {}
+            is_first = False
+            delta["content"] = event["token"]["text"]
+            logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]} if asked.logprobs else None
+            details = event["details"]
+            reason = FINISH[details["finish_reason"]] if details else None
+            choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+            yield head | {"choices": [choice]} | empty
+            if details and asked.wants_usage:
+                used = usage(details["input_length"], details["generated_tokens"])
+                yield head | {"choices": [], "usage": used}
+
+
+def _head(kind: str, model: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
+
+
+def _choice(index: int, text: dict[str, Any], with_logprobs: bool) -> dict[str, Any]:
+    details = text["details"]
+    logprobs = None
+    if with_logprobs:
+        top = details.get("top_tokens") or [None] * len(details["tokens"])
+        tokens = zip(details["tokens"], top, strict=True)
+        logprobs = {"content": [_logprob(token, likeliest) for token, likeliest in tokens if not token["special"]]}
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": text["generated_text"]},
+        "logprobs": logprobs,
+        "finish_reason": FINISH[details["finish_reason"]],
+    }
+
+
+def _logprob(token: dict[str, Any], likeliest: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return _named(token) | {"top_logprobs": [_named(other) for other in likeliest or ()]}
+
+
+def _named(token: dict[str, Any]) -> dict[str, Any]:
+    return {"token": token["text"], "logprob": token["logprob"], "bytes": list(token["text"].encode())}

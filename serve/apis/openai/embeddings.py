@@ -1,0 +1,50 @@
+"""`/v1/embeddings`: a vector for each text."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.errors import InvalidInput
+from serve.apis.caller import Caller
+from serve.apis.openai.writing import usage_of
+
+TASKS = ("feature-extraction",)
+
+
+class EmbeddingsRequest(BaseModel):
+    """The body of a request."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str
+    input: str | Annotated[list[str], Field(min_length=1)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    user: str | None = None
+
+    def as_task(self) -> dict[str, Any]:
+        """The task's own request: always a list, so that the answer is one."""
+        inputs = [self.input] if isinstance(self.input, str) else self.input
+        given = {"dimensions": self.dimensions} if self.dimensions is not None else {}
+        return {"inputs": inputs, "encoding_format": self.encoding_format} | given
+
+
+class Embeddings:
+    """Answers texts with vectors."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def __call__(self, request: Request) -> Response:
+        asked: EmbeddingsRequest = await self._caller.read(request, EmbeddingsRequest)
+        route = self._caller.route(asked.model, TASKS, "embeddings")
+        reply = await self._caller.ask(request, route, asked.as_task())
+        vectors = reply.json()
+        if isinstance(vectors[0], list) and isinstance(vectors[0][0], list):
+            raise InvalidInput(f"model: {asked.model!r} gives a vector per token; set `pooling` in its configuration")
+        data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+        used = usage_of(reply)
+        used.pop("completion_tokens")
+        return JSONResponse({"object": "list", "data": data, "model": asked.model, "usage": used})

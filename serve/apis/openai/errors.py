@@ -1,0 +1,51 @@
+"""OpenAI's error object, from ours."""
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve.errors import error_answer
+from serve.request_id import request_id
+from serve.upstream import Reply
+
+# By our `error_type`; anything else is the service's own fault.
+_TYPES = {
+    "not_found": "not_found_error",
+    "overloaded": "rate_limit_error",
+    "internal": "server_error",
+    "forward_failed": "server_error",
+    "unavailable": "server_error",
+    "deadline_exceeded": "server_error",
+}
+
+
+def error_object(body: bytes) -> dict[str, Any]:
+    """`{"error": {"message", "type", "param", "code"}}` from the body of one of our errors."""
+    return event_error(orjson.loads(body))
+
+
+def event_error(said: dict[str, Any]) -> dict[str, Any]:
+    """The same from an error that has been read, such as one in the middle of a stream."""
+    kind = said["error_type"]
+    error = {"message": said["error"], "type": _TYPES.get(kind, "invalid_request_error"), "param": None, "code": kind}
+    return {"error": error}
+
+
+def refused(request: Request, error: BaseException) -> Response:
+    """The answer to an exception."""
+    status, body, headers = error_answer(error, request_id(request.scope))
+    return _response(status, body, headers)
+
+
+def passed_on(reply: Reply) -> Response:
+    """The answer to a replica's error."""
+    kept = [(name, value) for name, value in reply.headers if name in (b"retry-after", b"x-model")]
+    return _response(reply.status, reply.body, kept)
+
+
+def _response(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> Response:
+    response = Response(orjson.dumps(error_object(body)), status, media_type="application/json")
+    response.raw_headers.extend(headers)
+    return response

@@ -1,0 +1,45 @@
+"""The routes of OpenAI's API."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serve.apis.caller import Caller, Refused
+from serve.apis.openai.audio import Audio
+from serve.apis.openai.chat import Chat
+from serve.apis.openai.completions import Completions
+from serve.apis.openai.embeddings import Embeddings
+from serve.apis.openai.errors import passed_on, refused
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def openai_routes(caller: Caller) -> list[Route]:
+    """`/v1/…`; the list of models is the gateway's own."""
+    answers: dict[str, Answer] = {
+        "/v1/chat/completions": Chat(caller),
+        "/v1/completions": Completions(caller),
+        "/v1/embeddings": Embeddings(caller),
+        "/v1/audio/transcriptions": Audio(caller),
+        "/v1/audio/translations": Audio(caller, "translate"),
+    }
+    return [Route(path, _with_errors(answer), methods=["POST"]) for path, answer in answers.items()]
+
+
+def _with_errors(answer: Answer) -> Answer:
+    """Every error in OpenAI's form."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except Refused as error:
+            return passed_on(error.reply)
+        except (ClientDisconnect, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            return refused(request, error)
+
+    return answered

@@ -1,0 +1,10 @@
+"""The id of a request: the client's own, or a new one."""
+
+import uuid
+
+from serve.messages import Scope, header
+
+
+def request_id(scope: Scope) -> str:
+    """`x-request-id` as it was sent, else a new one."""
+    return header(scope, b"x-request-id") or uuid.uuid4().hex

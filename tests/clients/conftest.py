@@ -1,0 +1,19 @@
+"""One real service for the clients of foreign protocols: a chat model, an encoder-decoder, vectors, speech."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.running import RunningService
+from tests.writing_checkpoints import writing_checkpoint
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    root: Path = tmp_path_factory.mktemp("clients")
+    models = [writing_checkpoint(root / "llama", "llama", chat=True), writing_checkpoint(root / "t5", "t5")]
+    models = [*map(str, models), "embedded:minilm", "embedded:spoken-digits-ctc"]
+    arguments = [part for model in models for part in ("--model", model)]
+    with RunningService(*arguments, log=root / "service.log") as running:
+        yield running
