@@ -34,7 +34,7 @@ class PicturePrompts(ABC):
         self.processor = processor
         self._device = next(model.parameters()).device
         self._dtype = next(p.dtype for p in model.parameters() if p.dtype.is_floating_point)
-        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+        self._accepted = frozenset(inspect.signature(model.forward).parameters) - {"labels"}  # those are for training
 
     @property
     @abstractmethod
@@ -126,6 +126,7 @@ class MarkedPrompts(PicturePrompts):
             raise LoadError("encoder-decoders with pictures in their encoder's text are not served")
         self._mark = str(processor.picture_mark)
         self._reading = Lock()  # a processor may set its tokenizer's padding, which is not thread-safe
+        self._is_marked_for_us = self._puts_marks_itself()
 
     @property
     def reads_text(self) -> bool:
@@ -138,7 +139,7 @@ class MarkedPrompts(PicturePrompts):
             words = [] if text is None else [{"type": "text", "text": text}]
             return self.of_chat([{"role": "user", "content": [{"type": "image", "image": picture}, *words]}])
         text = text or ""
-        marked = text if self._mark in text else self._mark + text
+        marked = text if self._is_marked_for_us or self._mark in text else self._mark + text
         return self._read(lambda: self.processor.together(text=marked, images=[picture], return_tensors="pt"))
 
     def of_chat(self, chat: Sequence[SeenMessage]) -> Prompt:
@@ -169,6 +170,18 @@ class MarkedPrompts(PicturePrompts):
             if all(text.strip() in said for text in _texts(chat)):
                 return candidate
         return chat
+
+    def _puts_marks_itself(self) -> bool:
+        """Whether the processor puts a picture into a text that does not say where; others refuse it."""
+        from PIL import Image
+
+        picture, together = Image.new("RGB", (64, 64)), self.processor.together
+        try:
+            told, untold = (together(text=text, images=[picture])["input_ids"][0] for text in (self._mark + "a", "a"))
+        except Exception:  # processors refuse in any way
+            return False
+        mark = self.processor.tokenizer.convert_tokens_to_ids(self._mark)
+        return 0 < list(untold).count(mark) <= list(told).count(mark)
 
     def _read(self, process: Any) -> Prompt:
         try:

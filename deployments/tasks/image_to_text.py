@@ -95,8 +95,8 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
 
     def preprocess(self, request: Request) -> Prepared:
         prompt = self._prompt(request.inputs, request.text)
-        options = {"with_logprobs": request.stream, "most": self.max_positions}
-        return Prepared(request.parameters.asks(prompt, self.defaults, **options))
+        most = self.max_positions
+        return Prepared(request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=most))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
         before = ""

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as IMAGE_TEXT_TO_TEXT
 
 import deployments.tasks
 from deployments.config import ModelConfig
@@ -92,6 +93,34 @@ def test_what_a_checkpoint_reads_decides_with_its_architecture(tmp_path, archite
     for configured in (None, name):
         kind = task_of(config.model_copy(update={"task": configured}))
         assert (kind.name, kind.medium) == (name, medium)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        name
+        for name in sorted(set(IMAGE_TEXT_TO_TEXT.values()))
+        if not name.endswith(("Text2Text", "BlockDiffusion", "_V3")) or name == "IdeficsForVisionText2Text"
+    ],
+)
+def test_models_that_write_about_pictures_are_known_by_their_architecture(tmp_path, architecture):
+    assert task_of(config_of(tmp_path, architecture, processor=VISION)).name == "image-to-text"
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("AutoModelForVision2Seq", "image-to-text"),
+        ("AutoModelForImageTextToText", "image-to-text"),
+        ("AutoModelForCausalLM", "text-generation"),
+        ("AutoModelForSequenceClassification", "text-classification"),
+        ("AutoModel", "feature-extraction"),
+    ],
+)
+def test_a_class_of_transformers_means_its_task(tmp_path, name, task):
+    assert find_task(name).name == task
+    config = config_of(tmp_path, processor=VISION if "I" in name or "V" in name else None, task=name)
+    assert task_of(config).name == task
 
 
 def test_an_alias_of_several_tasks_is_found():

@@ -78,6 +78,14 @@ async def test_a_form_with_its_parameters() -> None:
     assert (request.normalize, request.encoding_format) == (True, "base64")
 
 
+async def test_a_form_may_ask_about_its_file_and_for_a_stream() -> None:
+    fields = {"text": "Who is it?", "stream": "true", "max_new_tokens": "7"}
+    request = await read_form(TASKS["image-to-text"], fields, files_of(FILE))
+    assert (request.inputs.data, request.text, request.stream) == (FILE, "Who is it?", True)
+    assert request.parameters.max_new_tokens == 7
+    assert (await read(TASKS["image-to-text"], FILE, "image/png")).inputs.data == FILE
+
+
 async def test_several_files_of_a_form_are_a_client_batch() -> None:
     request = await read_form(IMAGE, files=files_of(FILE, b"other"))
     assert [media.data for media in request.inputs] == [FILE, b"other"]

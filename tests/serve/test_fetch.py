@@ -54,6 +54,23 @@ async def test_urls_may_stand_among_other_inputs(host: str) -> None:
     assert [media.data for media in got.inputs] == [b"\0\0\0", FILE, b"mine"]
 
 
+async def test_urls_in_objects_and_chats_are_asked_once_each(host: str) -> None:
+    url, kind = f"http://{host}/file", TASKS["image-to-text"].request
+    parts = [{"type": "image", "url": url}, {"type": "image_url", "image_url": {"url": url}}, {"type": "image"}]
+    parts[2]["image"] = "AAAA"
+    chat = [{"role": "user", "content": "Look."}, {"role": "user", "content": parts}]
+    Files.asked.clear()
+    got = await fetcher(host).fetched(kind(inputs=[{"image": url, "text": "a"}, chat]))
+    pictured, (words, shown) = got.inputs
+    assert (pictured.image.data, pictured.text, words.content) == (FILE, "a", "Look.")
+    assert [part.picture.data for part in shown.content] == [FILE, FILE, b"\0\0\0"]
+    assert Files.asked == ["/file"]
+    for inputs in ({"image": url}, chat, [chat]):
+        with pytest.raises(InvalidInput, match="list the host in `media.allow_urls`"):
+            await fetcher().fetched(kind(inputs=inputs))
+    assert Files.asked == ["/file"]
+
+
 async def test_nothing_is_asked_by_default(host: str) -> None:
     before = list(Files.asked)
     with pytest.raises(InvalidInput, match="list the host in `media.allow_urls`"):

@@ -17,7 +17,8 @@ from deployments.registry import task_of
 from deployments.replica import Replica
 from deployments.tasks.image_to_text import ImageToText, Request
 from serve.errors import validation_error
-from tests.captioning_checkpoints import FAMILIES, Reference, captioning_checkpoint
+from tests.captioning_checkpoints import FAMILIES, MORE_FAMILIES, captioning_checkpoint
+from tests.captioning_reference import Reference
 from tests.media_requests import picture, pictures, png
 
 QUESTION = "Who wrote the letter?"
@@ -181,6 +182,21 @@ def test_details_are_those_of_a_generating_task(replicas, family):
     assert details["generated_tokens"] == len(details["tokens"]) <= 4
     assert details["finish_reason"] in ("length", "eos_token")
     assert all(token["logprob"] <= 0 for token in details["tokens"])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # PaliGemma's processor: numpy
+@pytest.mark.parametrize("family", MORE_FAMILIES)
+def test_more_families_say_what_generate_says(replicas, references, family):
+    replica, reference = replicas(family), references(family)
+    mixed, texts = [], []
+    for number, image in enumerate(pictures()):
+        text = {"donut": "<s_parse>river", "pix2struct": None}.get(family, QUESTION) if number % 2 else None
+        inputs = png(image) if text is None else {"image": png(image), "text": text}
+        mixed.append(request(inputs, max_new_tokens=number + 2, return_full_text=True))
+        texts.append(reference.says(reference.inputs(image, text), max_new_tokens=number + 2))
+    answers = asyncio.run(outcomes(replica, mixed))
+    assert [answer[0]["generated_text"] for answer in answers] == texts
+    assert replica.description["generation"]["mode"] == ("static" if family == "blip-2" else "in-flight")
 
 
 def test_half_precision_reads_pictures(replicas):
