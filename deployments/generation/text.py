@@ -21,9 +21,9 @@ class Pieces:
     def __init__(self, tokenizer: Any, before: Sequence[int] = (), *, skip_special: bool = True) -> None:
         self._tokenizer = tokenizer
         self._skip_special = skip_special
-        self._ids = list(before[-CONTEXT:])
-        self._start = 0  # tokens from here on are decoded again, for their surroundings
+        self._ids = list(before)
         self._said = len(self._ids)  # tokens before here have been said
+        self._start = self._context()  # tokens from here on are decoded again, for their surroundings
 
     def add(self, token: int) -> str:
         """The text that is complete with this token."""
@@ -37,6 +37,15 @@ class Pieces:
         """What is left at the end: bytes that never became a character, as the tokenizer writes them."""
         return self._take(self._decoded(self._said), self._decoded(len(self._ids)))
 
+    def _context(self) -> int:
+        """Where in the prompt to begin: not inside a character, whose bytes would spoil those behind them."""
+        for start in range(self._said - CONTEXT, 0, -CONTEXT):
+            self._start = start
+            text = self._decoded(self._said)
+            if text and not text.startswith(INCOMPLETE):
+                return start
+        return 0
+
     def _take(self, before: str, now: str) -> str:
         self._start, self._said = self._said, len(self._ids)
         return now[len(before) :]
@@ -46,7 +55,7 @@ class Pieces:
         return text
 
 
-CONTEXT = 8  # tokens of a prompt that its continuation's first piece may depend on
+CONTEXT = 8  # tokens of a prompt that its continuation's first piece may depend on; more where a character says so
 
 
 class StopStrings:
@@ -63,10 +72,13 @@ class StopStrings:
 
     def add(self, piece: str) -> str:
         """What can be said with this piece; nothing more once a string has been reached."""
+        if self.reached is not None:
+            return ""
         text = self._held + piece
         found = [(place, string) for string in self._strings if (place := text.find(string)) >= 0]
         if found:
-            place, self.reached = min(found)
+            # The one that is complete first, as if the text came letter by letter; of several, the longest.
+            place, self.reached = min(found, key=lambda each: (each[0] + len(each[1]), each[0]))
             self._held = ""
             return text[:place]
         kept = max((_overlap(text, string) for string in self._strings), default=0)
