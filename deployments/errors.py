@@ -2,6 +2,8 @@
 
 ServiceError                 500  internal
 ├── MalformedRequest         400  malformed_request     the body is not what its content type says
+├── Unauthenticated          401  unauthenticated       no key, or none that is known
+├── Forbidden                403  forbidden             a key that may not do this
 ├── NotFound                 404  not_found             no such model, task or path
 ├── MethodNotAllowed         405  method_not_allowed
 ├── TooLarge                 413  too_large             over a limit on size or number
@@ -48,6 +50,20 @@ class MalformedRequest(ServiceError):
 
     status = 400
     error_type = "malformed_request"
+
+
+class Unauthenticated(ServiceError):
+    """No key, or none that is known."""
+
+    status = 401
+    error_type = "unauthenticated"
+
+
+class Forbidden(ServiceError):
+    """A key that may not do this."""
+
+    status = 403
+    error_type = "forbidden"
 
 
 class NotFound(ServiceError):

@@ -31,7 +31,7 @@ def build_apps(config: ServiceConfig, table: RouteTable, *, cores: int | None = 
         app = build_deployment(
             model,
             route.kind,
-            endpoint_builder(route, table, config.limits, config.media),
+            endpoint_builder(route, table, config.limits, config.media, config.auth),
             limits=limits,
             cpu_threads=threads,
         )

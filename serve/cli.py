@@ -1,4 +1,4 @@
-"""`automodel-serve up | check | models`."""
+"""`automodel-serve up | check | models | key`."""
 
 import logging
 import os
@@ -16,10 +16,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.config import ServiceConfig, config_of, embedded_config
 from serve.config_file import ConfigError, describe, read_config_file
+from serve.embedded import build_embedded
+from serve.keys import entry_of, new_key, read_keys
 from serve.launch import Cluster, StartError, cluster, uses_haproxy
 from serve.routes import RouteTable, route_table
 
@@ -98,6 +100,16 @@ def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default
 
 
 @app.command()
+def key(name: Annotated[str, typer.Argument(help="Whose key it is.", show_default=False)]) -> None:
+    """Make an API key; prints it, and its entry for `auth.api_keys_file`."""
+    fresh = new_key()
+    errors.print("[dim]the key, shown only now:[/]")
+    console.print(fresh, soft_wrap=True)
+    errors.print("[dim]its entry below `keys:` in the file:[/]")
+    console.print(entry_of(name, fresh), soft_wrap=True)
+
+
+@app.command()
 def models(
     build: Annotated[
         bool, typer.Option("--build", help="Fetch and build those that are served by default now, for later use.")
@@ -108,7 +120,7 @@ def models(
     from deployments.zoo.embedded import DEFAULT, EMBEDDED
 
     if build:
-        _build_embedded([EMBEDDED_PREFIX + name for name in DEFAULT])
+        build_embedded(console, [EMBEDDED_PREFIX + name for name in DEFAULT])
         return
     for entry in EMBEDDED.values():
         asked_for = f", only with --with {entry.name}" if entry.opt_in else ""
@@ -133,7 +145,7 @@ def _config(
         _end("give either a configuration file or --model, not both")
     try:
         if path is not None:
-            return read_config_file(path)
+            return _with_keys(read_config_file(path))
         return config_of(models) if models else embedded_config(added, left_out)
     except (ConfigError, SettingsError, LoadError) as error:
         _end(str(error))
@@ -141,11 +153,18 @@ def _config(
         _end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
 
 
+def _with_keys(service: ServiceConfig) -> ServiceConfig:
+    """The service itself, once its file of keys has been found to be right."""
+    if service.auth.api_keys_file is not None:
+        read_keys(Path(service.auth.api_keys_file))
+    return service
+
+
 def _serve(
     service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None, verbose: bool
 ) -> None:
     if address is None:
-        _build_embedded([m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
+        build_embedded(console, [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
     table = route_table(service)  # a model that is not there ends it before Ray starts
     stop = _stop_on_signals()
     with cluster(host, port, num_cpus=num_cpus, address=address, verbose=verbose) as running:
@@ -201,25 +220,6 @@ def _stop_on_signals(stop: threading.Event | None = None) -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: event.set())
     return event
-
-
-def _build_embedded(models: list[str]) -> None:
-    """Build embedded models that are not in the cache yet, with a progress bar each."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    from deployments.zoo.embedded import notices
-
-    for notice in notices(model.removeprefix(EMBEDDED_PREFIX) for model in models):
-        console.print(Padding(Text(notice), (0, 0, 1, 0)))
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for model in models:
-            bar = progress.add_task(model, total=1.0, stage="", visible=False)
-
-            def show(stage: str, fraction: float, bar: TaskID = bar) -> None:
-                progress.update(bar, completed=fraction, stage=stage, visible=True)
-
-            resolve(model, show)
 
 
 def _end(message: str) -> NoReturn:

@@ -31,6 +31,14 @@ class MediaSources(Settings):
     )
 
 
+class Auth(Settings):
+    """Who may ask."""
+
+    api_keys_file: str | None = Field(
+        default=None, description="File of the API keys' hashes (`automodel-serve key`); default: nobody needs one."
+    )
+
+
 class ServiceConfig(BaseSettings):
     """A service: its models and limits.
 
@@ -44,6 +52,7 @@ class ServiceConfig(BaseSettings):
     models: list[ModelConfig] = Field(min_length=1)
     limits: Limits = Limits()
     media: MediaSources = MediaSources()
+    auth: Auth = Auth()
 
     @field_validator("models")
     @classmethod
@@ -98,8 +107,16 @@ def _absolute(model: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else model
 
 
-def absolute_models(data: Any, base: Path) -> Any:
-    """Model folders of a configuration file, taken relative to the file."""
+def absolute_paths(data: Any, base: Path) -> Any:
+    """Model folders and files that a configuration file names, taken relative to it."""
+    data = _absolute_models(data, base)
+    auth = data.get("auth") if isinstance(data, dict) else None
+    if isinstance(auth, dict) and isinstance(auth.get("api_keys_file"), str):
+        return {**data, "auth": {**auth, "api_keys_file": str((base / auth["api_keys_file"]).resolve())}}
+    return data
+
+
+def _absolute_models(data: Any, base: Path) -> Any:
     if not isinstance(data, dict) or not isinstance(data.get("models"), list):
         return data
     models = [

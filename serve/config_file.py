@@ -8,7 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from serve.config import ServiceConfig, absolute_models
+from serve.config import ServiceConfig, absolute_paths
 
 
 class ConfigError(Exception):
@@ -35,7 +35,7 @@ def read_config_file(path: Path) -> ServiceConfig:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: a configuration is a mapping that begins with `models:`")
     try:
-        return ServiceConfig(**absolute_models(data, path.resolve().parent))
+        return ServiceConfig(**absolute_paths(data, path.resolve().parent))
     except ValidationError as error:
         problems = [f"{path}:{_line(root, p['loc'])}: {describe(p)}" for p in error.errors(include_url=False)]
         raise ConfigError("\n".join(problems)) from error

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,12 @@ from deployments.call import Answer
 from deployments.errors import MethodNotAllowed, NotFound
 from deployments.replica import Replica
 from serve.body import BodyReader
-from serve.config import Limits, MediaSources
+from serve.config import Auth, Limits, MediaSources
 from serve.errors import error_answer
 from serve.event_stream import send_events
 from serve.fetch import Fetcher
+from serve.guard import Guard
+from serve.keys import KeyRing
 from serve.messages import Headers, Receive, Scope, Send, send_json
 from serve.request_id import request_id
 from serve.routes import Route, RouteTable
@@ -120,12 +123,15 @@ class Endpoint:
 
 
 def endpoint_builder(
-    route: Route, table: RouteTable, limits: Limits, sources: MediaSources
-) -> Callable[[Replica], Endpoint]:
+    route: Route, table: RouteTable, limits: Limits, sources: MediaSources, auth: Auth
+) -> Callable[[Replica], Endpoint | Guard]:
     """What the deployment is handed, so that the model side need not know this side."""
 
-    def build(replica: Replica) -> Endpoint:
-        return Endpoint(replica, route, table, limits, sources)
+    def build(replica: Replica) -> Endpoint | Guard:
+        endpoint = Endpoint(replica, route, table, limits, sources)
+        if auth.api_keys_file is None:
+            return endpoint
+        return Guard(endpoint, KeyRing(Path(auth.api_keys_file)), model=route.model)
 
     return build
 

@@ -24,6 +24,8 @@ from serve.apis.openai.routes import openai_routes
 from serve.config import ServiceConfig
 from serve.docs_page import docs_page
 from serve.errors import error_answer
+from serve.guard import Guard
+from serve.keys import KeyRing
 from serve.messages import read_body
 from serve.openapi import openapi
 from serve.request_id import request_id
@@ -32,6 +34,7 @@ from serve.timing import Timing
 from serve.upstream import Upstream
 
 STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
+PUBLIC = ("/health/",)  # what needs no key
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
 
 
@@ -46,6 +49,7 @@ class Gateway:
         self._reader = StateReader(route.model for route in table.routes)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
+        self._auth = config.auth
         self._started = int(time.time())
 
     def __serve_build_asgi_app__(self) -> Starlette:
@@ -64,9 +68,14 @@ class Gateway:
                 Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
             ],
-            middleware=[Middleware(Timing)],
+            middleware=[Middleware(Timing), *self._guard()],
             exception_handlers={404: self._no_path, 405: self._no_method, Exception: _failed},
         )
+
+    def _guard(self) -> list[Middleware]:
+        if self._auth.api_keys_file is None:
+            return []
+        return [Middleware(Guard, ring=KeyRing(Path(self._auth.api_keys_file)), public=PUBLIC)]
 
     async def index(self, request: Request) -> Response:
         """What runs here."""

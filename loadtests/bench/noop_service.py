@@ -39,7 +39,7 @@ def _deploy(folder: str) -> None:
     config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME)])
     table = RouteTable([(NAME, NoOp)])
     route = table.routes[0]
-    endpoint = endpoint_builder(route, table, config.limits, config.media)
+    endpoint = endpoint_builder(route, table, config.limits, config.media, config.auth)
     app = build_deployment(
         config.models[0], NoOp, endpoint, limits=ReplicaLimits(config.limits.max_waiting), cpu_threads=1
     )

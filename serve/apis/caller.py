@@ -108,4 +108,7 @@ class Caller:
                     yield orjson.loads(line.removeprefix(b"data:"))
 
     def _headers(self, request: Request) -> Headers:
-        return [JSON, (b"x-request-id", request_id(request.scope).encode())]
+        headers = [JSON, (b"x-request-id", request_id(request.scope).encode())]
+        if "authorization" in request.headers:  # the model asks for the key once more
+            headers.append((b"authorization", request.headers["authorization"].encode("latin-1")))
+        return headers

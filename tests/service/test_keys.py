@@ -1,0 +1,77 @@
+"""With a file of keys, every route of every application asks for one, but those of the health checks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serve.keys import entry_of, new_key
+from tests.service.running import RunningService
+from tests.writing_checkpoints import writing_checkpoint
+
+pytestmark = pytest.mark.ray
+EVERYTHING, LIMITED = new_key(), new_key()
+LIMIT = 5
+BODIES = {
+    "/v1/chat/completions": {"model": "minilm", "messages": []},
+    "/v1/completions": {"model": "llama", "prompt": "a", "max_tokens": 1},
+    "/v1/embeddings": {"model": "minilm", "input": "a"},
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    root: Path = tmp_path_factory.mktemp("keys")
+    writing_checkpoint(root / "llama", "llama")
+    limited = entry_of("limited", LIMITED) + f"\n    models: [minilm]\n    requests_per_minute: {LIMIT}"
+    (root / "keys.yaml").write_text(f"keys:\n{entry_of('everything', EVERYTHING)}\n{limited}\n")
+    config = "models:\n  - model: llama\n  - model: embedded:minilm\nauth: {api_keys_file: keys.yaml}\n"
+    (root / "service.yaml").write_text(config)
+    with RunningService(str(root / "service.yaml"), log=root / "log") as running:
+        yield running
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def test_every_route_asks_for_a_key(service: RunningService) -> None:
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        routes = client.get("/openapi.json", headers=bearer(EVERYTHING)).json()["paths"]
+        asked = [(method, path) for path, methods in routes.items() for method in methods]
+        asked += [
+            ("get", path) for path in ("/docs", "/docs/static/swagger-ui.css", "/openapi.json", "/v1/models/llama")
+        ]
+        asked += [("post", "/v1/audio/transcriptions"), ("post", "/tasks/embeddings"), ("post", "/nowhere")]
+        asked += [("post", path) for path in BODIES]
+        for method, path in asked:
+            for headers in ({}, bearer("sk-wrong"), {"authorization": EVERYTHING}, {"authorization": "Bearer"}):
+                answer = client.request(method, path, headers=headers, json=BODIES.get(path, {"inputs": "a"}))
+                if path.startswith("/health/"):
+                    assert answer.status_code == 200
+                    continue
+                assert answer.status_code == 401, (method, path, headers)
+                assert answer.headers["www-authenticate"] == "Bearer"
+                assert answer.json()["error_type"] == "unauthenticated"
+            known = client.request(method, path, headers=bearer(EVERYTHING), json=BODIES.get(path, {"inputs": "a"}))
+            assert known.status_code not in (401, 403), (method, path)
+
+
+def test_a_key_may_ask_its_own_models_at_its_own_rate(service: RunningService) -> None:
+    with httpx.Client(base_url=service.url, headers=bearer(LIMITED), timeout=60) as client:
+        for path in ("/tasks/text-generation", "/models/llama"):
+            refused = client.post(path, json={"inputs": "a"})
+            assert (refused.status_code, refused.json()["error_type"]) == (403, "forbidden")
+        openai = client.post("/v1/completions", json=BODIES["/v1/completions"])
+        assert (openai.status_code, openai.json()["error"]["code"]) == (403, "forbidden")
+        answers = [client.post("/tasks/feature-extraction", json={"inputs": "a"}) for _ in range(LIMIT + 2)]
+    assert [answer.status_code for answer in answers[:LIMIT]] == [200] * LIMIT
+    assert answers[-1].status_code == 429
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60 / LIMIT + 1
+
+
+def test_no_key_is_written_anywhere(service: RunningService) -> None:
+    assert not any(key in service.log.read_text() for key in (EVERYTHING, LIMITED))
+    commands = [" ".join(process.cmdline()) for process in service.processes()]
+    assert not any(key in command for key in (EVERYTHING, LIMITED) for command in commands)
