@@ -113,6 +113,10 @@ class GenerationLine:
 
     def stop(self) -> None:
         """Answer everything under way with `Unavailable` and end both threads."""
+        with self._lock:
+            jobs = list(self._parts)
+        for job in jobs:  # also those in a static batch, which ends once nobody waits for it
+            self.cancel(job, Unavailable("the model is shutting down", retry_after=1))
         if self._engine is not None:
             self._engine.stop()
         self._batcher.stop()
@@ -160,20 +164,22 @@ class GenerationLine:
         if job.error is not None:  # ended while this row was put in line
             cancel_part(job.error)
 
-    def _forward(self, asks: Sequence[Ask], params: Hashable) -> Sequence[Written]:
+    def _forward(self, asks: Sequence[Ask], params: Hashable) -> Sequence[Written | None]:
         """A static batch, for the batcher; on the engine's thread where there is one, so that the model has but one."""
-        writers = [self._writers[ask] for ask in asks]
+        writers = {ask: writer for ask in asks if (writer := self._writers.get(ask)) is not None}  # others have gone
 
         def run() -> None:
-            for writer in writers:
+            for writer in writers.values():
                 writer.restart()
-            self._together(asks, writers, lambda ask: ask not in self._writers)
+            self._together(list(writers), list(writers.values()), lambda ask: ask not in self._writers)
 
+        if not writers:
+            return [None] * len(asks)
         if self._engine is None:
             run()
         else:
             self._engine.between(run)
-        return [writer.written for writer in writers]
+        return [writers[ask].written if ask in writers else None for ask in asks]
 
     def _row_done(
         self,

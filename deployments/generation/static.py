@@ -60,20 +60,26 @@ def together(
     if params.do_sample and params.seed is not None:
         torch.manual_seed(params.seed % (1 << 63))
     searches = asks[0].num_beams > 1
-    live = not searches and not (params.logprobs or params.top_n_tokens)
-    with torch.inference_mode():
-        output = generate(
-            **inputs,
-            **_arguments(asks[0]),
-            pad_token_id=pad_token_id,
-            logits_processor=_processors(asks[0], ids.shape[1]),
-            stopping_criteria=[_Listener(asks, writers, is_gone)] if live else None,
-            use_cache=True,
-            return_dict_in_generate=True,
-            output_logits=not (searches or live),
-        )
-    if not live:
-        _tell(output, ids.shape[1], params, writers)
+    listener = _Listener(asks, writers, is_gone)
+    hook = model.register_forward_hook(listener.read) if params.logprobs or params.top_n_tokens else None
+    try:
+        with torch.inference_mode():
+            output = generate(
+                **inputs,
+                **_arguments(asks[0]),
+                pad_token_id=pad_token_id,
+                logits_processor=_processors(asks[0], ids.shape[1]),
+                stopping_criteria=None if searches else [listener],
+                use_cache=True,
+                return_dict_in_generate=True,
+            )
+    finally:
+        if hook is not None:
+            hook.remove()
+    if searches:  # which beams are the best is known only at the end
+        for writer, tokens in zip(writers, output.sequences[:, ids.shape[1] :].tolist(), strict=True):
+            for token in tokens:
+                writer.hear(token)
 
 
 class _Listener:
@@ -81,29 +87,24 @@ class _Listener:
 
     def __init__(self, asks: Sequence[Ask], writers: Sequence[Writer], is_gone: Callable[[Ask], bool]) -> None:
         self._asks, self._writers, self._is_gone = asks, writers, is_gone
+        self._logits: torch.Tensor | None = None
+
+    def read(self, model: object, arguments: object, output: Any) -> None:
+        """A hook: what the model says itself of the next tokens, which `generate` shows its criteria only processed."""
+        self._logits = output.logits[:, -1].float()
 
     def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
         """Token ids so far `[rows, length]` to whether each row is over, `[rows]`."""
         import torch
 
-        for writer, token in zip(self._writers, ids[:, -1].tolist(), strict=True):
-            writer.hear(token)
+        tokens = ids[:, -1]
+        known: Sequence[tuple[float | None, Sequence[TokenLogprob]]] = [(None, ())] * len(tokens)
+        if self._logits is not None:
+            known = log_probabilities(self._logits, tokens, [self._asks[0].params.top_n_tokens] * len(tokens))
+        for writer, token, (logprob, likeliest) in zip(self._writers, tokens.tolist(), known, strict=True):
+            writer.hear(token, logprob, likeliest)
         over = [writer.is_over or self._is_gone(ask) for ask, writer in zip(self._asks, self._writers, strict=True)]
         return torch.tensor(over, device=ids.device)
-
-
-def _tell(output: Any, prompt_length: int, params: SamplingParams, writers: Sequence[Writer]) -> None:
-    """Let the writers hear what is known only at the end: the best beams, or tokens with their log-probabilities."""
-    said = output.sequences[:, prompt_length:]
-    known: list[list[tuple[float, list[TokenLogprob]]]] = []
-    if params.logprobs or params.top_n_tokens:
-        top = [params.top_n_tokens] * len(said)
-        for step, logits in enumerate(getattr(output, "logits", None) or ()):
-            known.append(log_probabilities(logits.float(), said[:, step], top))
-    for row, (writer, tokens) in enumerate(zip(writers, said.tolist(), strict=True)):
-        for step, token in enumerate(tokens):
-            logprob, likeliest = known[step][row] if known else (None, [])
-            writer.hear(token, logprob, likeliest)
 
 
 def _arguments(ask: Ask) -> dict[str, Any]:
