@@ -49,13 +49,21 @@ def require_possible(job: Job, family: Family, max_cells: int) -> None:
     prompt, new = len(job.prompt.ids), job.max_new_tokens
     if prompt < 1:
         raise InvalidInput("a prompt needs at least one token")
-    limit = family.max_positions
-    if limit is not None and prompt + new > limit:
-        raise InvalidInput(f"the model counts {limit} tokens; {prompt} of the prompt and {new} new ones are more")
+    require_countable(prompt, new, family.max_positions)
     needed = claim(job, family.has_encoder).cells
     if needed > max_cells:
         parts = f"{prompt + job.prompt.source} read, {new} new"
         raise InvalidInput(f"this needs {needed} token places ({parts}), and the model's cache has {max_cells}")
+
+
+def require_countable(prompt: int, new: int, limit: int | None) -> None:
+    """Refuse more tokens than the model's decoder can count.
+
+    Raises:
+        InvalidInput: prompt and answer are longer.
+    """
+    if limit is not None and prompt + new > limit:
+        raise InvalidInput(f"the model counts {limit} tokens; {prompt} of the prompt and {new} new ones are more")
 
 
 def cells(claims: Sequence[Claim]) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from deployments.body import Body
 from deployments.errors import InvalidInput
+from deployments.generation.admission import require_countable
 from deployments.generation.ask import Ask
 from deployments.generation.params import MAX_TOP_TOKENS, SEEDS, SamplingParams, sampling_params
 from deployments.generation.prompt import Prompt
@@ -71,6 +72,11 @@ class GenerationParameters(Body):
         """Texts to return for one input."""
         return self.num_return_sequences or 1
 
+    @property
+    def written(self) -> int:
+        """Texts to write for one input, of which `texts` are returned."""
+        return max(self.texts, self.best_of or 1)
+
     def asks(
         self,
         prompt: Prompt,
@@ -90,14 +96,15 @@ class GenerationParameters(Body):
             most: tokens that the model's decoder can count, if there is a limit.
 
         Raises:
-            InvalidInput: an option out of its range, or two that cannot be together.
+            InvalidInput: an option out of its range, two that cannot be together, or more tokens than the model counts.
         """
-        count = max(self.texts, self.best_of or 1)
+        count = self.written
         overrides = self._overrides(len(prompt.ids), defaults)
         overrides["logprobs"] = with_logprobs or self.details or count > self.texts
         params = sampling_params(
             defaults, overrides, prompt_length=len(prompt.ids), room=None if most is None else most - len(prompt.ids)
         )
+        require_countable(len(prompt.ids), params.max_new_tokens, most)
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
         if count > 1 and (beams > 1 or not params.do_sample):
             raise InvalidInput("parameters: several texts need do_sample, without num_beams; else they would be equal")
@@ -140,8 +147,8 @@ class GeneratingRequest(Body):
     @model_validator(mode="after")
     def _one_text_in_a_stream(self) -> Self:
         parameters = getattr(self, "parameters", None)
-        if self.stream and isinstance(parameters, GenerationParameters) and parameters.texts > 1:
-            raise ValueError("stream: takes one text; leave num_return_sequences out")
+        if self.stream and isinstance(parameters, GenerationParameters) and parameters.written > 1:
+            raise ValueError("stream: takes one text; leave num_return_sequences and best_of out")
         return self
 
 
