@@ -1,7 +1,6 @@
 """Small checkpoints that hear and write: random weights, with the files as the hub has them.
 
-Their Whisper tells time and languages by tokens as the large ones do. A random model says the same whatever it hears,
-unless its scores are balanced, and never ends; so its encoder's states are made large and its end is favoured.
+Their Whisper tells time and languages by tokens as the large ones do.
 """
 
 import json
@@ -40,7 +39,7 @@ def speech_checkpoint(folder: Path, family: str, **generation: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     make = {"speech-to-text": _speech_to_text, "moonshine": _moonshine, "wav2vec2-gpt2": _composed}
     model = _whisper(folder, family) if family in WHISPER else make[family](folder)
-    model.generation_config.update(**generation)
+    _say(model, generation)
     model.save_pretrained(folder)
     return folder
 
@@ -83,6 +82,7 @@ def _whisper(folder: Path, family: str) -> Any:
         begin_suppress_tokens=None,
     )  # fmt: skip
     model = spread(transformers.WhisperForConditionalGeneration(config))
+    _enliven(model, end, silent)
     special = range(end, silent)
     settings = {
         "no_timestamps_token_id": silent,
@@ -96,12 +96,32 @@ def _whisper(folder: Path, family: str) -> Any:
         settings |= {
             "is_multilingual": True,
             "lang_to_id": {f"<|{name}|>": tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in LANGUAGES},
-            "task_to_id": {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("translate", "transcribe")},
+            "task_to_id": {
+                name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("translate", "transcribe")
+            },
         }
     else:
         settings["is_multilingual"] = False
-    model.generation_config.update(**settings)
+    _say(model, settings)
     return model
+
+
+def _enliven(model: Any, end: int, silent: int) -> None:
+    """Let it say now this, now that: words more than times, an end now and then, and nothing whatever it hears."""
+    noise = torch.Generator().manual_seed(0)
+    decoder = model.model.decoder
+    with torch.inference_mode():
+        decoder.embed_tokens.weight[silent + 1 :] *= 0.4
+        decoder.embed_tokens.weight[end] *= 1.15
+        features = torch.randn(4, model.config.num_mel_bins, 2 * STEPS, generator=noise)
+        ids = torch.randint(0, silent, (4, 64), generator=noise)
+        decoder.layer_norm.bias -= model.model(features, decoder_input_ids=ids).last_hidden_state.mean((0, 1))
+
+
+def _say(model: Any, settings: dict[str, Any]) -> None:
+    """Into `generation_config.json`, whose class knows only some of these."""
+    for name, value in {"_from_model_config": False, **settings}.items():  # or it would be made anew at the load
+        setattr(model.generation_config, name, value)
 
 
 def _speech_to_text(folder: Path) -> Any:
@@ -145,5 +165,9 @@ def _text(folder: Path) -> tuple[int, dict[str, int]]:
 
 
 def _waveform(folder: Path) -> None:
-    settings = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": RATE, "return_attention_mask": True}
+    settings = {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "sampling_rate": RATE,
+        "return_attention_mask": True,
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))

@@ -120,7 +120,7 @@ class Joining:
         """A whole window."""
         self.begin(stride, heard.tokens)
         ends = heard.moments or [0.0] * len(heard.tokens)
-        for token, start, end in zip(heard.tokens, [0.0, *ends[:-1]], ends, strict=True):
+        for token, start, end in zip(heard.tokens, [0.0, *ends][:-1], ends, strict=True):
             self.hear(token, start, end)
         self.end(stride)
 

@@ -33,12 +33,12 @@ class Moments:
             opening: the decoder's prompt.
             tokens: that it wrote, with the one that ended the pass.
             start: position in the window at which the inputs begin.
-            real: positions of the inputs that are not padding.
+            real: positions of the inputs that are not padding; below 0 where they begin behind the recording's end.
         """
         import torch
         from transformers.generation import GenerateEncoderDecoderOutput
 
-        if len(tokens) < 2 or real < self._positions:
+        if len(tokens) < 2 or not real // self._positions:  # nothing to look at
             return [start * self._step / self._positions] * len(tokens)
         device = next(self._model.parameters()).device
         ids = torch.tensor([[*opening, *tokens]], device=device)
