@@ -86,6 +86,9 @@ class Call:
         self._left = len(self._jobs)
         for job in self._jobs:
             self._line.submit(job)
+            if self._failed:  # the client left in the meantime, and `fail` did not know of this job in line
+                self._line.cancel(job)
+                return
 
     def finish(self) -> None:
         """Text thread: outputs to the answer."""
@@ -97,11 +100,9 @@ class Call:
                 self._task.postprocess(item, prepared, job.outputs)
                 for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
             ]
-            answer = self._answer(self._render(self._task.join(self._request, answers)), began)
+            self._finished(self._answer(self._render(self._task.join(self._request, answers)), began))
         except Exception as error:
             self.fail(error)
-            return
-        self._finished(answer)
 
     def fail(self, error: BaseException) -> None:
         """Any thread: answer with an error, once; rows still in line leave it."""

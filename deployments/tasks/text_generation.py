@@ -92,6 +92,8 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
             return list(self.tokenizer(inputs)["input_ids"])
         if not self.tokenizer.chat_template:
             raise InvalidInput("inputs is a chat, and this model has no chat template; send a prompt")
+        if not inputs:
+            raise InvalidInput("inputs is a chat without a message")
         chat = [message.model_dump() for message in inputs]
         goes_on = chat[-1]["role"] == "assistant"  # what the assistant began is gone on with
         try:
