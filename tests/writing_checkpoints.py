@@ -1,17 +1,19 @@
 """Small checkpoints of generating models, saved as the hub would have them, with the weights of `generation_models`."""
 
-import json
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import transformers
+from tokenizers.processors import TemplateProcessing
 
-from deployments import checkpoint
-from deployments.config import ModelConfig
+from deployments.config import ModelConfig, Resources
+from deployments.registry import task_of
+from deployments.replica import Replica
 from tests.checkpoints import small_tokenizer
 from tests.generation_models import TEXT, family_config, spread
 
-# Models of which an untrained one has no reason to stop before `max_new_tokens`: the end comes by itself sometimes.
 TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'system' and not loop.first %}"
     "{{ raise_exception('the system speaks first') }}{% endif %}"
@@ -27,15 +29,18 @@ def writing_checkpoint(folder: Path, family: str, *, chat: bool = False, **gener
 
     Args:
         folder: where; made if need be.
-        family: one of `generation_models.TEXT`.
+        family: one of `generation_models.TEXT`. A decoder's tokenizer writes no end behind a prompt.
         chat: with a chat template, which refuses a system message that is not the first.
         generation: goes into `generation_config.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = small_tokenizer("bytelevel", folder, token_types=False)
+    if family in DECODERS:  # a prompt that ends with the end of a text would often be gone on with by another end
+        start = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)])
+        tokenizer.backend_tokenizer.post_processor = start
     if chat:
         tokenizer.chat_template = TEMPLATE
-        tokenizer.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id}
     config = family_config(family, len(tokenizer), **ids)
     model = spread(_class_of(config).from_config(config))
@@ -49,14 +54,63 @@ def _class_of(config: Any) -> Any:
     return getattr(transformers, name)
 
 
-def load_writing(kind: Any, folder: Path, **config: Any) -> Any:
-    """A generating task with its model loaded, without a line."""
-    import torch
+def writing_replica(folder: Path, **config: Any) -> Replica:
+    """A loaded replica of such a checkpoint, with the task that the registry finds for it."""
+    fixed = {"model": str(folder), "name": "small", "device": "cpu", "resources": Resources(cpu_threads=1)}
+    settings = ModelConfig.model_validate({**fixed, **config})
+    replica = Replica(settings, task_of(settings))
+    replica.load()
+    return replica
 
-    torch.set_num_threads(1)
-    settings = ModelConfig.model_validate({"model": str(folder), "name": "small", "device": "cpu", **config})
-    return kind(checkpoint.load(settings, kind))
+
+class Writing:
+    """Checkpoints and replicas of them, each made once. For fixtures; ended with `stop`.
+
+    Args:
+        root: where, such as `tmp_path_factory.mktemp("writing")`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, Path] = {}
+        self._replicas: dict[str, Replica] = {}
+
+    def folder(self, family: str, **options: Any) -> Path:
+        key = f"{family} {options}"
+        if key not in self._folders:
+            self._folders[key] = writing_checkpoint(self._root / f"{len(self._folders)}-{family}", family, **options)
+        return self._folders[key]
+
+    def replica(self, family: str, config: dict[str, Any] | None = None, **options: Any) -> Replica:
+        key = f"{family} {config} {options}"
+        if key not in self._replicas:
+            self._replicas[key] = writing_replica(self.folder(family, **options), **(config or {}))
+        return self._replicas[key]
+
+    def stop(self) -> None:
+        for replica in self._replicas.values():
+            replica.stop()
 
 
-def architecture(folder: Path) -> str:
-    return str(json.loads((folder / "config.json").read_text())["architectures"][0])
+def request_of(replica: Replica, inputs: Any, *, stream: bool = False, **parameters: Any) -> Any:
+    body = {"inputs": inputs, "parameters": {"max_new_tokens": 8, **parameters}, "stream": stream}
+    return replica.task_class.request.model_validate(body)
+
+
+async def outcomes(replica: Replica, requests: list[Any]) -> list[Any]:
+    """Answers (or errors) of requests that are all in flight together, in their order."""
+    calls = [replica.predict(each, orjson.dumps, timeout_s=120) for each in requests]
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    return [each if isinstance(each, BaseException) else orjson.loads(each.body) for each in done]
+
+
+def ask(replica: Replica, inputs: Any, **parameters: Any) -> Any:
+    """The answer to one request by itself."""
+    (outcome,) = asyncio.run(outcomes(replica, [request_of(replica, inputs, **parameters)]))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+async def events(replica: Replica, request: Any, timeout_s: float = 120) -> list[Any]:
+    return [event async for event in replica.stream(request, timeout_s)]
