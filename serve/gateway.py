@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from deployments.errors import MethodNotAllowed, NotFound
 from serve import routes
 from serve.apis.caller import Caller
+from serve.apis.embeddings_inference import embeddings_inference_routes
 from serve.apis.openai.routes import openai_routes
 from serve.config import ServiceConfig
 from serve.docs_page import docs_page
@@ -53,6 +54,7 @@ class Gateway:
         self._started = int(time.time())
 
     def __serve_build_asgi_app__(self) -> Starlette:
+        caller = Caller(self._table, self._upstream, self._limit)
         return Starlette(
             routes=[
                 Route("/", self.index),
@@ -64,7 +66,8 @@ class Gateway:
                 Route("/docs", self.docs),
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
                 Route("/models/{model}", self.by_model, methods=["GET", "POST"]),
-                *openai_routes(Caller(self._table, self._upstream, self._limit)),
+                *openai_routes(caller),
+                *embeddings_inference_routes(caller),
                 Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
             ],

@@ -1,10 +1,11 @@
-"""One real service for the clients of foreign protocols: a chat model, an encoder-decoder, vectors, speech."""
+"""One real service for the clients of foreign protocols: chat, encoder-decoder, vectors, speech, classes, a ranker."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.checkpoints import small_checkpoint
 from tests.service.running import RunningService
 from tests.writing_checkpoints import writing_checkpoint
 
@@ -13,7 +14,8 @@ from tests.writing_checkpoints import writing_checkpoint
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     root: Path = tmp_path_factory.mktemp("clients")
     models = [writing_checkpoint(root / "llama", "llama", chat=True), writing_checkpoint(root / "t5", "t5")]
-    models = [*map(str, models), "embedded:minilm", "embedded:spoken-digits-ctc"]
+    models.append(small_checkpoint(root / "ranker", "bert", "SequenceClassification", num_labels=1))
+    models = [*map(str, models), "embedded:minilm", "embedded:spoken-digits-ctc", "embedded:prompt-injection"]
     arguments = [part for model in models for part in ("--model", model)]
     with RunningService(*arguments, log=root / "service.log") as running:
         yield running

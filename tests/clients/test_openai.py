@@ -13,6 +13,7 @@ from tests.service.running import RunningService
 pytestmark = pytest.mark.ray
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who wrote the letter?"}]
 TEMPLATED = "<s>system: Be short.</s><s>user: Who wrote the letter?</s><s>assistant: "
+SERVED = ["llama", "t5", "ranker", "minilm", "spoken-digits-ctc", "prompt-injection"]
 DIGITS = Path(__file__).parents[2] / "examples/media/digits.wav"
 
 
@@ -27,7 +28,7 @@ def ask(service: RunningService, task: str, inputs: Any, **parameters: Any) -> A
 
 
 def test_models_are_listed(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["llama", "t5", "minilm", "spoken-digits-ctc"]
+    assert [model.id for model in client.models.list()] == SERVED
     assert client.models.retrieve("llama").id == "llama"
 
 
