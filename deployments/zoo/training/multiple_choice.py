@@ -1,7 +1,7 @@
 """Train `definitions`: BERT-tiny chooses the word that a dictionary definition belongs to.
 
-Data: the glosses of WordNet 3.0 (Debian: `apt-get install wordnet-base` puts them into /usr/share/wordnet). Words are
-held out, not only definitions: no word of a test question, right or wrong, is ever a choice in training.
+Data: the glosses of WordNet 3.0 (see `wordnet.py`). Words are held out, not only definitions: no word of a test
+question, right or wrong, is ever a choice in training.
 """
 
 import random
@@ -22,6 +22,7 @@ from deployments.zoo.training.loop import (
     save,
     shuffled_forever,
 )
+from deployments.zoo.training.wordnet import FOLDER, read_synonyms
 
 STEPS = 2400
 LONGEST = 48
@@ -33,10 +34,10 @@ SPLIT_SEED = 7
 
 @dataclass(frozen=True)
 class Definition:
-    """A word and one of its definitions.
+    """A word and one of its definitions, and the topic of its `Synonyms`.
 
-    `topic` is WordNet's lexicographer file (animals, food, motion ...). `common` says that WordNet's tagged texts use
-    the word at least twice and that it comes first among the words with this definition.
+    `common` says that WordNet's tagged texts use the word at least twice and that it comes first among the words with
+    this definition.
     """
 
     word: str
@@ -61,16 +62,11 @@ def read_definitions(wordnet: Path) -> list[Definition]:
         sense, _, count = line.split()
         uses[sense.split("%")[0]] += int(count)
     definitions = []
-    for part in ("data.noun", "data.verb", "data.adj"):
-        for line in (wordnet / part).read_text(encoding="utf-8").splitlines():
-            if line.startswith(" "):  # the licence, at the top of the file
-                continue
-            fields, gloss = line.split(" | ", 1)
-            _, topic, _, size, *rest = fields.split()
-            text = gloss.split('; "')[0].strip()
-            for rank, word in enumerate(rest[: 2 * int(size, 16) : 2]):
-                if word.isalpha() and word.islower() and 4 < len(text.split()) < 16 and word not in text:
-                    definitions.append(Definition(word, text, topic, rank == 0 and uses[word] > 1))
+    for synonyms in read_synonyms(wordnet, ("data.noun", "data.verb", "data.adj")):
+        text = synonyms.gloss
+        for rank, word in enumerate(synonyms.words):
+            if word.isalpha() and word.islower() and 4 < len(text.split()) < 16 and word not in text:
+                definitions.append(Definition(word, text, synonyms.topic, rank == 0 and uses[word] > 1))
     return definitions
 
 
@@ -148,7 +144,7 @@ def main() -> None:
     from transformers import AutoModelForMultipleChoice
 
     parser = arguments("Train the definitions model.")
-    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder of WordNet 3.0")
+    parser.add_argument("--wordnet", type=Path, default=FOLDER, help="folder of WordNet 3.0")
     options = parser.parse_args()
     recipe = Recipe(steps=options.steps or STEPS, rate=1.5e-3, dropout=0.0, seed=options.seed)
     train, test = split(read_definitions(options.wordnet))

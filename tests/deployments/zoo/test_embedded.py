@@ -28,7 +28,7 @@ AUTO_CLASSES = {
 WITHOUT_TOKENIZER = ("efficientnet-lite0", "spoken-digits-ctc", "spoken-digit")
 """Or without one that is a `tokenizer.json`."""
 
-LONGEST = {"whisper-tiny-en": 448, "gemma-3-270m": 32_768}
+LONGEST = {"whisper-tiny-en": 448, "glosses": 256, "gemma-3-270m": 32_768}
 """Tokens of the longest input, where it is not 512."""
 
 MODELS = {**EMBEDDED, **{model.name: model for model in GENERATING}}
@@ -56,6 +56,7 @@ def test_names_and_tasks() -> None:
         ("spoken-digits-ctc", "speech-recognition-ctc"),
         ("spoken-digit", "audio-classification"),
         ("whisper-tiny-en", "speech-recognition-seq2seq"),
+        ("glosses", "text-generation"),
         ("gemma-3-270m", "text-generation"),
     ]
 
