@@ -62,10 +62,16 @@ class Languages:
     def _id(self, language: str) -> int | None:
         if hasattr(self._tokenizer, "get_lang_id") and language in getattr(self._tokenizer, "lang_code_to_id", ()):
             return int(self._tokenizer.get_lang_id(language))
-        return int(self._tokenizer.convert_tokens_to_ids(language)) if self._is_token(language) else None
+        return int(self._tokenizer.convert_tokens_to_ids(language)) if language in self._codes else None
 
     def _is_token(self, text: str) -> bool:
         return self._tokenizer.convert_tokens_to_ids(text) not in (None, self._tokenizer.unk_token_id)
+
+    @cached_property
+    def _codes(self) -> set[str]:
+        """The special tokens that have no other part, such as being the end: those of languages."""
+        others = {token for token in self._tokenizer.special_tokens_map.values() if isinstance(token, str)}
+        return set(self._tokenizer.all_special_tokens) - others
 
     @cached_property
     def _has_markers(self) -> bool:

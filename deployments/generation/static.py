@@ -114,6 +114,7 @@ def _arguments(ask: Ask) -> dict[str, Any]:
         "do_sample": params.do_sample,
         "max_new_tokens": params.max_new_tokens,
         "min_new_tokens": params.min_new_tokens or None,
+        "min_length": 0,  # the checkpoint's is in `min_new_tokens`, unless the request wants less
         "num_beams": ask.num_beams,
         "repetition_penalty": params.repetition_penalty,
         "no_repeat_ngram_size": params.no_repeat_ngram_size,
