@@ -1,7 +1,7 @@
 """Answers as server-sent events, in TGI's form: a `data:` line of JSON for each."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
@@ -27,22 +27,30 @@ async def send_events(
     An error after that is an event itself, with what an error's body has. Ends the request when the client leaves.
     """
     async with aclosing(events):
-        first = await anext(events)
+        line: bytes | None = _line(await anext(events))
         timing = (b"server-timing", total(began))  # until now: the rest is in the last event
-        await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, *headers, timing]})
-        try:
-            await _send(send, first)
-            async for event in events:
-                await _send(send, event)
-        except Exception as error:
-            _, body, _ = error_answer(error, request_id(scope))
-            await _send_line(send, body)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with suppress(OSError):  # so a server says that the client has gone
+            await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, *headers, timing]})
+            while line is not None:
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+                line = await _next_line(events, scope)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send(send: Send, event: Any) -> None:
-    await _send_line(send, orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY))
+async def _next_line(events: AsyncGenerator[Any, None], scope: Scope) -> bytes | None:
+    """The next event, or the error that came instead; None behind it and behind the last event."""
+    try:
+        return _line(await anext(events))
+    except StopAsyncIteration:
+        return None
+    except Exception as error:
+        _, body, _ = error_answer(error, request_id(scope))
+        return _data(body)
 
 
-async def _send_line(send: Send, line: bytes) -> None:
-    await send({"type": "http.response.body", "body": b"data:" + line + b"\n\n", "more_body": True})
+def _line(event: Any) -> bytes:
+    return _data(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _data(json: bytes) -> bytes:
+    return b"data:" + json + b"\n\n"
