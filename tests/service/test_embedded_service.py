@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deployments.registry import TASKS
-from deployments.zoo.embedded import EMBEDDED
+from deployments.zoo.embedded import DEFAULT
 from tests.service.conftest import MAX_WAITING
 from tests.service.running import RunningService
 
@@ -69,9 +69,9 @@ def test_multiple_choice(client: httpx.Client) -> None:
     assert sum(choice["score"] for choice in answer) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", list(EMBEDDED))
+@pytest.mark.parametrize("name", list(DEFAULT))
 def test_every_way_to_a_model_gives_the_same_answer(client: httpx.Client, name: str) -> None:
-    task = TASKS[EMBEDDED[name].task]
+    task = TASKS[DEFAULT[name].task]
     ways = [f"/tasks/{task.name}", f"/tasks/{task.name}/{name}", f"/models/{name}"]
     ways += [f"/tasks/{alias}" for alias in task.aliases]
     answers = [client.post(way, json=task.example) for way in ways]
@@ -85,16 +85,16 @@ def test_every_way_to_a_model_gives_the_same_answer(client: httpx.Client, name: 
 
 def test_what_runs_here(client: httpx.Client) -> None:
     listed = client.get("/v1/models").json()
-    assert [(entry["id"], entry["task"]) for entry in listed["data"]] == [(e.name, e.task) for e in EMBEDDED.values()]
+    assert [(entry["id"], entry["task"]) for entry in listed["data"]] == [(e.name, e.task) for e in DEFAULT.values()]
     assert client.get("/v1/models/minilm").json()["object"] == "model"
-    assert [entry["model"] for entry in client.get("/").json()["models"]] == list(EMBEDDED)
+    assert [entry["model"] for entry in client.get("/").json()["models"]] == list(DEFAULT)
     ready = client.get("/health/ready").json()
     assert ready["status"] == "ready"
     assert all(model == {"state": "ready", "replicas": 1} for model in ready["models"].values())
     assert client.get("/health/live").status_code == 200
     assert "/docs/static/swagger-ui-bundle.js" in client.get("/docs").text
     assert client.get("/docs/static/swagger-ui-bundle.js").status_code == 200
-    assert f"/tasks/{EMBEDDED['pii'].task}" in client.get("/openapi.json").json()["paths"]
+    assert f"/tasks/{DEFAULT['pii'].task}" in client.get("/openapi.json").json()["paths"]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_clients_that_leave_are_dropped_from_the_line(service: RunningService, c
 
 
 async def test_two_hundred_requests_of_all_tasks_with_bad_ones_among_them(service: RunningService) -> None:
-    paths = [f"/tasks/{model.task}" for model in EMBEDDED.values()]
-    examples = [TASKS[model.task].example for model in EMBEDDED.values()]
+    paths = [f"/tasks/{model.task}" for model in DEFAULT.values()]
+    examples = [TASKS[model.task].example for model in DEFAULT.values()]
     async with httpx.AsyncClient(base_url=service.url, timeout=60, limits=httpx.Limits(max_connections=200)) as client:
         alone = [(await client.post(path, json=body)).json() for path, body in zip(paths, examples, strict=True)]
 

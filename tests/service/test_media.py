@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from deployments.zoo.embedded import EMBEDDED
+from deployments.zoo.embedded import DEFAULT
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray
@@ -61,7 +61,7 @@ def test_every_way_in_gives_the_same_answer(client: httpx.Client, task: str) -> 
     path, content_type = SAMPLES[task]
     file = path.read_bytes()
     text = base64.b64encode(file).decode()
-    model = next(model.name for model in EMBEDDED.values() if model.task == task)
+    model = next(model.name for model in DEFAULT.values() if model.task == task)
     answers = [
         client.post(way, **how)
         for way in (f"/tasks/{task}", f"/models/{model}")
@@ -144,7 +144,7 @@ async def test_many_unlike_files_at_once_get_the_answers_that_they_get_alone(ser
 
 
 def test_bombs_cost_a_replica_no_memory(service: RunningService, client: httpx.Client) -> None:
-    names = [model.name for model in EMBEDDED.values() if model.task in TASKS]
+    names = [model.name for model in DEFAULT.values() if model.task in TASKS]
     replicas: list[psutil.Process] = [process for name in names for process in service.replicas(name)]
     for task in TASKS:
         client.post(f"/tasks/{task}", content=SAMPLES[task][0].read_bytes())

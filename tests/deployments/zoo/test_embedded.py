@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from deployments.zoo.embedded import DEFAULT, EMBEDDED, ensure
-from deployments.zoo.generating import GENERATING
 
 AUTO_CLASSES = {
     "feature-extraction": "AutoModel",
@@ -31,7 +30,7 @@ WITHOUT_TOKENIZER = ("efficientnet-lite0", "spoken-digits-ctc", "spoken-digit")
 LONGEST = {"whisper-tiny-en": 448, "glosses": 256, "gemma-3-270m": 32_768}
 """Tokens of the longest input, where it is not 512."""
 
-MODELS = {**EMBEDDED, **{model.name: model for model in GENERATING}}
+MODELS = EMBEDDED
 
 FolderOf = Callable[[str], Path]
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from deployments.zoo.embedded import EMBEDDED
-from deployments.zoo.generating import GENERATING
 from deployments.zoo.trained import TRAINED, WORD_VECTORS
 from deployments.zoo.training import multiple_choice, prompt_injection
 from deployments.zoo.training.passages import Passages, vocabulary
 from deployments.zoo.training.relations import RELATIONS
 
-TRAINED_HERE = list(dict.fromkeys(model.name for model in (*EMBEDDED.values(), *GENERATING) if model.weights))
+TRAINED_HERE = list(dict.fromkeys(model.name for model in EMBEDDED.values() if model.weights))
 
 
 def test_the_answer_is_where_the_example_says() -> None:
