@@ -69,7 +69,7 @@ def together(
                 **_arguments(asks[0]),
                 pad_token_id=pad_token_id,
                 logits_processor=_processors(asks[0], ids.shape[1]),
-                stopping_criteria=None if searches else [listener],
+                stopping_criteria=[_Leavers(asks, is_gone) if searches else listener],
                 use_cache=True,
                 return_dict_in_generate=True,
             )
@@ -105,6 +105,20 @@ class _Listener:
             writer.hear(token, logprob, likeliest)
         over = [writer.is_over or self._is_gone(ask) for ask, writer in zip(self._asks, self._writers, strict=True)]
         return torch.tensor(over, device=ids.device)
+
+
+class _Leavers:
+    """A stopping criterion that ends the beams of rows whose client has gone."""
+
+    def __init__(self, asks: Sequence[Ask], is_gone: Callable[[Ask], bool]) -> None:
+        self._asks, self._is_gone = asks, is_gone
+
+    def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
+        """Token ids so far `[rows * beams, length]` to whether each beam is over, `[rows * beams]`."""
+        import torch
+
+        gone = torch.tensor([self._is_gone(ask) for ask in self._asks], device=ids.device)
+        return gone.repeat_interleave(len(ids) // len(self._asks))
 
 
 def _arguments(ask: Ask) -> dict[str, Any]:

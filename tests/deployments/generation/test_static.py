@@ -135,17 +135,20 @@ def test_a_stop_string_ends_its_own_row():
     assert [written.finish for written in outputs] == ["length", "stop", "length"]
 
 
-def test_a_client_that_has_gone_stops_counting(monkeypatch):
-    model, prompts = generating_model("mamba"), prompts_of(2)
-    params = replace(PARAMS, max_new_tokens=60)
-    calls, forward = [], model.forward
+@pytest.mark.parametrize("name", ["mamba", "llama", "t5"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_client_that_has_gone_stops_counting(monkeypatch, name, beams):
+    model, prompts = generating_model(name), prompts_of(2)
+    if name == "t5":
+        prompts = [Prompt([0], {"input_ids": torch.tensor(prompt.ids)}) for prompt in prompts]
+    asks = [Ask(prompt, SamplingParams(max_new_tokens=40), num_beams=beams) for prompt in prompts]
+    full, calls, forward = said(model, *asks), [], model.forward
     monkeypatch.setattr(model, "forward", lambda *a, **k: (calls.append(1), forward(*a, **k))[1])
-    run(model, [Ask(prompt, params) for prompt in prompts], is_gone=lambda ask: len(calls) >= 5)
+    run(model, asks, is_gone=lambda ask: len(calls) >= 5)
     assert len(calls) == 5
     calls.clear()
-    gone = [Ask(prompt, params) for prompt in prompts]
-    run(model, gone, is_gone=lambda ask: ask is gone[0] and len(calls) >= 5)
-    assert len(calls) == 60, "somebody waits for the other row"
+    assert run(model, asks, is_gone=lambda ask: ask is asks[0] and len(calls) >= 5)[1].tokens == full[1]
+    assert len(calls) == 40, "somebody waits for the other row"
 
 
 class Stumbling:
