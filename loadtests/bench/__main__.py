@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench overhead | batching | media`."""
+"""`python -m loadtests.bench overhead | batching | media | generation`."""
 
 import signal
 import sys
@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from loadtests.bench import batching, batching_report, media, media_report, overhead, overhead_report
+from loadtests.bench import (
+    batching,
+    batching_report,
+    generation,
+    generation_report,
+    media,
+    media_report,
+    overhead,
+    overhead_report,
+)
 from loadtests.bench.progress import progress
 from loadtests.bench.report import Report
 
@@ -66,6 +75,20 @@ def run_media(
     full = media.Plan(rounds=rounds or 2, parts=parts)
     plan = replace(full, files=100, requests=300, rounds=rounds or 1) if quick else full
     _finish(media_report.report(plan, media.run(plan, progress(console))), output)
+
+
+@app.command("generation")
+def run_generation(
+    rounds: Rounds = None,
+    quick: Quick = False,
+    only: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(generation.PARTS)}.")] = "",
+    output: Output = None,
+) -> None:
+    """A small Llama and a small T5 with mixed lengths, against static batches and others that generate."""
+    parts = _parts(only, generation.PARTS)
+    full = generation.Plan(rounds=rounds or 1, parts=parts)
+    plan = replace(full, saturated_s=4.0, open_s=6.0, drain_s=2.0, longest=64) if quick else full
+    _finish(generation_report.report(plan, generation.run(plan, progress(console))), output)
 
 
 def _parts(only: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Report:
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        targets = [_plain(target) | {"is_met": target.is_met} for target in self.targets]
+        targets = [_plain(target) | {"is_met": target.is_met, "missed_by": target.missed_by} for target in self.targets]
         document = _plain(self) | {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows],
@@ -74,7 +74,7 @@ def _targets_table(targets: Sequence[Target]) -> Table:
     for column in ("wanted", "measured", ""):
         table.add_column(column, justify="right")
     for target in targets:
-        verdict = "[green]ok[/]" if target.is_met else "[red]missed[/]"
+        verdict = "[green]ok[/]" if target.is_met else f"[red]missed by {target.missed_by:.0%}[/]"
         table.add_row(target.name, target.bound, _text(target.measured), verdict)
     return table
 

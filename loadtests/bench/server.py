@@ -39,7 +39,14 @@ class Server:
 
 @contextmanager
 def running(
-    module: str, arguments: Sequence[str], path: str, body: str, *, model: str | None = None, threads: int = 1
+    module: str,
+    arguments: Sequence[str],
+    path: str,
+    body: str,
+    *,
+    model: str | None = None,
+    threads: int = 1,
+    limit_s: float = START_LIMIT_S,
 ) -> Iterator[Server]:
     """`python -m MODULE ARGUMENTS --port PORT` from its first answer at `path` to its end.
 
@@ -50,6 +57,7 @@ def running(
         body: what it is asked.
         model: what the answer's `x-model` must say; another service on this machine might answer in its place.
         threads: compute threads.
+        limit_s: for its first answer.
 
     Raises:
         ServerError: it ended or never answered; the message has the end of what it printed.
@@ -63,8 +71,8 @@ def running(
         tree = ProcessTree(process.pid, mark, process.pid)
         try:
             url = f"http://127.0.0.1:{port}{path}"
-            if not wait_until(lambda: process.poll() is not None or _answers(url, body, model), START_LIMIT_S, 0.5):
-                raise ServerError(f"{module} did not answer within {START_LIMIT_S} s\n{_end_of(log.name)}")
+            if not wait_until(lambda: process.poll() is not None or _answers(url, body, model), limit_s, 0.5):
+                raise ServerError(f"{module} did not answer within {limit_s:.0f} s\n{_end_of(log.name)}")
             if process.poll() is not None:
                 raise ServerError(f"{module} ended with {process.returncode}\n{_end_of(log.name)}")
             yield Server(port, tree, time.monotonic() - began)

@@ -27,5 +27,10 @@ class Target:
         return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
 
     @property
+    def missed_by(self) -> float:
+        """How far the figure is on the wrong side, as a share of the bound; 0 where it is met."""
+        return 0.0 if self.is_met else abs(self.measured / self.wanted - 1)
+
+    @property
     def bound(self) -> str:
         return f"{'<=' if self.at_most else '>='} {self.wanted:g}"
