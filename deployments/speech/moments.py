@@ -42,13 +42,12 @@ class Moments:
             return [start * self._step / self._positions] * len(tokens)
         device = next(self._model.parameters()).device
         ids = torch.tensor([[*opening, *tokens]], device=device)
-        with torch.inference_mode(), _eager(self._model):
-            output = self._model(
-                **{name: value[None].to(device) for name, value in inputs.items()},
-                decoder_input_ids=ids[:, :-1],
-                output_attentions=True,
-                use_cache=False,
-            )
+        with torch.inference_mode():
+            read = self._model.get_encoder()(**{name: value[None].to(device) for name, value in inputs.items()})
+            with _eager(self._model):
+                output = self._model(
+                    encoder_outputs=read, decoder_input_ids=ids[:, :-1], output_attentions=True, use_cache=False
+                )
             looks = tuple(layer.float() for layer in output.cross_attentions)
             moments = self._model._extract_token_timestamps(
                 GenerateEncoderDecoderOutput(sequences=ids, cross_attentions=(looks,)),

@@ -1,0 +1,54 @@
+"""A loaded model that answers requests as a replica does, without Ray and HTTP."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from deployments.config import ModelConfig
+from deployments.registry import task_of
+from deployments.replica import Replica
+
+TIMEOUT_S = 120.0
+
+
+def replica_of(folder: Path, **config: Any) -> Replica:
+    """A replica with the model of a folder loaded, as the task that its files mean."""
+    settings = ModelConfig.model_validate({"model": str(folder), "name": "small", "device": "cpu", **config})
+    replica = Replica(settings, task_of(settings))
+    replica.load()
+    return replica
+
+
+def answers(replica: Replica, requests: Sequence[dict[str, Any]]) -> list[Any]:
+    """The answers to requests that are all under way at once; what went wrong in place of an answer."""
+
+    async def all_of_them() -> list[Any]:
+        asked = [replica.predict(_read(replica, request), orjson.dumps, TIMEOUT_S) for request in requests]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    got = asyncio.run(all_of_them())
+    return [each if isinstance(each, BaseException) else orjson.loads(each.body) for each in got]
+
+
+def answer(replica: Replica, **request: Any) -> Any:
+    """The answer to one request alone."""
+    (got,) = answers(replica, [request])
+    if isinstance(got, BaseException):
+        raise got
+    return got
+
+
+def events(replica: Replica, **request: Any) -> list[dict[str, Any]]:
+    """The events of one request."""
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return [event async for event in replica.stream(_read(replica, request | {"stream": True}), TIMEOUT_S)]
+
+    return asyncio.run(all_of_them())
+
+
+def _read(replica: Replica, request: dict[str, Any]) -> Any:
+    return replica.task_class.request.model_validate(request)
