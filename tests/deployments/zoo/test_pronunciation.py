@@ -1,0 +1,84 @@
+"""`pronunciation`: its data and figures, and that it says how words are spoken, in a batch as alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.zoo.pronunciation import LETTERS, PHONEMES, VOCABULARY
+from deployments.zoo.training import pronunciation
+
+FolderOf = Callable[[str], Path]
+LINES = "read R IY1 D\nread(2) R EH1 D # the past\no'er AO1 R # archaic\n3d TH R IY1 D IY2\n"
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    """Return model and tokenizer."""
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    return AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def say(folder: Path, words: list[str]) -> list[str]:
+    """Return the likeliest phonemes of words, all of them in one batch."""
+    model, tokenizer = load(folder)
+    output = model.generate(**tokenizer(words, padding=True, return_tensors="pt"), do_sample=False)
+    texts: list[str] = tokenizer.batch_decode(output, skip_special_tokens=True)
+    return texts
+
+
+def test_letters_and_phonemes_are_apart() -> None:
+    assert not set(LETTERS) & set(PHONEMES)
+    assert len(VOCABULARY) == 3 + len(LETTERS) + len(PHONEMES)
+    assert {"AE1", "OY2", "ZH"} < set(PHONEMES)
+
+
+def test_words_have_all_their_pronunciations_and_only_letters() -> None:
+    assert pronunciation.parse(LINES) == {
+        "read": [("R", "IY1", "D"), ("R", "EH1", "D")],
+        "o'er": [("AO1", "R")],
+    }
+
+
+def test_words_are_held_out() -> None:
+    dictionary = {f"word{'ab'[index % 2] * (index + 1)}": [("W",)] for index in range(pronunciation.HELD_OUT + 50)}
+    train, test = pronunciation.split(dictionary)
+    assert len(train) == 50
+    assert not train.keys() & test.keys()
+
+
+def test_the_nearest_pronunciation_counts() -> None:
+    right = [[("R", "IY1", "D"), ("R", "EH1", "D")], [("K", "AE1", "T")]]
+    assert pronunciation.compare([("R", "EH1", "D"), ("K", "AE1", "T", "S")], right) == (0.5, 1 / 6)
+    assert pronunciation.without_stress(("K", "AE1", "T")) == ("K", "AE", "T")
+
+
+@pytest.mark.parametrize(
+    ("word", "phonemes"),
+    [
+        ("cat", "K AE1 T"),
+        ("Light", "L AY1 T"),
+        ("walking", "W AO1 K IH0 NG"),
+        ("station", "S T EY1 SH AH0 N"),
+    ],
+)
+def test_says_how_words_are_spoken(folder_of: FolderOf, word: str, phonemes: str) -> None:
+    assert say(folder_of("pronunciation"), [word]) == [phonemes]
+
+
+def test_padding_changes_nothing(folder_of: FolderOf) -> None:
+    words = ["cat", "understanding", "a"]
+    together = say(folder_of("pronunciation"), words)
+    assert together == [say(folder_of("pronunciation"), [word])[0] for word in words]
+
+
+def test_the_tokenizer_spells_as_in_training(folder_of: FolderOf) -> None:
+    import torch
+
+    _, tokenizer = load(folder_of("pronunciation"))
+    assert tokenizer.is_fast
+    ours, theirs = pronunciation.spelled(["o'er", "be"]), tokenizer(["O'er", "be"], padding=True, return_tensors="pt")
+    for name, value in ours.items():
+        assert torch.equal(theirs[name], value)
+    assert tokenizer.decode([VOCABULARY[token] for token in ("<pad>", "K", "AE1", "T", "</s>")]) == "<pad> K AE1 T </s>"
