@@ -63,11 +63,14 @@ class Audio(Settings):
     """How recordings go through a model."""
 
     chunk_length_s: float = Field(
-        default=30, ge=0, description="CTC: longer recordings are read in chunks of so many seconds; 0: in one piece."
+        default=30,
+        ge=0,
+        description="Longer recordings are read in chunks of so many seconds, at most the model's own window; 0: in one "
+        "piece. Models with neither CTC nor windows always read in one piece.",
     )
     stride_length_s: float | tuple[float, float] | None = Field(
         default=None,
-        description="CTC: overlap of a chunk with those before and after it, or both apart; default: a sixth of it.",
+        description="Overlap of a chunk with those before and after it, or both apart; default: a sixth of it.",
     )
     max_seconds: float = Field(default=120, gt=0, description="Longest recording or chunk that is read in one piece.")
 
