@@ -65,8 +65,8 @@ class Audio(Settings):
     chunk_length_s: float = Field(
         default=30,
         ge=0,
-        description="Longer recordings are read in chunks of so many seconds, at most the model's own window; 0: in one "
-        "piece. Models with neither CTC nor windows always read in one piece.",
+        description="Longer recordings are read in chunks of so many seconds, at most the model's own window; 0: in "
+        "one piece. Models with neither CTC nor windows always read in one piece.",
     )
     stride_length_s: float | tuple[float, float] | None = Field(
         default=None,
