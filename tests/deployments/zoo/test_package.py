@@ -1,9 +1,12 @@
 """Wheels: fetched by pip from a local folder (no network), checked, and unpacked without trusting their names."""
 
 import hashlib
+import os
+import shutil
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,3 +109,18 @@ def test_links_are_refused(tmp_path: Path) -> None:
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(UnsafeMember, match="link"):
         extract(tmp_path / "evil.whl", "inside", ["link"], tmp_path / "out", ignore)
+
+
+def test_what_pip_removes_meanwhile_does_not_end_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip-unpack").mkdir()
+    (tmp_path / "pip-unpack" / "late.whl").write_bytes(b"moved on")
+    (tmp_path / "here.whl").write_bytes(b"12345")
+    scandir = os.scandir
+
+    def too_late(path: str | Path | int) -> Any:
+        if not isinstance(path, int) and Path(path).name == "pip-unpack":  # a number comes from `rmtree` itself
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", too_late)
+    assert package_module._bytes_in(tmp_path) == 5
