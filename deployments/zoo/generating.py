@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from deployments.zoo import glosses, pronunciation
+from deployments.zoo import digit_strips, glosses, pronunciation
 from deployments.zoo.gemma import convert_gemma
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package
@@ -51,6 +51,28 @@ GENERATING = (
         size_mb=78.0,
         parameters=37_760_256,
         build=convert_whisper,
+    ),
+    EmbeddedModel(
+        name=digit_strips.NAME,
+        task="image-to-text",
+        summary="a small ViT with a TrOCR decoder trained here to read one to five handwritten digits",
+        packages=(),
+        licence="Apache-2.0 (weights), CC-BY-4.0 (training data)",
+        attribution=(
+            "Trained in this project on the test part of Optical Recognition of Handwritten Digits by E. Alpaydin and "
+            "C. Kaynak (UCI Machine Learning Repository, 1998), licensed under the Creative Commons Attribution 4.0 "
+            "International License (https://creativecommons.org/licenses/by/4.0/), from the package scikit-learn 1.9.1 "
+            "(BSD-3-Clause)."
+        ),
+        size_mb=2.0,
+        parameters=484_896,
+        build=partial(
+            write_whole,
+            weights=digit_strips.NAME,
+            settings=digit_strips.SETTINGS,
+            tokenizer=digit_strips.TOKENIZER,
+        ),
+        weights=(TRAINED / f"{digit_strips.NAME}.safetensors", TRAINED / digit_strips.TOKENIZER),
     ),
     EmbeddedModel(
         name=glosses.NAME,

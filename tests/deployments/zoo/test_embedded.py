@@ -22,13 +22,14 @@ AUTO_CLASSES = {
     "speech-recognition-ctc": "AutoModelForCTC",
     "audio-classification": "AutoModelForAudioClassification",
     "speech-recognition-seq2seq": "AutoModelForSpeechSeq2Seq",
+    "image-to-text": "AutoModelForImageTextToText",
     "text-generation": "AutoModelForCausalLM",
     "text2text-generation": "AutoModelForSeq2SeqLM",
 }
 WITHOUT_TOKENIZER = ("efficientnet-lite0", "spoken-digits-ctc", "spoken-digit")
 """Or without one that is a `tokenizer.json`."""
 
-LONGEST = {"whisper-tiny-en": 448, "glosses": 256, "pronunciation": 64, "gemma-3-270m": 32_768}
+LONGEST = {"whisper-tiny-en": 448, "digit-strips": 32, "glosses": 256, "pronunciation": 64, "gemma-3-270m": 32_768}
 """Tokens of the longest input, where it is not 512."""
 
 MODELS = EMBEDDED
@@ -56,6 +57,7 @@ def test_names_and_tasks() -> None:
         ("spoken-digits-ctc", "speech-recognition-ctc"),
         ("spoken-digit", "audio-classification"),
         ("whisper-tiny-en", "speech-recognition-seq2seq"),
+        ("digit-strips", "image-to-text"),
         ("glosses", "text-generation"),
         ("pronunciation", "text2text-generation"),
         ("gemma-3-270m", "text-generation"),
