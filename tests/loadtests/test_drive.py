@@ -57,6 +57,11 @@ def test_a_saturated_load_replaces_each_that_is_over() -> None:
     assert 0.1 <= load.ended < 2
 
 
+def test_a_saturated_load_says_when_it_had_settled() -> None:
+    load = run_saturated(Immediate(), _wanted(*[0.0] * 10_000), under_way=4, seconds=0.1, settle_s=0.05)
+    assert 0.05 <= load.since < load.ended
+
+
 def test_a_saturated_load_that_runs_out_of_requests_ends() -> None:
     load = run_saturated(Immediate(), _wanted(0.0, 0.0, 0.0), under_way=2, seconds=0.05)
     assert len(load.streams) == 3

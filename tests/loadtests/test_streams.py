@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from loadtests.bench.streams import Load, Stream, first_waits, gaps, latency, tokens_per_s
+from loadtests.bench.streams import Load, Stream, first_waits, gaps, latency, tokens_per_cpu_s, tokens_per_s
 
 
 def test_waiting_counts_from_when_a_request_was_due() -> None:
@@ -52,6 +52,12 @@ def test_tokens_per_second_end_with_the_last_token() -> None:
     load = Load([Stream(0.0, 4, [2.0] * 4), Stream(0.0, 4)], ended=3.9)
     assert tokens_per_s(load) == pytest.approx(2.0)
     assert math.isnan(tokens_per_s(Load([Stream(0.0, 4)], ended=3.0)))
+
+
+def test_what_comes_before_a_load_has_settled_does_not_count() -> None:
+    load = Load([Stream(0.0, 5, [1.0, 2.0, 3.0, 4.0, 5.0])], ended=5.0, cpu_s=1.5, since=2.0)
+    assert tokens_per_s(load) == pytest.approx(1.0)
+    assert tokens_per_cpu_s(load) == pytest.approx(2.0)
 
 
 def test_failures_are_counted_by_kind_and_being_cut_off_is_none() -> None:

@@ -13,7 +13,7 @@ import psutil
 
 from serve.ports import free_port
 
-START_S = 240.0
+START_S = 480.0
 END_S = 30.0
 
 

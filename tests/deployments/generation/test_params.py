@@ -51,7 +51,8 @@ def test_assumed_values_are_those_of_generate():
 
 
 def test_a_default_length_is_that_of_the_pipelines_and_fits_the_model():
-    assert sampling_params(GenerationConfig(), {}).max_new_tokens == TextGenerationPipeline._default_generation_config.max_new_tokens
+    pipeline = TextGenerationPipeline._default_generation_config
+    assert sampling_params(GenerationConfig(), {}).max_new_tokens == pipeline.max_new_tokens
     assert sampling_params(GenerationConfig(), {}, prompt_length=30, room=98).max_new_tokens == 98
     assert sampling_params(GenerationConfig(), {"max_new_tokens": 99}, room=98).max_new_tokens == 99
 

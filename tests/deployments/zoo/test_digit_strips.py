@@ -13,7 +13,7 @@ from deployments.zoo.digit_strips import HEIGHT, LONGEST, VOCABULARY, WIDTH
 from deployments.zoo.training import digit_strips, strips
 
 FolderOf = Callable[[str], Path]
-STRIP = Path(__file__).parent / "strip.png"
+STRIP = Path(__file__).parents[3] / "examples/media/digits.png"
 """Put together from held-out digits; it shows 40712."""
 
 
