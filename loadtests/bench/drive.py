@@ -63,13 +63,16 @@ def run_open(contender: Contender, wanted: Sequence[Wanted], drain_s: float) -> 
     return _cut(contender, tracks, began, cpu)
 
 
-def run_saturated(contender: Contender, wanted: Sequence[Wanted], under_way: int, seconds: float) -> Load:
+def run_saturated(
+    contender: Contender, wanted: Sequence[Wanted], under_way: int, seconds: float, settle_s: float = 0.0
+) -> Load:
     """Always `under_way` requests, each that is over replaced by the next, for so many seconds.
 
-    Where no token has come by then, it goes on until the first one, for at most `FIRST_LIMIT_S` more.
+    The first `settle_s` of them do not count: rows that have all begun at once read their prompts for tokens to come.
+    Where no token has come by the end, it goes on until the first one, for at most `FIRST_LIMIT_S` more.
     """
     over: queue.SimpleQueue[Track] = queue.SimpleQueue()
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu, since = time.perf_counter(), time.process_time(), 0.0
     tracks = [Track(each, lambda: time.perf_counter() - began, over.put) for each in wanted[:under_way]]
     contender.submit(tracks.copy())
     for each in wanted[under_way:]:
@@ -77,17 +80,20 @@ def run_saturated(contender: Contender, wanted: Sequence[Wanted], under_way: int
             over.get(timeout=max(0.0, began + seconds - time.perf_counter()))
         except queue.Empty:
             break
-        if time.perf_counter() - began >= seconds:
+        now = time.perf_counter() - began
+        if now >= seconds:
             break
+        if since < settle_s <= now:
+            since, cpu = now, time.process_time()
         tracks.append(Track(each, lambda: time.perf_counter() - began, over.put))
         contender.submit(tracks[-1:])
     end = began + seconds + FIRST_LIMIT_S
     while not any(track.stream.heard for track in tracks) and time.perf_counter() < end:
         time.sleep(0.01)
-    return _cut(contender, tracks, began, cpu)
+    return _cut(contender, tracks, began, cpu, since)
 
 
-def _cut(contender: Contender, tracks: Sequence[Track], began: float, cpu: float) -> Load:
+def _cut(contender: Contender, tracks: Sequence[Track], began: float, cpu: float, since: float = 0.0) -> Load:
     """What there is now; what comes while the rest is dropped does not count."""
     ended = time.perf_counter() - began
     streams = [
@@ -95,7 +101,7 @@ def _cut(contender: Contender, tracks: Sequence[Track], began: float, cpu: float
     ]
     used = time.process_time() - cpu
     contender.clear()
-    return Load(streams, ended, used)
+    return Load(streams, ended, used, since)
 
 
 def wait_for(done: Callable[[], bool], limit_s: float = CLEAR_LIMIT_S) -> None:

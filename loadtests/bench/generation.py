@@ -4,6 +4,7 @@ Everybody writes with the same model. First all it can, with more requests under
 themselves, at a share of what the limit (equal lengths, offline) could do. The limit runs before and after every one.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,12 @@ from loadtests.bench.percentiles import median
 from loadtests.bench.progress import Say
 from loadtests.bench.server import ServerError
 from loadtests.bench.static_batches import Pass
-from loadtests.bench.streams import Latency, latency, tokens_per_s
+from loadtests.bench.streams import Latency, latency, tokens_per_cpu_s, tokens_per_s
 from loadtests.bench.wanted import arrivals, backlog, mean_lengths
 
 UNDER_WAY = {"serve": ROWS}  # in a saturated run; others have a line behind the rows
 WAITING = 4 * ROWS
+WHOLE = ("static", "alone")  # a batch is through when the next one begins: there is nothing to settle
 BACKLOG = 5000  # requests that a saturated run may come to use
 SHARE = 0.7  # of what the limit could do: the arrivals
 
@@ -38,6 +40,7 @@ class Plan:
 
     Attributes:
         saturated_s: seconds of a saturated run.
+        settle_s: of these, before rows begin and end at random moments.
         open_s: seconds in which requests come.
         drain_s: seconds that they are waited for after that.
         longest: tokens of a prompt or an answer.
@@ -45,7 +48,8 @@ class Plan:
         parts: of `PARTS`.
     """
 
-    saturated_s: float = 12.0
+    saturated_s: float = 16.0
+    settle_s: float = 4.0
     open_s: float = 24.0
     drain_s: float = 5.0
     longest: int = 256
@@ -152,13 +156,13 @@ class _Family:
         plan, part = self._plan, f"{self._family}-{name}"
         before = self._limit(limits)
         wanted = backlog(BACKLOG, plan.longest, seed=self._number)
-        full = child.saturate(wanted, UNDER_WAY.get(name, WAITING), plan.saturated_s)
+        settle_s = 0.0 if name in WHOLE else plan.settle_s
+        full = child.saturate(wanted, UNDER_WAY.get(name, WAITING), plan.saturated_s, settle_s)
         after = self._limit(limits)
         opened = child.arrive(arrivals(rate, plan.open_s, plan.longest, seed=self._number), plan.drain_s)
         failures = dict(Counter(full.failures) + Counter(opened.failures))
-        written = tokens_per_s(full)
-        by_cpu = written * full.ended / full.cpu_s if name in IN_PROCESS[self._family] else float("nan")
-        done = Measured(written, by_cpu, latency(opened), rate, failures, (before, after))
+        by_cpu = tokens_per_cpu_s(full) if name in IN_PROCESS[self._family] else math.nan
+        done = Measured(tokens_per_s(full), by_cpu, latency(opened), rate, failures, (before, after))
         self._figures.measured[part].append(done)
         self._say(_line(part, done))
 

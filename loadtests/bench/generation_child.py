@@ -32,10 +32,10 @@ class GenerationChild:
         """Each request at its moment."""
         return _load(self._child.order({"do": "arrive", "wanted": list(map(asdict, wanted)), "drain_s": drain_s}))
 
-    def saturate(self, wanted: Sequence[Wanted], under_way: int, seconds: float) -> Load:
+    def saturate(self, wanted: Sequence[Wanted], under_way: int, seconds: float, settle_s: float) -> Load:
         """So many under way, always."""
-        order = {"do": "saturate", "wanted": list(map(asdict, wanted)), "under_way": under_way, "seconds": seconds}
-        return _load(self._child.order(order))
+        order = {"do": "saturate", "under_way": under_way, "seconds": seconds, "settle_s": settle_s}
+        return _load(self._child.order(order | {"wanted": list(map(asdict, wanted))}))
 
     def limit(self, prompt: int, new: int) -> Pass:
         """A static batch of equal lengths."""
@@ -68,8 +68,8 @@ class _Runner:
             return asdict(run_open(self._contender, _wanted(order["wanted"]), order["drain_s"]))
         if do == "saturate":
             assert self._contender is not None
-            wanted = _wanted(order["wanted"])
-            return asdict(run_saturated(self._contender, wanted, order["under_way"], order["seconds"]))
+            wanted = _wanted(order.pop("wanted"))
+            return asdict(run_saturated(self._contender, wanted, **order))
         if do == "limit":
             return asdict(self._equal_lengths(order["prompt"], order["new"]))
         if self._contender is not None:

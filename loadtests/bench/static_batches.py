@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,13 @@ class Generating:
         kind = AutoModelForSeq2SeqLM if self.has_encoder else AutoModelForCausalLM
         self.model: Any = kind.from_pretrained(folder, dtype=torch.float32).eval()
 
-    def generate(self, prompts: Sequence[Sequence[int]], new: int, streamer: Any = None) -> Any:
-        """So many tokens behind each prompt; short ones are padded, on the left where the model goes on with them."""
+    def generate(
+        self, prompts: Sequence[Sequence[int]], new: int, streamer: Any = None, is_cut: Callable[[], bool] | None = None
+    ) -> Any:
+        """So many tokens behind each prompt; short ones are padded, on the left where the model goes on with them.
+
+        `is_cut` is asked after every token whether to stop.
+        """
         import torch
 
         length = max(map(len, prompts))
@@ -48,6 +53,7 @@ class Generating:
                 do_sample=False,
                 pad_token_id=PAD,
                 streamer=streamer,
+                stopping_criteria=[lambda ids, scores, **_: torch.full((len(ids),), is_cut())] if is_cut else None,
             )
 
     def limit(self, rows: int, prompt: int, new: int) -> Pass:
@@ -69,7 +75,7 @@ class StaticBatches:
         self._rows = rows
         self._waiting: list[Track] = []
         self._changed = threading.Condition()
-        self._is_running = self._is_closing = False
+        self._is_running = self._is_cut = self._is_closing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -81,12 +87,14 @@ class StaticBatches:
     def clear(self) -> None:
         with self._changed:
             self._waiting.clear()
+            self._is_cut = True
         wait_for(lambda: not self._is_running)
+        self._is_cut = False
 
     def close(self) -> None:
+        self.clear()
         with self._changed:
             self._is_closing = True
-            self._waiting.clear()
             self._changed.notify()
         self._thread.join(60)
 
@@ -105,12 +113,13 @@ class StaticBatches:
     def _answer(self, batch: Sequence[Track]) -> None:
         try:
             prompts, longest = [track.wanted.ids for track in batch], max(track.wanted.new for track in batch)
-            self._generating.generate(prompts, longest, _Listener(batch[0]) if self._rows == 1 else None)
+            listener = _Listener(batch[0]) if self._rows == 1 else None
+            self._generating.generate(prompts, longest, listener, lambda: self._is_cut)
         except Exception as error:  # it is counted, and the next batch may work
             for track in batch:
                 track.fail(type(error).__name__)
             return
-        if self._rows > 1:
+        if self._rows > 1 and not self._is_cut:
             for track in batch:
                 track.hear(track.wanted.new)
 

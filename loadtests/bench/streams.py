@@ -39,12 +39,14 @@ class Load:
     Attributes:
         streams: in the order in which they were due.
         ended: when it was cut off, or all was answered.
-        cpu_s: processor time of the process that made it, and of the model where that is the same.
+        cpu_s: processor time of the process that made it, and of the model where that is the same, after `since`.
+        since: when it had settled.
     """
 
     streams: list[Stream]
     ended: float
     cpu_s: float = 0.0
+    since: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -112,9 +114,14 @@ def gaps(load: Load) -> list[float]:
 
 
 def tokens_per_s(load: Load) -> float:
-    """Tokens until the last one came, by the time until then; NaN if none came.
+    """Tokens after it had settled until the last one came, by the time between the two; NaN if none came.
 
     Where tokens come in lots, time after the last lot was spent on one that was cut off.
     """
-    last = max((stream.heard[-1] for stream in load.streams if stream.heard), default=math.nan)
-    return load.tokens / last if last else math.nan
+    times = [time for stream in load.streams for time in stream.heard if time > load.since]
+    return len(times) / (max(times) - load.since) if times else math.nan
+
+
+def tokens_per_cpu_s(load: Load) -> float:
+    """The same by processor time, of which as much is spent in any second."""
+    return tokens_per_s(load) * (load.ended - load.since) / load.cpu_s if load.cpu_s else math.nan
