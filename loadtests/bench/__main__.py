@@ -87,7 +87,7 @@ def run_generation(
     """A small Llama and a small T5 with mixed lengths, against static batches and others that generate."""
     parts = _parts(only, generation.PARTS)
     full = generation.Plan(rounds=rounds or 1, parts=parts)
-    plan = replace(full, saturated_s=4.0, settle_s=1.0, open_s=6.0, drain_s=2.0, longest=64) if quick else full
+    plan = replace(full, saturated_s=5.0, settle_s=2.0, open_s=6.0, drain_s=2.0, longest=64) if quick else full
     _finish(generation_report.report(plan, generation.run(plan, progress(console))), output)
 
 

@@ -48,10 +48,10 @@ class Plan:
         parts: of `PARTS`.
     """
 
-    saturated_s: float = 16.0
-    settle_s: float = 4.0
-    open_s: float = 24.0
-    drain_s: float = 5.0
+    saturated_s: float = 15.0
+    settle_s: float = 5.0
+    open_s: float = 20.0
+    drain_s: float = 4.0
     longest: int = 256
     rounds: int = 1
     parts: tuple[str, ...] = PARTS
