@@ -10,7 +10,7 @@ from tests.service.running import RunningService
 from tests.writing_checkpoints import writing_checkpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # it ends before other tests begin
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     root: Path = tmp_path_factory.mktemp("clients")
     models = [writing_checkpoint(root / "llama", "llama", chat=True), writing_checkpoint(root / "t5", "t5")]
