@@ -51,7 +51,7 @@ class Plan:
     saturated_s: float = 15.0
     settle_s: float = 5.0
     open_s: float = 20.0
-    drain_s: float = 4.0
+    drain_s: float = 8.0
     longest: int = 256
     rounds: int = 1
     parts: tuple[str, ...] = PARTS

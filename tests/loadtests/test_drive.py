@@ -37,14 +37,14 @@ def test_requests_come_when_they_are_due_whatever_became_of_the_others() -> None
     load = run_open(contender, _wanted(0.0, 0.01, 0.02), drain_s=0.05)
     assert contender.submitted == [1, 1, 1]
     assert [stream.due for stream in load.streams] == [0.0, 0.01, 0.02]
-    assert 0.07 <= load.ended < 1
+    assert 0.07 <= load.ended < 20
     assert contender.cleared == 1
 
 
 def test_it_ends_as_soon_as_all_is_answered() -> None:
-    load = run_open(Immediate(), _wanted(0.0, 0.01), drain_s=30)
+    load = run_open(Immediate(), _wanted(0.0, 0.01), drain_s=60)
     assert load.tokens == 6
-    assert load.ended < 5
+    assert load.ended < 30
     assert not load.failures
 
 
@@ -54,11 +54,11 @@ def test_a_saturated_load_replaces_each_that_is_over() -> None:
     assert contender.submitted[0] == 4
     assert set(contender.submitted[1:]) == {1}
     assert len(load.streams) == sum(contender.submitted)
-    assert 0.1 <= load.ended < 2
+    assert 0.1 <= load.ended < 20
 
 
 def test_a_saturated_load_says_when_it_had_settled() -> None:
-    load = run_saturated(Immediate(), _wanted(*[0.0] * 10_000), under_way=4, seconds=0.1, settle_s=0.05)
+    load = run_saturated(Immediate(), _wanted(*[0.0] * 10_000), under_way=4, seconds=1.0, settle_s=0.05)
     assert 0.05 <= load.since < load.ended
 
 
