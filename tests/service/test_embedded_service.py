@@ -73,7 +73,7 @@ def test_multiple_choice(client: httpx.Client) -> None:
 def test_every_way_to_a_model_gives_the_same_answer(client: httpx.Client, name: str) -> None:
     task = TASKS[DEFAULT[name].task]
     ways = [f"/tasks/{task.name}", f"/tasks/{task.name}/{name}", f"/models/{name}"]
-    ways += [f"/tasks/{alias}" for alias in task.aliases]
+    ways += [f"/tasks/{alias}" for alias in task.aliases if name == _first_of(alias)]
     answers = [client.post(way, json=task.example) for way in ways]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
@@ -81,6 +81,11 @@ def test_every_way_to_a_model_gives_the_same_answer(client: httpx.Client, name: 
         assert answer.headers["x-model"] == name
         assert {"x-request-id", "server-timing", "x-batch-size", "x-padding-ratio"} <= answer.headers.keys()
         assert len(answer.headers.get_list("x-request-id")) == 1
+
+
+def _first_of(alias: str) -> str:
+    """The model that an alias means: of several tasks, the first that is served."""
+    return next(model.name for model in DEFAULT.values() if alias in TASKS[model.task].aliases)
 
 
 def test_what_runs_here(client: httpx.Client) -> None:
