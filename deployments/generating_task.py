@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from deployments.errors import LoadError
 from deployments.generation.answers import Event, Vocabulary, best
@@ -39,7 +39,6 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     """
 
     event_type = Event
-    unsupported: ClassVar[str] = "generation_config.json sets options that only `generate` itself has"
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         super().__init__(checkpoint)
@@ -187,7 +186,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         if self.checkpoint.config.generation.engine == "paged":
             return self._paged()
         if others := [name for name in not_served(self.defaults) if name != "num_beams"]:
-            return static(f"{self.unsupported}: {', '.join(others)}")
+            return static(f"generation_config.json sets what only `generate` itself has: {', '.join(others)}")
         return choose_mode(self.model, [item.rows[0].prompt for item in prepared], self.pad_token_id)
 
     def _paged(self) -> "Mode":

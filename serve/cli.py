@@ -20,7 +20,7 @@ from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.config import ServiceConfig, config_of, embedded_config
 from serve.config_file import ConfigError, describe, read_config_file
-from serve.embedded import build_embedded
+from serve.embedded import build_embedded, show_notices
 from serve.keys import entry_of, new_key, read_keys
 from serve.launch import Cluster, StartError, cluster, uses_haproxy
 from serve.routes import RouteTable, route_table
@@ -163,8 +163,11 @@ def _with_keys(service: ServiceConfig) -> ServiceConfig:
 def _serve(
     service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None, verbose: bool
 ) -> None:
+    embedded = [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)]
     if address is None:
-        build_embedded(console, [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
+        build_embedded(console, embedded)
+    else:  # they are built on the cluster's nodes
+        show_notices(console, embedded)
     table = route_table(service)  # a model that is not there ends it before Ray starts
     stop = _stop_on_signals()
     with cluster(host, port, num_cpus=num_cpus, address=address, verbose=verbose) as running:

@@ -9,14 +9,19 @@ from rich.text import Text
 from deployments.checkpoint import EMBEDDED_PREFIX, resolve
 
 
-def build_embedded(console: Console, models: Sequence[str]) -> None:
-    """Build embedded models that are not in the cache yet, with a progress bar each."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
+def show_notices(console: Console, models: Sequence[str]) -> None:
+    """What must be read before embedded models are built for the first time, here or on another node."""
     from deployments.zoo.embedded import notices
 
     for notice in notices(model.removeprefix(EMBEDDED_PREFIX) for model in models):
         console.print(Padding(Text(notice), (0, 0, 1, 0)))
+
+
+def build_embedded(console: Console, models: Sequence[str]) -> None:
+    """Build embedded models that are not in the cache yet, with a progress bar each."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    show_notices(console, models)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for model in models:

@@ -1,15 +1,17 @@
 """What every protocol needs: find the model, send the task's own request to its replica, read the answer."""
 
-from collections.abc import AsyncGenerator, Collection
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from deployments.errors import InvalidInput
-from serve.errors import validation_error
+from serve.errors import error_answer, validation_error
 from serve.messages import Headers, read_body
 from serve.request_id import request_id
 from serve.routes import Route, RouteTable
@@ -112,3 +114,27 @@ class Caller:
         if "authorization" in request.headers:  # the model asks for the key once more
             headers.append((b"authorization", request.headers["authorization"].encode("latin-1")))
         return headers
+
+
+def with_errors(
+    answer: Callable[[Request], Awaitable[Response]], in_form: Callable[[int, bytes, Headers], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    """The same answer, with every error in a protocol's own form.
+
+    Args:
+        answer: of a route.
+        in_form: makes the answer from the status, body and headers of one of our errors.
+    """
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except Refused as error:
+            kept = [(name, value) for name, value in error.reply.headers if name in (b"retry-after", b"x-model")]
+            return in_form(error.reply.status, error.reply.body, kept)
+        except (ClientDisconnect, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            return in_form(*error_answer(error, request_id(request.scope)))
+
+    return answered

@@ -3,7 +3,6 @@
 TEI serves one model; here each route asks the first model of its task, or the one that `model` names.
 """
 
-import asyncio
 import math
 import uuid
 from collections.abc import Awaitable, Callable
@@ -11,14 +10,13 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deployments.errors import InvalidInput
-from serve.apis.caller import Caller, Refused
-from serve.errors import error_answer
-from serve.request_id import request_id
+from serve.apis.caller import Caller, with_errors
+from serve.messages import Headers
 
 VECTORS = ("feature-extraction",)
 CLASSES = ("text-classification",)
@@ -200,27 +198,17 @@ def embeddings_inference_routes(caller: Caller) -> list[Route]:
         "/v1/rerank": api.rerank_documents,
         "/v2/rerank": api.rerank_documents,
     }
-    return [Route(path, _with_errors(answer), methods=["POST"]) for path, answer in answers.items()]
+    return [Route(path, with_errors(_as_json(answer), _error), methods=["POST"]) for path, answer in answers.items()]
 
 
-def _with_errors(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Every error in TEI's form."""
-
+def _as_json(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     async def answered(request: Request) -> Response:
-        try:
-            return JSONResponse(await answer(request))
-        except Refused as refused:
-            kept = [(name, value) for name, value in refused.reply.headers if name == b"retry-after"]
-            return _error(refused.reply.status, refused.reply.body, kept)
-        except (ClientDisconnect, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            return _error(*error_answer(error, request_id(request.scope)))
+        return JSONResponse(await answer(request))
 
     return answered
 
 
-def _error(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> Response:
+def _error(status: int, body: bytes, headers: Headers) -> Response:
     said = orjson.loads(body)
     content = said | {"error_type": _TYPES.get(said["error_type"], "validation")}
     response = Response(orjson.dumps(content), status, media_type="application/json")

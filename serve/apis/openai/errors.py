@@ -3,12 +3,9 @@
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.errors import error_answer
-from serve.request_id import request_id
-from serve.upstream import Reply
+from serve.messages import Headers
 
 # By our `error_type`; anything else is the service's own fault.
 _TYPES = {
@@ -33,19 +30,8 @@ def event_error(said: dict[str, Any]) -> dict[str, Any]:
     return {"error": error}
 
 
-def refused(request: Request, error: BaseException) -> Response:
-    """The answer to an exception."""
-    status, body, headers = error_answer(error, request_id(request.scope))
-    return _response(status, body, headers)
-
-
-def passed_on(reply: Reply) -> Response:
-    """The answer to a replica's error."""
-    kept = [(name, value) for name, value in reply.headers if name in (b"retry-after", b"x-model")]
-    return _response(reply.status, reply.body, kept)
-
-
-def _response(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> Response:
+def openai_error(status: int, body: bytes, headers: Headers) -> Response:
+    """One of our errors as OpenAI answers."""
     response = Response(orjson.dumps(error_object(body)), status, media_type="application/json")
     response.raw_headers.extend(headers)
     return response

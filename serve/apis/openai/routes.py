@@ -1,18 +1,17 @@
 """The routes of OpenAI's API."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.apis.caller import Caller, Refused
+from serve.apis.caller import Caller, with_errors
 from serve.apis.openai.audio import Audio
 from serve.apis.openai.chat import Chat
 from serve.apis.openai.completions import Completions
 from serve.apis.openai.embeddings import Embeddings
-from serve.apis.openai.errors import passed_on, refused
+from serve.apis.openai.errors import openai_error
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -26,20 +25,4 @@ def openai_routes(caller: Caller) -> list[Route]:
         "/v1/audio/transcriptions": Audio(caller),
         "/v1/audio/translations": Audio(caller, "translate"),
     }
-    return [Route(path, _with_errors(answer), methods=["POST"]) for path, answer in answers.items()]
-
-
-def _with_errors(answer: Answer) -> Answer:
-    """Every error in OpenAI's form."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except Refused as error:
-            return passed_on(error.reply)
-        except (ClientDisconnect, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            return refused(request, error)
-
-    return answered
+    return [Route(path, with_errors(answer, openai_error), methods=["POST"]) for path, answer in answers.items()]
