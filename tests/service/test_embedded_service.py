@@ -12,7 +12,7 @@ import pytest
 
 from deployments.registry import TASKS
 from deployments.zoo.embedded import DEFAULT
-from tests.service.conftest import MAX_WAITING
+from tests.embedded_service import MAX_WAITING
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray

@@ -23,25 +23,25 @@ def _on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
-def client(service: RunningService, task: str) -> InferenceClient:
-    return InferenceClient(model=f"{service.url}/tasks/{task}")
+def client(embedded: RunningService, task: str) -> InferenceClient:
+    return InferenceClient(model=f"{embedded.url}/tasks/{task}")
 
 
-def ask(service: RunningService, task: str, inputs: Any, **parameters: Any) -> Any:
+def ask(embedded: RunningService, task: str, inputs: Any, **parameters: Any) -> Any:
     body = {"inputs": inputs, "parameters": parameters} if parameters else {"inputs": inputs}
-    return httpx.post(f"{service.url}/tasks/{task}", json=body, timeout=60).json()
+    return httpx.post(f"{embedded.url}/tasks/{task}", json=body, timeout=60).json()
 
 
-def test_text_classification(service: RunningService) -> None:
-    labels = client(service, "text-classification").text_classification(INJECTION, top_k=2)
+def test_text_classification(embedded: RunningService) -> None:
+    labels = client(embedded, "text-classification").text_classification(INJECTION, top_k=2)
     assert [(label.label, label.score) for label in labels] == [
         (label["label"], pytest.approx(label["score"], abs=1e-4))
-        for label in ask(service, "text-classification", INJECTION)[0]
+        for label in ask(embedded, "text-classification", INJECTION)[0]
     ]
 
 
-def test_token_classification(service: RunningService) -> None:
-    entities = client(service, "token-classification").token_classification(LETTER, aggregation_strategy="first")
+def test_token_classification(embedded: RunningService) -> None:
+    entities = client(embedded, "token-classification").token_classification(LETTER, aggregation_strategy="first")
     assert [(entity.entity_group, LETTER[entity.start : entity.end]) for entity in entities] == [
         ("GIVEN_NAME", "Anna"),
         ("SURNAME", "Lindqvist"),
@@ -51,46 +51,46 @@ def test_token_classification(service: RunningService) -> None:
     ]
 
 
-def test_question_answering(service: RunningService) -> None:
+def test_question_answering(embedded: RunningService) -> None:
     context = "Marie Curie was born in Warsaw in 1867 and moved to Paris to study physics."
-    answer = client(service, "question-answering").question_answering(
+    answer = client(embedded, "question-answering").question_answering(
         question="Where was Marie Curie born?", context=context
     )
     assert (answer.answer, context[answer.start : answer.end]) == ("Warsaw", "Warsaw")
 
 
-def test_fill_mask(service: RunningService) -> None:
-    found = client(service, "fill-mask").fill_mask("The doctor prescribed a new [MASK] for the infection.", top_k=2)
+def test_fill_mask(embedded: RunningService) -> None:
+    found = client(embedded, "fill-mask").fill_mask("The doctor prescribed a new [MASK] for the infection.", top_k=2)
     assert [candidate.token_str for candidate in found] == ["treatment", "for"]
 
 
-async def test_feature_extraction(service: RunningService) -> None:
+async def test_feature_extraction(embedded: RunningService) -> None:
     text = "A man plays a guitar."
-    expected = ask(service, "feature-extraction", text)
-    np.testing.assert_allclose(client(service, "feature-extraction").feature_extraction(text), expected, atol=1e-5)
-    async with AsyncInferenceClient(model=f"{service.url}/tasks/feature-extraction") as asynchronous:
+    expected = ask(embedded, "feature-extraction", text)
+    np.testing.assert_allclose(client(embedded, "feature-extraction").feature_extraction(text), expected, atol=1e-5)
+    async with AsyncInferenceClient(model=f"{embedded.url}/tasks/feature-extraction") as asynchronous:
         np.testing.assert_allclose(await asynchronous.feature_extraction(text), expected, atol=1e-5)
 
 
-def test_pictures(service: RunningService) -> None:
-    labels = client(service, "image-classification").image_classification(MEDIA / "cat.jpg", top_k=2)
+def test_pictures(embedded: RunningService) -> None:
+    labels = client(embedded, "image-classification").image_classification(MEDIA / "cat.jpg", top_k=2)
     assert [label.label for label in labels] == ["Egyptian Mau", "a cat having a striped coat"]
     assert labels[0].score == pytest.approx(0.7822, abs=1e-3)
-    assert client(service, "image-to-text").image_to_text(MEDIA / "digits.png").generated_text.isdecimal()
+    assert client(embedded, "image-to-text").image_to_text(MEDIA / "digits.png").generated_text.isdecimal()
 
 
-def test_sounds(service: RunningService) -> None:
-    assert client(service, "audio-classification").audio_classification(MEDIA / "digit.flac")[0].label == "seven"
-    heard = client(service, "speech-recognition-ctc").automatic_speech_recognition(MEDIA / "digits.wav")
+def test_sounds(embedded: RunningService) -> None:
+    assert client(embedded, "audio-classification").audio_classification(MEDIA / "digit.flac")[0].label == "seven"
+    heard = client(embedded, "speech-recognition-ctc").automatic_speech_recognition(MEDIA / "digits.wav")
     assert heard.text == "three one four"
-    said = client(service, "speech-recognition-seq2seq").automatic_speech_recognition(MEDIA / "speech.ogg")
+    said = client(embedded, "speech-recognition-seq2seq").automatic_speech_recognition(MEDIA / "speech.ogg")
     assert said.text.startswith(" And Mr. John Dashwood had then leisure")
 
 
-def test_text_generation(service: RunningService) -> None:
-    writing = client(service, "text-generation")
+def test_text_generation(embedded: RunningService) -> None:
+    writing = client(embedded, "text-generation")
     options: Any = {"max_new_tokens": 8, "do_sample": False}
-    expected = ask(service, "text-generation", "fish:", **options)[0]["generated_text"]
+    expected = ask(embedded, "text-generation", "fish:", **options)[0]["generated_text"]
     assert writing.text_generation("fish:", **options) == expected
     told = writing.text_generation("fish:", **options, details=True)
     assert (told.generated_text, told.details.generated_tokens) == (expected, len(told.details.tokens))
@@ -99,6 +99,6 @@ def test_text_generation(service: RunningService) -> None:
     assert (last.generated_text, last.details.finish_reason) == (expected, told.details.finish_reason)
 
 
-def test_an_error_has_its_words(service: RunningService) -> None:
+def test_an_error_has_its_words(embedded: RunningService) -> None:
     with pytest.raises(HfHubHTTPError, match="no mask"):
-        client(service, "fill-mask").fill_mask("There is nothing to fill in here.")
+        client(embedded, "fill-mask").fill_mask("There is nothing to fill in here.")

@@ -1,0 +1,25 @@
+"""The service that many tests share: the embedded models that are served by default, all thirteen tasks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.zoo.embedded import DEFAULT
+from deployments.zoo.package import PackageUnavailable
+from tests.service.running import RunningService
+
+MAX_WAITING = 64  # below the default, so that too much is soon reached
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A running service."""
+    for name in DEFAULT:
+        try:
+            resolve(EMBEDDED_PREFIX + name)
+        except PackageUnavailable as error:
+            pytest.skip(f"an embedded model cannot be built here: {error}")
+    env = {"AUTOMODEL_SERVE_LIMITS__MAX_WAITING": str(MAX_WAITING)}
+    with RunningService(log=tmp_path_factory.mktemp("service") / "log", env=env) as running:
+        yield running
