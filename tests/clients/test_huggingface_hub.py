@@ -32,6 +32,7 @@ def ask(embedded: RunningService, task: str, inputs: Any, **parameters: Any) -> 
     return httpx.post(f"{embedded.url}/tasks/{task}", json=body, timeout=60).json()
 
 
+@pytest.mark.client("huggingface_hub", "text-classification", call="text_classification")
 def test_text_classification(embedded: RunningService) -> None:
     labels = client(embedded, "text-classification").text_classification(INJECTION, top_k=2)
     assert [(label.label, label.score) for label in labels] == [
@@ -40,6 +41,7 @@ def test_text_classification(embedded: RunningService) -> None:
     ]
 
 
+@pytest.mark.client("huggingface_hub", "token-classification", call="token_classification")
 def test_token_classification(embedded: RunningService) -> None:
     entities = client(embedded, "token-classification").token_classification(LETTER, aggregation_strategy="first")
     assert [(entity.entity_group, LETTER[entity.start : entity.end]) for entity in entities] == [
@@ -51,6 +53,7 @@ def test_token_classification(embedded: RunningService) -> None:
     ]
 
 
+@pytest.mark.client("huggingface_hub", "question-answering", call="question_answering")
 def test_question_answering(embedded: RunningService) -> None:
     context = "Marie Curie was born in Warsaw in 1867 and moved to Paris to study physics."
     answer = client(embedded, "question-answering").question_answering(
@@ -59,11 +62,13 @@ def test_question_answering(embedded: RunningService) -> None:
     assert (answer.answer, context[answer.start : answer.end]) == ("Warsaw", "Warsaw")
 
 
+@pytest.mark.client("huggingface_hub", "fill-mask", call="fill_mask")
 def test_fill_mask(embedded: RunningService) -> None:
     found = client(embedded, "fill-mask").fill_mask("The doctor prescribed a new [MASK] for the infection.", top_k=2)
     assert [candidate.token_str for candidate in found] == ["treatment", "for"]
 
 
+@pytest.mark.client("huggingface_hub", "feature-extraction", call="feature_extraction")
 async def test_feature_extraction(embedded: RunningService) -> None:
     text = "A man plays a guitar."
     expected = ask(embedded, "feature-extraction", text)
@@ -72,6 +77,8 @@ async def test_feature_extraction(embedded: RunningService) -> None:
         np.testing.assert_allclose(await asynchronous.feature_extraction(text), expected, atol=1e-5)
 
 
+@pytest.mark.client("huggingface_hub", "image-classification", call="image_classification")
+@pytest.mark.client("huggingface_hub", "image-to-text", call="image_to_text")
 def test_pictures(embedded: RunningService) -> None:
     labels = client(embedded, "image-classification").image_classification(MEDIA / "cat.jpg", top_k=2)
     assert [label.label for label in labels] == ["Egyptian Mau", "a cat having a striped coat"]
@@ -79,6 +86,10 @@ def test_pictures(embedded: RunningService) -> None:
     assert client(embedded, "image-to-text").image_to_text(MEDIA / "digits.png").generated_text.isdecimal()
 
 
+@pytest.mark.client("huggingface_hub", "audio-classification", call="audio_classification")
+@pytest.mark.client(
+    "huggingface_hub", "speech-recognition-ctc", "speech-recognition-seq2seq", call="automatic_speech_recognition"
+)
 def test_sounds(embedded: RunningService) -> None:
     assert client(embedded, "audio-classification").audio_classification(MEDIA / "digit.flac")[0].label == "seven"
     heard = client(embedded, "speech-recognition-ctc").automatic_speech_recognition(MEDIA / "digits.wav")
@@ -87,6 +98,7 @@ def test_sounds(embedded: RunningService) -> None:
     assert said.text.startswith(" And Mr. John Dashwood had then leisure")
 
 
+@pytest.mark.client("huggingface_hub", "text-generation", call="text_generation")
 def test_text_generation(embedded: RunningService) -> None:
     writing = client(embedded, "text-generation")
     options: Any = {"max_new_tokens": 8, "do_sample": False}

@@ -32,6 +32,7 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
     assert client.models.retrieve("llama").id == "llama"
 
 
+@pytest.mark.client("openai", "text-generation", "chat", call="chat.completions.create")
 def test_a_chat_is_what_the_task_says(client: openai.OpenAI, service: RunningService) -> None:
     answer = client.chat.completions.create(
         model="llama", messages=CHAT, max_tokens=8, temperature=0, logprobs=True, top_logprobs=3
@@ -49,6 +50,7 @@ def test_a_chat_is_what_the_task_says(client: openai.OpenAI, service: RunningSer
     assert (answer.usage.completion_tokens, answer.usage.total_tokens) == (8, answer.usage.prompt_tokens + 8)
 
 
+@pytest.mark.client("openai", "streams", call="chat.completions.create(stream=True)")
 def test_a_stream_has_the_same_text_and_ends_with_the_usage(client: openai.OpenAI) -> None:
     options: Any = {"model": "llama", "messages": CHAT, "max_tokens": 12, "temperature": 0}
     whole = client.chat.completions.create(**options)
@@ -82,6 +84,7 @@ def test_a_stop_string_is_not_part_of_the_text(client: openai.OpenAI) -> None:
     assert (answer.message.content, answer.finish_reason) == (text[: text.find(stop)], "stop")
 
 
+@pytest.mark.client("openai", "text-generation", call="completions.create")
 def test_completions_of_several_prompts(client: openai.OpenAI, service: RunningService) -> None:
     prompts = ["The river rose", "Paris is"]
     answer = client.completions.create(
@@ -98,6 +101,7 @@ def test_completions_of_several_prompts(client: openai.OpenAI, service: RunningS
     assert chatted.choices[0].finish_reason == "length"
 
 
+@pytest.mark.client("openai", "text2text-generation", call="completions.create")
 def test_an_encoder_decoder_completes_too(client: openai.OpenAI, service: RunningService) -> None:
     answer = client.completions.create(model="t5", prompt="The river rose", max_tokens=6, temperature=0)
     direct = ask(service, "text2text-generation", "The river rose", max_new_tokens=6, do_sample=False)
@@ -105,6 +109,7 @@ def test_an_encoder_decoder_completes_too(client: openai.OpenAI, service: Runnin
     assert answer.usage.completion_tokens == 6
 
 
+@pytest.mark.client("openai", "feature-extraction", call="embeddings.create")
 @pytest.mark.parametrize("encoding", ["float", "base64"])
 def test_vectors(client: openai.OpenAI, service: RunningService, encoding: Any) -> None:
     texts = ["A man plays a guitar.", "Somebody makes music."]
@@ -119,6 +124,7 @@ def test_vectors(client: openai.OpenAI, service: RunningService, encoding: Any) 
     assert len(client.embeddings.create(model="minilm", input="one", dimensions=8).data[0].embedding) == 8
 
 
+@pytest.mark.client("openai", "speech-recognition-ctc", call="audio.transcriptions.create")
 def test_speech(client: openai.OpenAI) -> None:
     def heard(form: Any) -> Any:
         with DIGITS.open("rb") as file:
