@@ -44,7 +44,14 @@ class Call:
     """One request. Made on the event loop; `prepare` and `finish` run on the text thread."""
 
     def __init__(
-        self, request: Any, task: Task[Any, Any], line: Line, text: Worker, render: Render, deadline: float
+        self,
+        request: Any,
+        task: Task[Any, Any],
+        line: Line,
+        text: Worker,
+        render: Render,
+        deadline: float,
+        max_tokens: int,
     ) -> None:
         self._request = request
         self._task = task
@@ -52,6 +59,7 @@ class Call:
         self._text = text
         self._render = render
         self._deadline = deadline  # time.monotonic()
+        self._max_tokens = max_tokens  # of all its inputs
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Answer] | None = self._loop.create_future()
         self._lock = threading.Lock()
@@ -74,16 +82,15 @@ class Call:
             if not self._items:
                 raise InvalidInput("inputs is an empty list")
             self._check()
-            self._prepared = [self._preprocess(index, item) for index, item in enumerate(self._items)]
-            rows = sum(len(prepared.rows) for prepared in self._prepared)
-            if rows > MAX_ROWS:
-                raise TooLarge(f"the request makes {rows:,} rows for the model; at most {MAX_ROWS:,} are taken")
+            self._read()
         except Exception as error:
             self.fail(error)
             return
         self._preprocess_s = time.monotonic() - began
         self._jobs = [self._job(prepared) for prepared in self._prepared]
         self._left = len(self._jobs)
+        if not self._jobs:
+            self.finish()
         for job in self._jobs:
             self._line.submit(job)
             if self._failed:  # the client left in the meantime, and `fail` did not know of this job in line
@@ -96,11 +103,7 @@ class Call:
             return
         began = time.monotonic()
         try:
-            answers = [
-                self._task.postprocess(item, prepared, job.outputs)
-                for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
-            ]
-            self._finished(self._answer(self._render(self._task.join(self._request, answers)), began))
+            self._finished(self._answer(self._render(self._task.join(self._request, self._answers())), began))
         except Exception as error:
             self.fail(error)
 
@@ -120,6 +123,12 @@ class Call:
         """Event loop: the request's time is over."""
         self.fail(DeadlineExceeded("no answer within the request's time"))
 
+    @property
+    def is_answered(self) -> bool:
+        """Event loop: whether there is an answer, and no error."""
+        future = self.future
+        return future is not None and future.done() and not future.cancelled() and future.exception() is None
+
     def release(self) -> None:
         """Event loop: drop all that the request needed. An error's traceback may keep this call for a while yet."""
         self._failed = True  # whatever still comes is too late
@@ -130,11 +139,40 @@ class Call:
     def _check(self) -> None:
         """Refuse items that this way of answering cannot take."""
 
+    def _read(self) -> None:
+        """Every item to rows; the first that cannot be read fails the request.
+
+        Raises:
+            TooLarge: too many rows or tokens in all.
+        """
+        rows = tokens = 0
+        for index, item in enumerate(self._items):
+            prepared = self._preprocess(index, item)
+            if prepared is None:
+                continue
+            self._prepared.append(prepared)
+            rows += len(prepared.rows)
+            tokens += self._task.tokens_in(prepared)
+            if rows > MAX_ROWS:
+                raise TooLarge(f"the request makes {rows:,} rows for the model or more; at most {MAX_ROWS:,} are taken")
+            if tokens > self._max_tokens:
+                most = f"at most {self._max_tokens:,} are read of one request (`limits.max_input_tokens`)"
+                raise TooLarge(f"inputs has {tokens:,} tokens or more; {most}")
+
+    def _answers(self) -> list[Any]:
+        """Of every item, in order."""
+        return [
+            self._task.postprocess(item, prepared, job.outputs)
+            for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
+        ]
+
     def _finished(self, answer: Answer) -> None:
         self._settle(lambda future: future.set_result(answer))
 
     def _answer(self, body: bytes, began: float) -> Answer:
         jobs = self._jobs
+        if not jobs:  # no item of a partial answer could be answered
+            return Answer(body, 0.0, self._preprocess_s, 0.0, time.monotonic() - began, 0, 0.0, 0)
         first = min(job.started for job in jobs)
         report = jobs[-1].report
         assert report is not None
@@ -150,7 +188,8 @@ class Call:
             tokens=self._task.tokens_of([(p, job.outputs) for p, job in zip(self._prepared, jobs, strict=True)]),
         )
 
-    def _preprocess(self, index: int, item: Any) -> Prepared:
+    def _preprocess(self, index: int, item: Any) -> Prepared | None:
+        """The rows of one item; None where the request goes on without it."""
         try:
             return self._task.preprocess(item)
         except ServiceError as error:
@@ -162,9 +201,13 @@ class Call:
         costs = [self._task.cost(row) for row in prepared.rows]
         return Job(prepared.rows, costs, prepared.params, self._job_done, self._deadline)
 
+    def _bears(self, error: BaseException) -> bool:
+        """Whether the request goes on without an item that the model failed on."""
+        return False
+
     def _job_done(self, job: Job) -> None:
         """Model thread (or whoever cancelled): one item is through."""
-        if job.error is not None:
+        if job.error is not None and not self._bears(job.error):
             self.fail(job.error)
             return
         with self._lock:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 from ray import serve
@@ -12,7 +11,7 @@ from ray.serve.schema import LoggingConfig
 
 from deployments import stages
 from deployments.config import ModelConfig
-from deployments.media.limits import MediaLimits
+from deployments.limits import ReplicaLimits
 from deployments.replica import Replica
 from deployments.task import Task
 
@@ -25,19 +24,6 @@ BuildEndpoint = Callable[[Replica], ASGIApp]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaLimits:
-    """What one replica takes.
-
-    Attributes:
-        max_waiting: requests under way beyond which it answers 429.
-        media: what pictures and recordings may decode to.
-    """
-
-    max_waiting: int
-    media: MediaLimits = MediaLimits()
-
-
 class ModelDeployment:
     """One replica's actor. The front reaches its ASGI application directly; the gateway calls `forward`."""
 
@@ -46,9 +32,7 @@ class ModelDeployment:
     ) -> None:
         _log_through_ray()
         self._name = config.name
-        self._replica = Replica(
-            config, task, max_waiting=limits.max_waiting, media_limits=limits.media, stage=self._tell
-        )
+        self._replica = Replica(config, task, limits=limits, stage=self._tell)
         self._endpoint = build_endpoint(self._replica)
         try:
             await asyncio.to_thread(self._replica.load)

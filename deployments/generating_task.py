@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
     from deployments.generation.mode import Mode
     from deployments.job import Job
+    from deployments.observer import Observer
 
 logger = logging.getLogger(__name__)
 
@@ -126,9 +127,12 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             answers.append(answer)
         return answers
 
+    def tokens_in(self, prepared: Prepared) -> int:
+        return sum({id(ask.prompt): ask.prompt_tokens for ask in prepared.rows}.values())  # each prompt once
+
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
-        read = {id(ask.prompt): ask.prompt_tokens for prepared, _ in items for ask in prepared.rows}  # each prompt once
-        return sum(read.values()), sum(len(written.tokens) for _, outputs in items for written in outputs)
+        read = sum(self.tokens_in(prepared) for prepared, _ in items)
+        return read, sum(len(written.tokens) for _, outputs in items for written in outputs)
 
     def text_of(self, ask: Ask, written: Written) -> str:
         """The text of a row, without special tokens, cut before a stop string."""
@@ -140,7 +144,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             return whole
         return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
 
-    def open_line(self, name: str) -> Opened:
+    def open_line(self, name: str, observer: "Observer") -> Opened:
         from deployments.batcher import Batcher
         from deployments.generation.line import GenerationLine
         from deployments.generation.static import key, together
@@ -152,9 +156,13 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         rows = settings.max_rows or MAX_ROWS[device]
         cells = settings.max_cache_tokens or self._cells(mode)
         line = GenerationLine(
-            self._engine(mode, cells, rows, name),
+            self._engine(mode, cells, rows, name, observer),
             lambda forward: Batcher(
-                forward, ArrivalOrder(cells, rows), is_out_of_memory=is_out_of_memory, name=f"{name}-static"
+                forward,
+                ArrivalOrder(cells, rows),
+                is_out_of_memory=is_out_of_memory,
+                observer=observer,
+                name=f"{name}-static",
             ),
             lambda asks, writers, is_gone: together(
                 self.model, self.generate, asks, writers, self.pad_token_id, is_gone
@@ -203,7 +211,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             )
         return Mode("paged", "", 0.0, None)
 
-    def _engine(self, mode: "Mode", cells: int, rows: int, name: str) -> Any:
+    def _engine(self, mode: "Mode", cells: int, rows: int, name: str, observer: "Observer") -> Any:
         from deployments.generation.engine import Engine
         from deployments.generation.paged import PagedEngine
         from deployments.generation.sampling import Sampler
@@ -221,6 +229,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             max_rows=rows,
             max_prefill_tokens=self.checkpoint.config.generation.max_prefill_tokens,
             pad_token_id=self.pad_token_id,
+            observer=observer,
             name=name,
         )
 

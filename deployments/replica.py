@@ -2,22 +2,25 @@
 
 import asyncio
 import logging
-import math
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from deployments import checkpoint
 from deployments.call import Answer, Call, Render
 from deployments.config import ModelConfig
-from deployments.errors import LoadError, Overloaded, Unavailable
+from deployments.drain_rate import DrainRate
+from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
 from deployments.job import Job
+from deployments.limits import ReplicaLimits
 from deployments.line import Line
-from deployments.media.limits import MediaLimits
+from deployments.observer import Observer
+from deployments.partial_call import PartialCall
 from deployments.stream_call import StreamCall
 from deployments.task import Task
-from deployments.worker import Worker
+from deployments.worker import ResultT, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +41,7 @@ class Replica:
     Args:
         config: the model.
         task: its task.
-        max_waiting: requests under way in this replica beyond which it answers 429.
-        media_limits: what pictures and recordings may decode to.
+        limits: how much may wait, and how much one request may bring.
         stage: told what the replica is doing while it loads: "loading", "checking", "warming", "ready".
     """
 
@@ -48,22 +50,22 @@ class Replica:
         config: ModelConfig,
         task: type[Task[Any, Any]],
         *,
-        max_waiting: int = 512,
-        media_limits: MediaLimits | None = None,
+        limits: ReplicaLimits | None = None,
         stage: Stage = lambda stage: None,
+        observer: Observer | None = None,
     ) -> None:
         self.config = config
-        self.max_waiting = max_waiting
-        self.media_limits = media_limits or MediaLimits()
+        self.limits = limits or ReplicaLimits()
         self.task_class = task
         self.task: Task[Any, Any] | None = None
         self.description: Mapping[str, Any] = {}
-        self.in_flight = 0
+        self.places = 0  # taken by requests, also such as are still being read
+        self.in_flight = 0  # of them, those that are read and not answered
         self._stage = stage
+        self._observer = observer or Observer()
         self._text = Worker(f"text-{config.name}", threads=task.preprocess_threads)
         self._line: Line | None = None
-        self._drain_rate = 0.0  # answers per second, smoothed
-        self._answered_at = 0.0
+        self._drain = DrainRate()
 
     def load(self) -> None:
         """Load, choose the layout, warm up. Blocks; call it off the event loop.
@@ -78,9 +80,9 @@ class Replica:
             torch.set_num_threads(self.config.resources.cpu_threads)
         self._stage("loading")
         self.task = self.task_class(checkpoint.load(self.config, self.task_class))
-        self.task.limits = self.media_limits
+        self.task.limits = self.limits.media
         self._stage("checking")
-        opened = self.task.open_line(f"model-{self.config.name}")
+        opened = self.task.open_line(f"model-{self.config.name}", self._observer)
         self._line, self.description = opened.line, opened.description
         self._line.start()
         self._text.start()
@@ -88,21 +90,35 @@ class Replica:
         self._warm_up()
         self._stage("ready")
 
-    def admit(self) -> None:
-        """Refuse a request before anything is spent on it.
+    @contextmanager
+    def place(self, timeout_s: float) -> Iterator[None]:
+        """A request's place, from before anything is spent on it until it is answered.
 
         Raises:
-            Overloaded: as many requests as `max_waiting` are under way.
+            Overloaded: all places are taken, or the line is so long that the request's time would be over before its
+                turn came.
             Unavailable: not loaded yet.
         """
+        self._admit(timeout_s)
+        self.places += 1
+        try:
+            yield
+        finally:
+            self.places -= 1
+
+    def _admit(self, timeout_s: float) -> None:
         if self._line is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
-        if self.in_flight >= self.max_waiting:
-            wait = math.ceil(self.in_flight / self._drain_rate) if self._drain_rate else 1
-            raise Overloaded(
-                f"{self.config.name} has {self.in_flight} requests waiting; try again later",
-                retry_after=min(max(wait, 1), 60),
-            )
+        name, retry_after = self.config.name, self._drain.retry_after
+        if self.places >= self.limits.max_waiting:
+            raise Overloaded(f"{name} has {self.places} requests waiting; try again later", retry_after=retry_after())
+        # Those in the model do not wait for their turn, nor do as many, who will go in together.
+        waiting = self.in_flight - self._line.together
+        if waiting > self._line.together:
+            seconds = self._drain.seconds_for(waiting)
+            if seconds is not None and seconds > timeout_s:
+                told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
+                raise Overloaded(f"{told}; try again later", retry_after=retry_after())
 
     async def predict(self, request: Any, render: Render, timeout_s: float) -> Answer:
         """Answer one request; `render` turns the answer's value into bytes, on the text thread.
@@ -110,12 +126,11 @@ class Replica:
         Raises:
             ServiceError: what was wrong. A cancelled call drops its rows from the line.
         """
-        call, timer = self._begin(Call, request, render, timeout_s)
+        kind = PartialCall if request.partial and request.is_batch else Call
+        call, timer = self._begin(kind, request, render, timeout_s)
         assert call.future is not None
         try:
-            answer = await call.future
-            self._count_answer()
-            return answer
+            return await call.future
         except asyncio.CancelledError:
             call.fail(Unavailable("the client has gone"))
             raise
@@ -134,28 +149,44 @@ class Replica:
             while (event := await call.events.get()) is not None:
                 yield event
             await call.future
-            self._count_answer()
         except (asyncio.CancelledError, GeneratorExit):
             call.fail(Unavailable("the client has gone"))
             raise
         finally:
             self._end(call, timer)
 
+    async def on_text_thread(self, work: Callable[[Task[Any, Any]], ResultT], timeout_s: float) -> ResultT:
+        """What a small piece of work with the tokenizer gives; it waits its turn as requests do.
+
+        Raises:
+            ServiceError: what was wrong.
+        """
+        task = self.task
+        if task is None or self._line is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._text.result(lambda: work(task))
+        except TimeoutError:
+            raise DeadlineExceeded("no answer within the request's time") from None
+
     def _begin(
         self, kind: type[CallT], request: Any, render: Render, timeout_s: float
     ) -> tuple[CallT, asyncio.TimerHandle]:
         """Put a request on its way."""
-        self.admit()
-        assert self.task is not None
-        assert self._line is not None
-        call = kind(request, self.task, self._line, self._text, render, time.monotonic() + timeout_s)
+        if self.task is None or self._line is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        deadline = time.monotonic() + timeout_s
+        call = kind(request, self.task, self._line, self._text, render, deadline, self.limits.max_input_tokens)
         timer = asyncio.get_running_loop().call_later(timeout_s, call.expire)
         self.in_flight += 1
+        self._drain.enter()
         self._text.submit(call.prepare)
         return call, timer
 
     def _end(self, call: Call, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
+        self._drain.leave(done=call.is_answered)
         call.release()
         self.in_flight -= 1
 
@@ -195,11 +226,3 @@ class Replica:
             if job.error is not None:
                 raise LoadError(f"{self.config.name}: does not answer its own example ({job.error})") from job.error
             self.task.postprocess(request, prepared, job.outputs)
-
-    def _count_answer(self) -> None:
-        now = time.monotonic()
-        gap = now - self._answered_at
-        self._answered_at = now
-        # Exponentially weighted over about a second, whatever the rate.
-        weight = 1 - math.exp(-gap)
-        self._drain_rate += weight * (1 / max(gap, 1e-6) - self._drain_rate)

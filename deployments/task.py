@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from deployments.body import RequestBody
+from deployments.errors import InvalidInput
 from deployments.media.limits import MediaLimits
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
     from deployments.line import Opened
+    from deployments.observer import Observer
 
 Medium = Literal["text", "image", "audio"]
 
-RequestT = TypeVar("RequestT", bound=BaseModel)
+RequestT = TypeVar("RequestT", bound=RequestBody)
 ResponseT = TypeVar("ResponseT")
 
 Output = Any  # what one row gives: a numpy array or a small dataclass of them, off the device
@@ -98,6 +101,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.checkpoint = checkpoint
+        self.tokenizer: Any = None  # of the text that it reads or writes, where there is any
         self.limits = MediaLimits()  # the replica sets the service's
 
     @classmethod
@@ -108,6 +112,16 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         return getattr(transformers, cls.auto_processor).from_pretrained(
             source, revision=revision, **cls.processor_options
         )
+
+    def prompt(self, name: str | None) -> str:
+        """What the checkpoint puts in front of a text: the prompt of this name, or its default one.
+
+        Raises:
+            InvalidInput: it has none of this name.
+        """
+        if name is not None:
+            raise InvalidInput(f"prompt_name {name!r}: this model has no prompts")
+        return ""
 
     @abstractmethod
     def preprocess(self, request: RequestT) -> Prepared:
@@ -122,8 +136,10 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         return row.length
 
     @abstractmethod
-    def open_line(self, name: str) -> "Opened":
+    def open_line(self, name: str, observer: "Observer") -> "Opened":
         """The waiting line and the model thread (called `name`) that this task's rows go through; not started yet.
+
+        `observer` is told of batches.
 
         Raises:
             LoadError: the model does not run as configured.
@@ -141,11 +157,14 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         """
 
     def split(self, request: RequestT) -> list[RequestT]:
-        """The items of a request: one, or one per entry when `inputs` is a list."""
-        inputs = getattr(request, "inputs", None)
-        if not isinstance(inputs, list):
+        """The items of a request: one, or one per input of a client batch."""
+        if not request.is_batch:
             return [request]
-        return [request.model_copy(update={"inputs": item}) for item in inputs]
+        return [request.model_copy(update={"inputs": item}) for item in request.inputs]  # type: ignore[attr-defined]
+
+    def tokens_in(self, prepared: Prepared) -> int:
+        """Tokens that the model reads of one item; 0 where it reads none."""
+        return 0
 
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> tuple[int, int | None] | None:
         """Tokens read and written over all items of a request; None where there are none."""
@@ -153,4 +172,4 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     def join(self, request: RequestT, answers: list[ResponseT]) -> Any:
         """The answer of a request from its items' answers."""
-        return answers if isinstance(getattr(request, "inputs", None), list) else answers[0]
+        return answers if request.is_batch else answers[0]

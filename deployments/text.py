@@ -67,8 +67,11 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         model, pad = self.checkpoint.model, self.checkpoint.pad_token_id
         return [kind(model, pad, nested=self.nested) for kind in kinds]
 
+    def tokens_in(self, prepared: Prepared) -> int:
+        return sum(row.length for row in prepared.rows)
+
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
-        return sum(row.length for prepared, _ in items for row in prepared.rows), None
+        return sum(self.tokens_in(prepared) for prepared, _ in items), None
 
     def encode(
         self, text: str, pair: str | None = None, *, truncate: bool = True, side: Side = "right", what: str = "inputs"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from deployments.body import Body
+from deployments.body import RequestBody
 from deployments.config import ModelConfig, Pooling
 from deployments.errors import InvalidInput
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class VectorOptions(Body):
+class VectorOptions(RequestBody):
     """The options of a request, beside its inputs."""
 
     normalize: bool | None = Field(default=None, description="Vectors of length one; default: as the checkpoint says.")

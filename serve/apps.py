@@ -1,39 +1,52 @@
-"""The composition root: a ServiceConfig becomes Serve applications. The only place that knows all the parts."""
+"""The composition root: a ServiceConfig becomes Serve applications. The only place that knows all the parts.
+
+Ray calls the two builders by their import path on a cluster and reads the type of what they take: no
+`from __future__ import annotations` here, or it would hand them a bare dictionary.
+"""
 
 import os
 from collections.abc import Sequence
 
 from ray import serve
 
-from deployments.deployment import ReplicaLimits, build_deployment
+from deployments.deployment import build_deployment
+from deployments.limits import ReplicaLimits
 from deployments.media.limits import MediaLimits
-from serve.config import ServiceConfig
+from deployments.registry import task_of
+from serve.applications import ModelArguments, applications
+from serve.config import Service
 from serve.endpoint import endpoint_builder
 from serve.gateway import build_gateway
-from serve.routes import GATEWAY, RouteTable
+from serve.routes import Route, RouteTable, route_table
 
 
-def build_apps(config: ServiceConfig, table: RouteTable, *, cores: int | None = None) -> Sequence[serve.RunTarget]:
-    """One Serve application per model, and the gateway.
+def model_app(arguments: ModelArguments) -> serve.Application:
+    """The application of one model."""
+    options = arguments.options
+    kind = task_of(arguments.model)
+    route = Route(arguments.model.name, kind, is_default=arguments.is_default)
+    media = MediaLimits(options.limits.max_pixels, options.limits.max_audio_seconds)
+    return build_deployment(
+        arguments.model,
+        kind,
+        endpoint_builder(route, RouteTable([(route.model, kind)]), options.limits, options.media, options.auth),
+        limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
+        cpu_threads=arguments.cpu_threads,
+    )
 
-    Args:
-        config: the service.
-        table: its routes.
-        cores: CPU cores of a node, shared fairly among the replicas that name no threads; default: this machine's.
-    """
-    cores = cores or os.cpu_count() or 1
-    replicas = sum(max(1, model.replicas.min) for model in config.models)
-    threads = max(1, cores // replicas)
-    media = MediaLimits(config.limits.max_pixels, config.limits.max_audio_seconds)
-    limits = ReplicaLimits(config.limits.max_waiting, media)
-    targets = [serve.RunTarget(target=build_gateway(table, config), name=GATEWAY, route_prefix="/")]
-    for model, route in zip(config.models, table.routes, strict=True):
-        app = build_deployment(
-            model,
-            route.kind,
-            endpoint_builder(route, table, config.limits, config.media, config.auth),
-            limits=limits,
-            cpu_threads=threads,
+
+def gateway_app(service: Service) -> serve.Application:
+    """The application at "/"."""
+    return build_gateway(route_table(service), service)
+
+
+def build_apps(service: Service, table: RouteTable) -> Sequence[serve.RunTarget]:
+    """The gateway and one Serve application per model, for a cluster of this machine."""
+    return [
+        serve.RunTarget(
+            target=gateway_app(app.arguments) if isinstance(app.arguments, Service) else model_app(app.arguments),
+            name=app.name,
+            route_prefix=app.route_prefix,
         )
-        targets.append(serve.RunTarget(target=app, name=route.model, route_prefix=route.prefix))
-    return targets
+        for app in applications(service, table, cores=os.cpu_count() or 1)
+    ]

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 
 from deployments.errors import InvalidInput, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
-from deployments.task import Task
+from deployments.task import Medium
+from deployments.tokens import are_ids
 from serve.config import Limits
 from serve.errors import validation_error
 from serve.form import form_of
 from serve.messages import Receive, Scope, header, read_body
+from serve.partial import partly_read
 
 LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
 
@@ -28,16 +30,17 @@ FILE_FIELDS = ("file", "inputs")
 
 
 class BodyReader:
-    """Reads the requests of one task.
+    """Reads requests of one type.
 
     Args:
-        kind: the task's class.
+        request: type of what is read.
+        medium: what the inputs are.
         limits: of the service.
     """
 
-    def __init__(self, kind: type[Task[Any, Any]], limits: Limits) -> None:
-        self._kind = kind
-        self._request = kind.request
+    def __init__(self, request: type[BaseModel], medium: Medium, limits: Limits) -> None:
+        self._request = request
+        self._medium = medium
         self._body_limit = int(limits.max_body_mb * 1024 * 1024)
         self._item_limit = limits.max_batch_items
 
@@ -64,14 +67,14 @@ class BodyReader:
         else:
             request = parse(body)
         inputs = getattr(request, "inputs", None)
-        if isinstance(inputs, list) and len(inputs) > self._item_limit:
+        if isinstance(inputs, list) and not are_ids(inputs) and len(inputs) > self._item_limit:
             raise TooLarge(f"inputs has {len(inputs):,} items; at most {self._item_limit:,} go into one request")
         return request
 
     def _parser(self, content_type: str) -> Callable[[bytes], Any]:
         if content_type == JSON or content_type.endswith("+json"):
             return self._json
-        medium = self._kind.medium
+        medium = self._medium
         if medium == "text":
             if content_type == "":
                 return self._json
@@ -90,7 +93,10 @@ class BodyReader:
         try:
             return self._request.model_validate_json(body)
         except ValidationError as error:
-            raise validation_error(error) from None
+            request = partly_read(self._request, body)
+            if request is None:
+                raise validation_error(error) from None
+            return request
 
     def _file(self, body: bytes) -> Any:
         return self._validate({"inputs": Media(body)})

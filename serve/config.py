@@ -17,6 +17,7 @@ class Limits(Settings):
 
     max_body_mb: float = Field(default=25, gt=0, description="Largest request body in MiB; beyond it 413.")
     max_batch_items: int = Field(default=1024, ge=1, description="Most inputs of one client batch; beyond it 413.")
+    max_input_tokens: int = Field(default=262_144, ge=1, description="Most tokens of one request; beyond it 413.")
     max_waiting: int = Field(default=512, ge=1, description="Requests under way in one replica; beyond it 429.")
     max_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels of one picture; beyond it 413.")
     max_audio_seconds: float = Field(default=1800, gt=0, description="Longest recording; beyond it 413.")
@@ -39,20 +40,18 @@ class Auth(Settings):
     )
 
 
-class ServiceConfig(BaseSettings):
-    """A service: its models and limits.
+class Options(Settings):
+    """What holds for every model of a service."""
 
-    `AUTOMODEL_SERVE_LIMITS__MAX_WAITING=64` in the environment goes before the file.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="AUTOMODEL_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True, protected_namespaces=()
-    )
-
-    models: list[ModelConfig] = Field(min_length=1)
     limits: Limits = Limits()
     media: MediaSources = MediaSources()
     auth: Auth = Auth()
+
+
+class Service(Options):
+    """A service: its models, and what holds for all of them. Reads nothing but what it is given."""
+
+    models: list[ModelConfig] = Field(min_length=1)
 
     @field_validator("models")
     @classmethod
@@ -62,6 +61,19 @@ class ServiceConfig(BaseSettings):
         if twice:
             raise ValueError(f"two models are called {', '.join(twice)}; give each its own `name`")
         return models
+
+    @property
+    def options(self) -> Options:
+        """The service without its models."""
+        return Options(**{name: getattr(self, name) for name in Options.model_fields})
+
+
+class ServiceConfig(BaseSettings, Service):
+    """A service as it is configured: `AUTOMODEL_SERVE_LIMITS__MAX_WAITING=64` in the environment goes before the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUTOMODEL_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True, protected_namespaces=()
+    )
 
     @classmethod
     def settings_customise_sources(

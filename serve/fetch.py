@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel
 
-from deployments.errors import InvalidInput, TooLarge
+from deployments.errors import InvalidInput, ServiceError, TooLarge
 from deployments.media.content import Media
 
 
@@ -36,15 +36,28 @@ class Fetcher:
         Raises:
             InvalidInput: a host that is not listed, or one that does not give the file.
             TooLarge: the file has more than `max_bytes`.
+            Where a client batch may be answered in part, the error stands in the input's place instead.
         """
-        inputs = getattr(request, "inputs", None)
+        inputs: Any = getattr(request, "inputs", None)
         urls = list(dict.fromkeys(_urls(inputs)))
         if not urls:
             return request
-        got = await asyncio.gather(*(self._fetch(url) for url in urls))
-        return request.model_copy(update={"inputs": _with(inputs, dict(zip(urls, got, strict=True)))})
+        is_partial = request.partial and request.is_batch
+        got = await asyncio.gather(*(self._fetch(url, is_partial) for url in urls))
+        found = dict(zip(urls, got, strict=True))
+        if is_partial:
+            inputs = [_error_of(item, found) or item for item in inputs]
+        return request.model_copy(update={"inputs": _with(inputs, found)})
 
-    async def _fetch(self, url: str) -> Media:
+    async def _fetch(self, url: str, is_partial: bool) -> Media | ServiceError:
+        try:
+            return await self._file(url)
+        except ServiceError as error:
+            if is_partial:
+                return error
+            raise
+
+    async def _file(self, url: str) -> Media:
         self._require_listed(url)
         if self._client is None:
             self._client = httpx.AsyncClient(follow_redirects=False, timeout=self._timeout_s, trust_env=False)
@@ -87,7 +100,12 @@ def _urls(value: Any) -> Iterator[str]:
             yield from _urls(getattr(value, name))
 
 
-def _with(value: Any, fetched: Mapping[str, Media]) -> Any:
+def _error_of(value: Any, fetched: Mapping[str, Media | ServiceError]) -> ServiceError | None:
+    """What went wrong with the first of an input's media that is not to be had."""
+    return next((found for url in _urls(value) if isinstance(found := fetched[url], ServiceError)), None)
+
+
+def _with(value: Any, fetched: Mapping[str, Media | ServiceError]) -> Any:
     """The same inputs with files where there were URLs."""
     if isinstance(value, Media):
         return value if value.url is None else fetched[value.url]

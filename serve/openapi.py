@@ -22,6 +22,14 @@ class ErrorAnswer(BaseModel):
     request_id: str
 
 
+class PartialError(BaseModel):
+    """In a partial answer: what was wrong with the input in this place."""
+
+    error: str
+    error_type: str
+    status: int
+
+
 _ERRORS = {
     "400": "The body is not JSON.",
     "404": "No such model, task or path; the message names the nearest.",
@@ -84,6 +92,7 @@ def _schemas(kinds: list[Kind]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
         if kind.event_type is not None:
             inputs.append((("event", kind), "serialization", TypeAdapter(kind.event_type)))
     inputs.append((("error", ""), "serialization", TypeAdapter(ErrorAnswer)))
+    inputs.append((("partial", ""), "serialization", TypeAdapter(PartialError)))
     by_key, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     renamed = {key: _renamed(schema) for (key, _), schema in by_key.items()}
     return renamed, {_short(name): _renamed(schema) for name, schema in rest.get("$defs", {}).items()}
@@ -126,10 +135,19 @@ def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str,
 
 def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     """JSON, and server-sent events where the request may ask for a stream."""
-    answers: dict[str, Any] = {"application/json": {"schema": schemas["response", kind]}}
+    answers: dict[str, Any] = {"application/json": {"schema": _partial(schemas["response", kind], schemas)}}
     if kind.event_type is not None:
         answers[EVENT_STREAM] = {"schema": schemas["event", kind]}
     return answers
+
+
+def _partial(answer: Any, schemas: Mapping[Any, Any]) -> Any:
+    """The same answer, with errors in the place of single inputs where there is a list of them."""
+    if "anyOf" in answer:
+        return answer | {"anyOf": [_partial(variant, schemas) for variant in answer["anyOf"]]}
+    if answer.get("type") != "array" or "items" not in answer:
+        return answer
+    return answer | {"items": {"anyOf": [answer["items"], schemas["partial", ""]]}}
 
 
 def _bodies(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.errors import InvalidInput
 from deployments.generation.admission import require_countable
 from deployments.generation.ask import Ask
@@ -139,7 +139,7 @@ class GenerationParameters(Body):
         return given
 
 
-class GeneratingRequest(Body):
+class GeneratingRequest(RequestBody):
     """What every request of a generating task has beside its inputs and parameters."""
 
     stream: bool = Field(default=False, description="The text as server-sent events, token by token.")

@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import Field
 
-from deployments.body import Body
+from deployments.body import RequestBody
 from deployments.media.content import Media
 from deployments.scores import Label, LabelParameters, apply_function, best, default_function
 from deployments.sound import EXAMPLE, SoundTask
 from deployments.task import Prepared, Row
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
     parameters: LabelParameters = LabelParameters()
 

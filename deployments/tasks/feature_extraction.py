@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from deployments.config import Pooling, PoolingMode
 from deployments.errors import InvalidInput
 from deployments.pooling import pool, read_embedding
 from deployments.task import Prepared, Row
-from deployments.text import TextTask, filler, require_text
+from deployments.text import Side, TextTask, filler, require_text
+from deployments.tokens import TokenIds, are_ids, require_known
 from deployments.vectors import VectorOptions, join_vectors
 
 if TYPE_CHECKING:
@@ -16,10 +18,21 @@ if TYPE_CHECKING:
 
 
 class Request(VectorOptions):
-    inputs: str | list[str] = Field(description="A text or a list of texts.")
+    inputs: str | list[str] | TokenIds | list[TokenIds] = Field(
+        description="A text or a list of texts; or, for a text, its token ids, special ones included."
+    )
+    pooling: PoolingMode | None = Field(
+        default=None,
+        description="In place of the checkpoint's own; `none`: hidden states, a vector per token, not normalised.",
+    )
     truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
     prompt_name: str | None = Field(default=None, description="A prompt of the checkpoint to put in front.")
+
+    @property
+    def is_batch(self) -> bool:
+        """A list of texts, or of lists of ids; a single text's ids are a list of numbers."""
+        return isinstance(self.inputs, list) and not are_ids(self.inputs)
 
 
 class FeatureExtraction(TextTask[Request, Any]):
@@ -41,38 +54,60 @@ class FeatureExtraction(TextTask[Request, Any]):
             self.max_length = min(self.max_length, self.embedding.max_length)
 
     def preprocess(self, request: Request) -> Prepared:
-        assert isinstance(request.inputs, str)
-        request.check(getattr(self.checkpoint.model.config, "hidden_size", None), self.embedding.pooling)
+        pooling = self._pooling(request)
+        request.check(getattr(self.checkpoint.model.config, "hidden_size", None), pooling)
+        side: Side = "left" if request.truncation_direction in ("left", "Left") else "right"
+        mode = None if pooling is None else pooling.mode
+        if not isinstance(request.inputs, str):
+            return self._of_ids(request, side, mode)
         require_text(request.inputs, "inputs")
-        side: Literal["left", "right"] = "left" if request.truncation_direction in ("left", "Left") else "right"
-        encoded = self.encode(self._prompt(request) + request.inputs, truncate=request.truncate, side=side)
-        return Prepared([encoded.row], truncated=encoded.truncated)
+        text = self.prompt(request.prompt_name) + request.inputs
+        encoded = self.encode(text, truncate=request.truncate, side=side)
+        return Prepared([encoded.row], params=mode, truncated=encoded.truncated)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        """Per row: `[dim]` where the checkpoint pools, else `[tokens, dim]`."""
+        """Per row: `[dim]` where `params` is a mode of pooling, else `[tokens, dim]`."""
         laid = self.run(rows)
         hidden = laid.output.last_hidden_state
-        pooling = self.embedding.pooling
-        if pooling is not None:
-            return list(pool(hidden, laid.lengths, pooling.mode).float().cpu().numpy())
+        if isinstance(params, str):
+            return list(pool(hidden, laid.lengths, params).float().cpu().numpy())
         states = hidden.float().cpu().numpy()
         return [states[i, :length] for i, length in enumerate(laid.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
-        return request.finish(outputs[0], self.embedding.pooling)
+        return request.finish(outputs[0], self._pooling(request))
 
     def join(self, request: Request, answers: list[Any]) -> Any:
-        pooled = self.embedding.pooling is not None
-        return join_vectors(answers, is_list=isinstance(request.inputs, list), pooled=pooled)
+        return join_vectors(answers, is_list=request.is_batch, pooled=self._pooling(request) is not None)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words))
 
-    def _prompt(self, request: Request) -> str:
-        name = request.prompt_name or self.embedding.default_prompt
+    def prompt(self, name: str | None) -> str:
+        name = name or self.embedding.default_prompt
         if name is None:
             return ""
         if name not in self.embedding.prompts:
             known = ", ".join(sorted(self.embedding.prompts)) or "none"
             raise InvalidInput(f"prompt_name {name!r} is not one of the checkpoint's prompts ({known})")
         return self.embedding.prompts[name]
+
+    def _pooling(self, request: Request) -> Pooling | None:
+        """How a request's vectors are pooled; None for hidden states."""
+        own, mode = self.embedding.pooling, request.pooling
+        if mode is None:
+            return own
+        return None if mode == "none" else Pooling(mode=mode, normalize=own is not None and own.normalize)
+
+    def _of_ids(self, request: Request, side: Side, mode: str | None) -> Prepared:
+        """The row of a text that comes as its token ids, cut to what the model reads if allowed."""
+        ids: Any = request.inputs
+        if request.prompt_name is not None:
+            raise InvalidInput("prompt_name: inputs are token ids; a prompt goes in front of a text")
+        require_known(ids, self.checkpoint.model.get_input_embeddings().num_embeddings)
+        cut = len(ids) > self.max_length
+        if cut and not request.truncate:
+            raise InvalidInput(f"inputs has {len(ids)} tokens; the model reads at most {self.max_length}")
+        kept = ids[-self.max_length :] if side == "left" else ids[: self.max_length]
+        inputs = {name: kept if name == "input_ids" else [0] * len(kept) for name in self.input_names}
+        return Prepared([Row(inputs, len(kept))], params=mode, truncated=cut)

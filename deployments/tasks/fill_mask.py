@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.errors import InvalidInput, LoadError
 from deployments.layout import Layout
 from deployments.scores import softmax
@@ -29,7 +29,7 @@ class Parameters(Body):
     truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: str | list[str] = Field(description="A text with the model's mask (such as [MASK]), or a list of them.")
     parameters: Parameters = Parameters()
 

@@ -44,9 +44,15 @@ class Request(GeneratingRequest):
     text: str | None = Field(default=None, description="The text for pictures that come without one.")
     parameters: Parameters = Parameters()
 
+    @property
+    def is_batch(self) -> bool:
+        """A list of pictures, or of chats; a single chat is a list of messages."""
+        return isinstance(self.inputs, list) and not is_chat(self.inputs)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        chats: list[Chat] = [item for item in _items(self.inputs) if isinstance(item, list)]
+        items: Any = self.inputs if self.is_batch else [self.inputs]
+        chats: list[Chat] = [item for item in items if isinstance(item, list)]
         if self.text is not None and chats:
             raise ValueError("text: goes with pictures; a chat has its own")
         for chat in chats:
@@ -87,12 +93,6 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
     def reads_with(self, model: Any) -> Any:
         return composed(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
 
-    def split(self, request: Request) -> list[Request]:
-        return [request.model_copy(update={"inputs": item}) for item in _items(request.inputs)]
-
-    def join(self, request: Request, answers: list[Any]) -> Any:
-        return answers if _is_batch(request.inputs) else answers[0]
-
     def preprocess(self, request: Request) -> Prepared:
         prompt = self._prompt(request.inputs, request.text)
         most = self.max_positions
@@ -130,12 +130,3 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
                 raise TooLarge(f"inputs is a chat with pictures of more than {pixels:,} pixels together; {most}")
             pictures[what] = picture
         return seen(chat, pictures)
-
-
-def _is_batch(inputs: Any) -> bool:
-    """A list of pictures, or of chats; a single chat is a list of messages."""
-    return isinstance(inputs, list) and not is_chat(inputs)
-
-
-def _items(inputs: Any) -> list[Any]:
-    return inputs if _is_batch(inputs) else [inputs]

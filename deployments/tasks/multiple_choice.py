@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.scores import softmax
 from deployments.task import Prepared, Row
 from deployments.text import TextTask, filler, require_text
@@ -24,7 +24,7 @@ class Parameters(Body):
     )
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: Question | list[Question] = Field(description="A prompt with its choices, or a list of them.")
     parameters: Parameters = Parameters()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.errors import InvalidInput
 from deployments.spans import best_spans, to_characters, tokens_of
 from deployments.task import Prepared, Row
@@ -43,7 +43,7 @@ class Parameters(Body):
     align_to_words: bool = Field(default=True, description="Answer in whole words.")
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: Question | list[Question] = Field(description="A question with its context, or a list of them.")
     parameters: Parameters = Parameters()
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.checkpoint import Checkpoint, load_tokenizer
 from deployments.chunks import Chunk, Chunking
 from deployments.errors import InvalidInput, LoadError
@@ -20,7 +20,7 @@ class Parameters(Body):
     )
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
     parameters: Parameters = Parameters()
 

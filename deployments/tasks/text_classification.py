@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.scores import Function, Label, apply_function, best, default_function
 from deployments.task import Prepared, Row
 from deployments.text import TextTask, filler
@@ -27,7 +27,7 @@ class Parameters(Body):
     truncation_direction: Literal["left", "right"] = "right"
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: str | TextPair | list[str | TextPair] = Field(description="A text, a pair, or a list of them.")
     parameters: Parameters = Parameters()
 

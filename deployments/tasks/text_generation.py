@@ -14,6 +14,7 @@ from deployments.generation.parameters import GeneratingRequest, GenerationParam
 from deployments.generation.prompt import Prompt
 from deployments.task import Prepared
 from deployments.text import filler, require_length
+from deployments.tokens import TokenIds, are_ids, require_known
 
 
 class Message(Body):
@@ -32,10 +33,16 @@ class Parameters(GenerationParameters):
 
 
 class Request(GeneratingRequest):
-    inputs: str | list[str] | Chat | list[Chat] = Field(
-        description="A prompt, or a chat (messages with `role` and `content`), or a list of them."
+    inputs: str | list[str] | Chat | list[Chat] | TokenIds | list[TokenIds] = Field(
+        description="A prompt, or a chat (messages with `role` and `content`), or a list of them; or, for a prompt, "
+        "its token ids, special ones included."
     )
     parameters: Parameters = Parameters()
+
+    @property
+    def is_batch(self) -> bool:
+        """A list of prompts or of chats; a single chat is a list of messages, a prompt's ids one of numbers."""
+        return isinstance(self.inputs, list) and not (self.inputs and isinstance(self.inputs[0], Message | int))
 
 
 class Continuation(BaseModel):
@@ -56,14 +63,6 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
     response = list[Continuation] | list[list[Continuation]]
     example = {"inputs": "The river rose in the night and", "parameters": {"max_new_tokens": 8}}
 
-    def split(self, request: Request) -> list[Request]:
-        if not _is_batch(request.inputs):
-            return [request]
-        return [request.model_copy(update={"inputs": item}) for item in request.inputs]
-
-    def join(self, request: Request, answers: list[Any]) -> Any:
-        return answers if _is_batch(request.inputs) else answers[0]
-
     def preprocess(self, request: Request) -> Prepared:
         ids = self._ids(request.inputs)
         truncate = request.parameters.truncate
@@ -73,7 +72,9 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         return Prepared(asks, truncated=cut)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
-        before = request.inputs if request.parameters.return_full_text else ""
+        before: Any = request.inputs if request.parameters.return_full_text else ""
+        if are_ids(before):
+            before = self.tokenizer.decode(before, skip_special_tokens=True)
         if isinstance(before, str):
             return self.generated(prepared.rows, outputs, request.parameters, before)
         chat = [message.model_dump() for message in before if isinstance(message, Message)]
@@ -90,6 +91,9 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         if isinstance(inputs, str):
             require_length(inputs, "inputs")
             return list(self.tokenizer(inputs)["input_ids"])
+        if are_ids(inputs):
+            require_known(inputs, self.model.get_input_embeddings().num_embeddings)
+            return list(inputs)
         if not self.tokenizer.chat_template:
             raise InvalidInput("inputs is a chat, and this model has no chat template; send a prompt")
         if not inputs:
@@ -104,11 +108,6 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
             raise InvalidInput(f"inputs is a chat that the model's template refuses: {error}") from error
         require_length(text, "inputs")
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _is_batch(inputs: Any) -> bool:
-    """A list of prompts or of chats; a single chat is a list of messages."""
-    return isinstance(inputs, list) and not (inputs and isinstance(inputs[0], Message))
 
 
 def _answered(chat: list[dict[str, str]], text: str) -> list[dict[str, str]]:

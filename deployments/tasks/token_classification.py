@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body
+from deployments.body import Body, RequestBody
 from deployments.checkpoint import Checkpoint
 from deployments.entities import Strategy, Token, find_entities, list_tokens, without_overlaps
 from deployments.scores import softmax
@@ -31,7 +31,7 @@ class Parameters(Body):
     )
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: str | list[str] = Field(description="A text or a list of texts, of any length.")
     parameters: Parameters = Parameters()
 

@@ -32,7 +32,8 @@ def _deploy(folder: str) -> None:
     # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
     from ray import serve
 
-    from deployments.deployment import ReplicaLimits, build_deployment
+    from deployments.deployment import build_deployment
+    from deployments.limits import ReplicaLimits
     from serve.endpoint import endpoint_builder
     from serve.gateway import build_gateway
 

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from deployments.body import Body
+from deployments.body import RequestBody
 from deployments.config import Batching
 from deployments.forward_task import ForwardTask
 from deployments.layout import LaidOut, Layout
@@ -11,7 +11,7 @@ from deployments.selection import ArrivalOrder, Selection
 from deployments.task import Prepared, Row
 
 
-class Request(Body):
+class Request(RequestBody):
     inputs: str
 
 

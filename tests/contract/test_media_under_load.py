@@ -10,6 +10,7 @@ from PIL import Image
 
 from deployments.config import ModelConfig, Resources
 from deployments.errors import InvalidInput, ServiceError, TooLarge, UnsupportedMedia
+from deployments.limits import ReplicaLimits
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
 from deployments.replica import Replica
@@ -37,6 +38,7 @@ every_replica = pytest.mark.parametrize(
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 IN_FLIGHT = 120
+LIMITS = ReplicaLimits(media=MediaLimits(10_000_000, 10))
 
 
 def render(value: Any) -> bytes:
@@ -59,7 +61,7 @@ def replicas(tmp_path_factory):
                     "audio": {"chunk_length_s": 1, "max_seconds": 4},
                 }
             )
-            replica = made[kind, family] = Replica(config, kind, media_limits=MediaLimits(10_000_000, 10))
+            replica = made[kind, family] = Replica(config, kind, limits=LIMITS)
             replica.load()
         return made[kind, family]
 

@@ -43,6 +43,9 @@ class Words:
     def join(self, request: Any, answers: list[str]) -> str:
         return " ".join(answers)
 
+    def tokens_in(self, prepared: Prepared) -> int:
+        return sum(map(len, prepared.rows))
+
     def tokens_of(self, items: Any) -> tuple[int, int]:
         return len(items), 0
 
@@ -87,7 +90,7 @@ def text() -> Iterator[Worker]:
 
 
 def begin(text: Worker, task: Words, line: Line, request: str, deadline: float = float("inf")) -> Call:
-    call = Call(request, task, line, text, str.encode, deadline)  # type: ignore[arg-type]
+    call = Call(request, task, line, text, str.encode, deadline, 1000)  # type: ignore[arg-type]
     text.submit(call.prepare)
     return call
 

@@ -25,7 +25,7 @@ async def read(kind: Any, body: bytes, content_type: str | None) -> Any:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return await BodyReader(kind, LIMITS).read({"type": "http", "headers": headers}, receive)
+    return await BodyReader(kind.request, kind.medium, LIMITS).read({"type": "http", "headers": headers}, receive)
 
 
 async def read_form(kind: Any, data: dict[str, str] | None = None, files: Any = None) -> Any:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from deployments.config import ModelConfig
+from deployments.limits import ReplicaLimits
 from deployments.registry import find_task
 from deployments.replica import Replica
 from serve.config import Limits, MediaSources
@@ -23,7 +24,7 @@ PATH = "/tasks/text-classification"
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
     folder = small_checkpoint(tmp_path_factory.mktemp("small"), "bert", "SequenceClassification")
-    replica = Replica(ModelConfig(model=str(folder), name="small"), KIND, max_waiting=40)
+    replica = Replica(ModelConfig(model=str(folder), name="small"), KIND, limits=ReplicaLimits(max_waiting=40))
     replica.load()
     return replica
 

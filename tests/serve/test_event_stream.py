@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from deployments.limits import ReplicaLimits
 from deployments.replica import Replica
 from serve.config import Limits, MediaSources
 from serve.endpoint import Endpoint
@@ -274,14 +275,14 @@ async def test_some_of_many_leave_and_the_others_hear_everything(writing: Writin
 async def test_over_the_waiting_line_a_stream_is_refused(writing: Writing) -> None:
     replica = writing.replica("bloom")
     exchanges = [Exchange(replica, "a", **LONG) for _ in range(3)]
-    usual, replica.max_waiting = replica.max_waiting, 2
+    usual, replica.limits = replica.limits, ReplicaLimits(max_waiting=2)
     try:
         tasks = [asyncio.create_task(exchange.run()) for exchange in exchanges]
         await tasks[2]
         assert (exchanges[2].status, exchanges[2].error["error_type"]) == (429, "overloaded")
         assert int(exchanges[2].headers["retry-after"]) >= 1
     finally:
-        replica.max_waiting = usual
+        replica.limits = usual
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from deployments.config import ModelConfig, Resources
 from deployments.errors import InvalidInput, LoadError, ServiceError, TooLarge, UnsupportedMedia
+from deployments.limits import ReplicaLimits
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
 from deployments.registry import task_of
@@ -23,6 +24,7 @@ from tests.media_requests import picture, pictures, png
 
 QUESTION = "Who wrote the letter?"
 MAX_PIXELS = 1_000_000
+LIMITS = ReplicaLimits(media=MediaLimits(MAX_PIXELS, 10))
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -56,7 +58,7 @@ def replicas(folders):
             config = ModelConfig.model_validate(
                 {"model": str(folders(family)), "resources": resources, "device": "cpu", **settings}
             )
-            replica = made[key] = Replica(config, task_of(config), media_limits=MediaLimits(MAX_PIXELS, 10))
+            replica = made[key] = Replica(config, task_of(config), limits=LIMITS)
             replica.load()
         return made[key]
 
