@@ -31,6 +31,7 @@ class Replicas(Settings):
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
     target_ongoing_requests: float = Field(default=32, gt=0, description="Requests per replica to scale towards.")
+    max_per_node: int | None = Field(default=None, ge=1, description="Most replicas on one node; 1 spreads them.")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Replicas":
@@ -52,10 +53,13 @@ class Batching(Settings):
     max_padding: float = Field(default=0.10, ge=0, lt=1, description="Padded layout: largest share of padding.")
 
 
+PoolingMode = Literal["mean", "cls", "last", "none"]
+
+
 class Pooling(Settings):
     """How feature-extraction turns hidden states into one vector. Default: what the checkpoint says, else none."""
 
-    mode: Literal["mean", "cls", "last", "none"] = "mean"
+    mode: PoolingMode = "mean"
     normalize: bool = False
 
 

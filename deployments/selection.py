@@ -21,6 +21,7 @@ class Selection(ABC):
     """A rule that picks rows for one forward."""
 
     max_cost: int
+    max_rows: int
 
     @abstractmethod
     def pick(self, waiting: Sequence[Waiting]) -> list[int]:

@@ -9,7 +9,7 @@ token (`GeneratingTask`).
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -64,6 +64,18 @@ class Prepared:
     truncated: bool = False
 
 
+class Pace(NamedTuple):
+    """How fast an answer was written.
+
+    Attributes:
+        first_token_s: seconds in the model until the first token.
+        token_s: mean seconds of those after it; None where there was but one.
+    """
+
+    first_token_s: float
+    token_s: float | None
+
+
 class Task(ABC, Generic[RequestT, ResponseT]):
     """One `AutoModel…` class, as a service.
 
@@ -112,6 +124,10 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         return getattr(transformers, cls.auto_processor).from_pretrained(
             source, revision=revision, **cls.processor_options
         )
+
+    def about(self) -> Mapping[str, Any]:
+        """What is told of this model beside what is told of all, in the answer to `GET /tasks/<task>`."""
+        return {}
 
     def prompt(self, name: str | None) -> str:
         """What the checkpoint puts in front of a text: the prompt of this name, or its default one.
@@ -168,6 +184,10 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> tuple[int, int | None] | None:
         """Tokens read and written over all items of a request; None where there are none."""
+        return None
+
+    def pace_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> Pace | None:
+        """How fast the items of a request were written; None where nothing is written token by token."""
         return None
 
     def join(self, request: RequestT, answers: list[ResponseT]) -> Any:

@@ -1,11 +1,16 @@
 """Threads that run what they are given, in the order in which it came: the text threads of a replica."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from queue import SimpleQueue
+from typing import TypeVar
 
 logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 
 class Worker:
@@ -27,6 +32,21 @@ class Worker:
 
     def submit(self, call: Callable[[], None]) -> None:
         self._calls.put(call)
+
+    async def result(self, call: Callable[[], ResultT]) -> ResultT:
+        """What a callable returns or raises, for the event loop; if nobody waits any more, it does not begin."""
+        future: Future[ResultT] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(call())
+            except Exception as error:
+                future.set_exception(error)
+
+        self.submit(run)
+        return await asyncio.wrap_future(future)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End the threads after what was submitted before."""

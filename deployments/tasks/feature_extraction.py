@@ -1,6 +1,6 @@
 """feature-extraction: hidden states, or one vector per text where the checkpoint says how to pool (`AutoModel`)."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -39,7 +39,7 @@ class FeatureExtraction(TextTask[Request, Any]):
     """Pooled: `[inputs][dim]`, one vector per input, also for a single text. Otherwise `[tokens][dim]` per input."""
 
     name = "feature-extraction"
-    aliases = ("embeddings", "sentence-embeddings")
+    aliases = ("embeddings", "sentence-embeddings", "sentence-similarity")
     auto_model = "AutoModel"
     architectures = ("Model",)
     request = Request
@@ -82,6 +82,10 @@ class FeatureExtraction(TextTask[Request, Any]):
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words))
+
+    def about(self) -> Mapping[str, Any]:
+        pooling = self.embedding.pooling
+        return {"pooling": None if pooling is None else pooling.model_dump()}
 
     def prompt(self, name: str | None) -> str:
         name = name or self.embedding.default_prompt

@@ -127,6 +127,39 @@ def test_a_long_text_is_cut_on_the_asked_side(sentences, direction, side):
         ask(sentences, text, truncate=False)
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
+def test_token_ids_are_read_as_they_are(checkpoints, family):
+    task = load_task(FeatureExtraction, checkpoints(family, ""))
+    for text in TEXTS[:3]:
+        ids = task.tokenizer(text)["input_ids"]
+        np.testing.assert_allclose(ask(task, ids), ask(task, text), atol=1e-5)
+        bare = task.tokenizer(text, add_special_tokens=False)["input_ids"]
+        np.testing.assert_allclose(ask(task, bare), hidden_states(task, text, add_special_tokens=False), atol=1e-4)
+    with pytest.raises(InvalidInput, match="inputs has the token id 99999; this model's end at"):
+        ask(task, [5, 99_999])
+
+
+def test_ids_are_one_text_and_lists_of_them_several(sentences):
+    assert not Request(inputs=[5, 6]).is_batch
+    assert [item.inputs for item in sentences.split(Request(inputs=[[5, 6], [7]]))] == [[5, 6], [7]]
+    cut = sentences.preprocess(Request(inputs=list(range(5, 105)), truncation_direction="left"))
+    assert (cut.truncated, cut.rows[0].inputs["input_ids"]) == (True, list(range(41, 105)))
+    with pytest.raises(InvalidInput, match="inputs has 100 tokens; the model reads at most 64"):
+        ask(sentences, [5] * 100, truncate=False)
+    with pytest.raises(InvalidInput, match="a prompt goes in front of a text"):
+        ask(sentences, [5], prompt_name="query")
+
+
+def test_a_request_may_pool_otherwise(sentences):
+    hidden = hidden_states(sentences, "a man")
+    np.testing.assert_allclose(ask(sentences, "a man", pooling="none"), hidden, atol=1e-5)
+    np.testing.assert_allclose(ask(sentences, "a man", pooling="cls"), unit(hidden[0]), atol=1e-5)
+    np.testing.assert_allclose(ask(sentences, "a man", pooling="last", normalize=False), hidden[-1], atol=1e-5)
+    assert sentences.join(Request(inputs="a", pooling="none"), ["v"]) == "v"
+    params = {sentences.preprocess(Request(inputs="a", pooling=mode)).params for mode in (None, "mean", "none", "cls")}
+    assert params == {"mean", None, "cls"}, "rows that are pooled alike share a forward"
+
+
 def test_pooled_is_one_vector_per_input_and_hidden_states_of_one_text_are_bare(sentences, checkpoints):
     plain = load_task(FeatureExtraction, checkpoints("bert", ""), layout=None)
     one, several = Request(inputs="a"), Request(inputs=["a", "b"])

@@ -280,3 +280,17 @@ def test_checkpoints_may_want_what_only_generate_has(writing, pipelines):
         expected = text_of(pipelines("llama", **options), prompt)
         assert ask(replica, prompt) == [{"generated_text": expected}]
     assert expected != text_of(pipelines("llama"), SENTENCES[2])
+
+
+def test_a_prompt_may_come_as_its_token_ids(writing):
+    replica = writing.replica("llama")
+    prompts = PROMPTS[:2]
+    ids = [replica.task.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    texts = [ask(replica, prompt, max_new_tokens=6)[0] for prompt in prompts]
+    assert ask(replica, ids[0], max_new_tokens=6) == [texts[0]]
+    assert ask(replica, ids, max_new_tokens=6) == [[text] for text in texts]
+    shown = replica.task.tokenizer.decode(ids[0], skip_special_tokens=True)
+    whole = ask(replica, ids[0], max_new_tokens=6, return_full_text=True)[0]["generated_text"]
+    assert whole == shown + texts[0]["generated_text"]
+    with pytest.raises(InvalidInput, match="inputs has the token id 99999; this model's end at"):
+        ask(replica, [1, 99_999])
