@@ -14,6 +14,8 @@ from typing import Any
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, ServiceError, TooLarge, Unavailable
 from deployments.job import BatchReport, Job
+from deployments.line import Load
+from deployments.observer import Observer
 from deployments.selection import Selection
 from deployments.task import Output, Row
 
@@ -46,7 +48,7 @@ class Batcher:
         selection: the rule that picks the next batch.
         padding: share of padding of a batch that was laid out from these lengths.
         is_out_of_memory: tells an out-of-memory error from another.
-        observe: called after every forward with its report.
+        observer: told of batches, splits, and rows that left the line.
         name: of the thread.
     """
 
@@ -57,18 +59,20 @@ class Batcher:
         *,
         padding: Callable[[Sequence[int]], float] = lambda lengths: 0.0,
         is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
-        observe: Callable[[BatchReport], None] = lambda report: None,
+        observer: Observer | None = None,
         name: str = "model",
     ) -> None:
         self._forward = forward
         self.selection = selection
         self._padding = padding
         self._is_out_of_memory = is_out_of_memory
-        self._observe = observe
+        self._observer = observer or Observer()
+        self._running = 0  # rows in the model
         self._waiting: list[Entry] = []
         self._changed = threading.Condition()
         self._stopping = False
         self.busy_since: float | None = None  # time.monotonic() at which the running forward began
+        self.together = 0  # rows of the batch that runs, or ran last
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -82,6 +86,10 @@ class Batcher:
     def waiting(self) -> int:
         """Rows that wait for the model."""
         return len(self._waiting)
+
+    @property
+    def load(self) -> Load:
+        return Load(len(self._waiting), self._running)
 
     def submit(self, job: Job) -> None:
         """Put a job's rows in line. Thread-safe; never blocks on the model."""
@@ -99,7 +107,10 @@ class Batcher:
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
         """Drop a job whose client has gone; its waiting rows leave the line at once."""
         with self._changed:
-            self._waiting = [entry for entry in self._waiting if entry.job is not job]
+            left = [entry for entry in self._waiting if entry.job is not job]
+            dropped, self._waiting = len(self._waiting) - len(left), left
+        if dropped:
+            self._observer.dropped("cancelled", dropped)
         self._settle(job, error or Unavailable("the request was cancelled"))
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -134,6 +145,8 @@ class Batcher:
     def _drop_settled_and_expired(self) -> set[Job]:
         now = time.monotonic()
         expired = {entry.job for entry in self._waiting if entry.job.deadline < now}
+        if expired:
+            self._observer.dropped("expired", sum(entry.job in expired for entry in self._waiting))
         self._waiting = [entry for entry in self._waiting if entry.job not in expired and not entry.job.settled]
         return expired
 
@@ -156,6 +169,7 @@ class Batcher:
         if not batch:
             return
         self.busy_since = started = time.monotonic()
+        self._running = self.together = len(batch)
         for entry in batch:
             entry.job.started = entry.job.started or started
         try:
@@ -163,15 +177,15 @@ class Batcher:
             if len(outputs) != len(batch):
                 raise RuntimeError(f"the model gave {len(outputs)} outputs for {len(batch)} rows")
         except Exception as error:
-            self.busy_since = None
+            self.busy_since, self._running = None, 0
             self._recover(batch, error, halved)
             return
         finished = time.monotonic()
-        self.busy_since = None
+        self.busy_since, self._running = None, 0
         report = BatchReport(
             len(batch), sum(e.cost for e in batch), self._padding([e.length for e in batch]), finished - started
         )
-        self._observe(report)
+        self._observer.batch(report)
         for entry, output in zip(batch, outputs, strict=True):
             self._deliver(entry, output, report, finished)
 
@@ -182,9 +196,11 @@ class Batcher:
         if len(batch) > 1:
             if out_of_memory and not halved:  # once a batch: one huge row must not shrink the budget at every split
                 budget = self.selection.halve()
+                self._observer.out_of_memory()
                 logger.warning("out of memory with %d rows; the batch budget is now %d", len(batch), budget)
             elif not out_of_memory:
                 logger.warning("a batch of %d rows failed and is split: %r", len(batch), error)
+            self._observer.split()
             middle = len(batch) // 2
             self._run_batch(batch[:middle], halved=halved or out_of_memory)
             self._run_batch(batch[middle:], halved=halved or out_of_memory)

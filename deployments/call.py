@@ -17,7 +17,7 @@ from typing import Any
 from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge
 from deployments.job import Job
 from deployments.line import Line
-from deployments.task import Prepared, Task
+from deployments.task import Pace, Prepared, Task
 from deployments.worker import Worker
 
 Render = Callable[[Any], bytes]
@@ -38,6 +38,8 @@ class Answer:
     padding_ratio: float
     truncated: int  # items that were cut
     tokens: tuple[int, int | None] | None = None  # read and written, where there are tokens
+    items: int = 1
+    pace: Pace | None = None  # where the model writes
 
 
 class Call:
@@ -172,10 +174,11 @@ class Call:
     def _answer(self, body: bytes, began: float) -> Answer:
         jobs = self._jobs
         if not jobs:  # no item of a partial answer could be answered
-            return Answer(body, 0.0, self._preprocess_s, 0.0, time.monotonic() - began, 0, 0.0, 0)
+            return Answer(body, 0.0, self._preprocess_s, 0.0, time.monotonic() - began, 0, 0.0, 0, items=0)
         first = min(job.started for job in jobs)
         report = jobs[-1].report
         assert report is not None
+        done = [(prepared, job.outputs) for prepared, job in zip(self._prepared, jobs, strict=True)]
         return Answer(
             body=body,
             queue_s=first - jobs[0].submitted,
@@ -185,7 +188,9 @@ class Call:
             batch_rows=report.rows,
             padding_ratio=report.padding_ratio,
             truncated=sum(prepared.truncated for prepared in self._prepared),
-            tokens=self._task.tokens_of([(p, job.outputs) for p, job in zip(self._prepared, jobs, strict=True)]),
+            tokens=self._task.tokens_of(done),
+            items=len(done),
+            pace=self._task.pace_of(done),
         )
 
     def _preprocess(self, index: int, item: Any) -> Prepared | None:

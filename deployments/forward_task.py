@@ -10,6 +10,7 @@ from deployments.task import Output, RequestT, ResponseT, Row, Task
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
     from deployments.layout import LaidOut, Layout
+    from deployments.observer import Observer
 
 
 class ForwardTask(Task[RequestT, ResponseT]):
@@ -32,7 +33,7 @@ class ForwardTask(Task[RequestT, ResponseT]):
     def layouts(self) -> "Sequence[Layout]":
         """The layouts worth trying, best first; the last one must be right for every model."""
 
-    def open_line(self, name: str) -> Opened:
+    def open_line(self, name: str, observer: "Observer") -> Opened:
         from deployments.batcher import Batcher
         from deployments.layout_check import choose_layout
         from deployments.out_of_memory import is_out_of_memory
@@ -41,16 +42,20 @@ class ForwardTask(Task[RequestT, ResponseT]):
         chosen = choose_layout(self, batching.layout)
         layout = self.layout
         assert layout is not None
+        selection = layout.selection(batching, self.checkpoint.device)
         batcher = Batcher(
             self.forward,
-            layout.selection(batching, self.checkpoint.device),
+            selection,
             padding=layout.padding,
             is_out_of_memory=is_out_of_memory,
+            observer=observer,
             name=name,
         )
         description = {
             "layout": chosen.layout,
             "layout_difference": chosen.difference,
             "layouts_refused": chosen.refused,
+            "max_cost": selection.max_cost,
+            "max_rows": selection.max_rows,
         }
         return Opened(batcher, description)

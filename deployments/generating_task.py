@@ -11,7 +11,7 @@ from deployments.generation.ask import Ask, Piece, Written
 from deployments.generation.families import most_positions
 from deployments.generation.parameters import GenerationParameters
 from deployments.line import Opened
-from deployments.task import Prepared, RequestT, ResponseT, Task
+from deployments.task import Pace, Prepared, RequestT, ResponseT, Task
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint
@@ -133,6 +133,15 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
         read = sum(self.tokens_in(prepared) for prepared, _ in items)
         return read, sum(len(written.tokens) for _, outputs in items for written in outputs)
+
+    def pace_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> Pace:
+        rows = [written for _, outputs in items for written in outputs]
+        first = min((written.earlier or (written,))[0].first_token_s for written in rows)
+        parts = [part for written in rows for part in (*written.earlier, written) if len(part.tokens) > 1]
+        if not parts:
+            return Pace(first, None)
+        seconds = sum(part.total_s - part.first_token_s for part in parts)
+        return Pace(first, seconds / sum(len(part.tokens) - 1 for part in parts))
 
     def text_of(self, ask: Ask, written: Written) -> str:
         """The text of a row, without special tokens, cut before a stop string."""

@@ -2,9 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from deployments.job import Job
+
+
+class Load(NamedTuple):
+    """How full a line is.
+
+    Attributes:
+        waiting: rows that wait for the model.
+        running: rows that are in the model now.
+        cache_used: share of the cache for keys and values that is taken up; None without one.
+    """
+
+    waiting: int
+    running: int
+    cache_used: float | None = None
 
 
 class Line(Protocol):
@@ -15,8 +29,16 @@ class Line(Protocol):
         """`time.monotonic()` at which what the model does now began; None while it does nothing."""
 
     @property
+    def together(self) -> int:
+        """Rows that the model takes together: those that are in it, or were last."""
+
+    @property
     def is_alive(self) -> bool:
         """Whether the model thread runs."""
+
+    @property
+    def load(self) -> Load:
+        """How full it is now."""
 
     def start(self) -> None: ...
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "PIL"}
 KNOWS_RAY = {
     "deployments/deployment.py",
-    "deployments/metrics.py",
+    "deployments/ray_metrics.py",
     "deployments/stages.py",
     "serve/apps.py",
     "serve/cli.py",

@@ -11,6 +11,7 @@ from deployments.generation.calls import Prefill
 from deployments.generation.families import Family
 from deployments.generation.prompt import Job
 from deployments.generation.running import Limits
+from deployments.observer import Observer
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ class Decoding:
         settle: called with a job and the error that ends it; nothing for jobs that are settled.
         requeue: called with jobs that must wait again, in order of arrival, and whether each must then be read alone.
         is_out_of_memory: tells an out-of-memory error from another.
+        observer: told of steps that failed and of memory that ran out.
         pad_token_id: see `Prefill`.
     """
 
@@ -44,11 +46,13 @@ class Decoding:
         settle: Callable[[Job, BaseException], None],
         requeue: Callable[[Sequence[Job], bool], None],
         is_out_of_memory: Callable[[BaseException], bool],
+        observer: Observer,
         pad_token_id: int = 0,
     ) -> None:
         self._model, self._family, self._batch, self.limits = model, family, batch, limits
         self._settle, self._requeue = settle, requeue
         self._is_out_of_memory = is_out_of_memory
+        self._observer = observer
         self._pad_token_id = pad_token_id
         self._reading: list[Row] = []
         self._prefill: Prefill | None = None
@@ -67,6 +71,11 @@ class Decoding:
     def padding_ratio(self) -> float:
         """Share of padding in what a step reads."""
         return self._batch.padding_ratio
+
+    @property
+    def rows(self) -> int:
+        """Rows that decode."""
+        return len(self._batch)
 
     @property
     def is_reading(self) -> bool:
@@ -156,6 +165,7 @@ class Decoding:
                 self._evict_half()
                 return None
             logger.warning("a step of %d rows failed; it is taken one by one: %r", len(self._batch), error)
+            self._observer.split()
         return self._logits_apart()
 
     def _logits_apart(self) -> "torch.Tensor | None":
@@ -184,6 +194,7 @@ class Decoding:
             self._fail(jobs, error)
         else:
             logger.warning("reading %d prompts together failed; they are tried one by one: %r", len(jobs), error)
+            self._observer.split()
             self._requeue(jobs, True)
 
     def _evict_half(self) -> None:
@@ -225,6 +236,7 @@ class Decoding:
 
     def _halve(self, at_least: int = 1) -> None:
         self.limits = Limits(max(at_least, self.limits.max_cells // 2), self.limits.max_rows)
+        self._observer.out_of_memory()
         logger.warning(
             "out of memory with %d rows; the cache's budget is now %d", len(self.jobs), self.limits.max_cells
         )

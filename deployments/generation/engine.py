@@ -23,6 +23,8 @@ from deployments.generation.log_probabilities import TokenLogprob
 from deployments.generation.prompt import Finish, Job
 from deployments.generation.running import Limits
 from deployments.generation.sampling import Sampler
+from deployments.job import BatchReport
+from deployments.observer import Observer
 from deployments.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Engine:
         max_rows: rows that decode together.
         max_prefill_tokens: token places of prompts that are read between two steps of those that run.
         pad_token_id: what fills the left of short prompts; masked.
+        observer: told of steps, of what fails, and of rows that left the line.
         name: of the thread.
     """
 
@@ -56,10 +59,12 @@ class Engine:
         max_prefill_tokens: int = 512,
         pad_token_id: int = 0,
         is_out_of_memory: Callable[[BaseException], bool] = is_out_of_memory,
+        observer: Observer | None = None,
         name: str = "model",
     ) -> None:
         self.family = family
         self.max_prefill_tokens = max_prefill_tokens
+        self._observer = observer or Observer()
         self._decoding = Decoding(
             model,
             family,
@@ -68,6 +73,7 @@ class Engine:
             settle=self._settle,
             requeue=self._requeue,
             is_out_of_memory=is_out_of_memory,
+            observer=self._observer,
             pad_token_id=pad_token_id,
         )
         self._waiting: deque[Job] = deque()
@@ -136,9 +142,12 @@ class Engine:
         else:
             self._settle(job, error or Unavailable("the request was cancelled"))
         with self._changed:
-            if job in self._waiting:
+            was_waiting = job in self._waiting
+            if was_waiting:
                 self._waiting.remove(job)
             self._alone.discard(job)
+        if was_waiting:
+            self._observer.dropped("cancelled", 1)
 
     def between(self, call: Callable[[], None]) -> None:
         """Run something else with the model, on the model thread between two iterations, and wait for it.
@@ -189,7 +198,14 @@ class Engine:
             self._decoding.begin(jobs)
         self._decoding.read(self.max_prefill_tokens)
         self._decoding.drop_settled()
+        self._step()
+
+    def _step(self) -> None:
+        rows, cost, padding = self._decoding.rows, self._decoding.cells, self._decoding.padding_ratio
+        began = time.monotonic()
         self._decoding.step()
+        if rows:
+            self._observer.batch(BatchReport(rows, cost, padding, time.monotonic() - began))
 
     def _run(self) -> None:
         while True:
@@ -216,6 +232,8 @@ class Engine:
             late = [job for job in self._waiting if job.deadline < now]
             if late:
                 self._waiting = deque(job for job in self._waiting if job.deadline >= now)
+        if late:
+            self._observer.dropped("expired", len(late))
         for job in (*late, *(job for job in self._decoding.jobs if job.deadline < now)):
             self._settle(job, DeadlineExceeded("the request's time ran out before its text was complete"))
 

@@ -12,6 +12,7 @@ from deployments.generation.params import SamplingParams
 from deployments.generation.prompt import Job as EngineJob
 from deployments.generation.writer import Writer
 from deployments.job import BatchReport, Job
+from deployments.line import Load
 
 MakeWriter = Callable[[Ask, int, Job, Sequence[Written]], Writer]
 
@@ -30,9 +31,13 @@ class WritingEngine(Protocol):
     @property
     def is_alive(self) -> bool: ...
     @property
+    def waiting(self) -> int: ...
+    @property
     def running(self) -> int: ...
     @property
     def cells(self) -> int: ...
+    @property
+    def max_cache_tokens(self) -> int: ...
     @property
     def padding_ratio(self) -> float: ...
     def start(self) -> None: ...
@@ -84,6 +89,19 @@ class GenerationLine:
         """When what the model does now began: an iteration of the engine, or a static batch."""
         began = [self._batcher.busy_since, self._engine.busy_since if self._engine else None]
         return min((moment for moment in began if moment is not None), default=None)
+
+    @property
+    def load(self) -> Load:
+        waiting, running, _ = self._batcher.load
+        if self._engine is None:
+            return Load(waiting, running)
+        cache_used = self._engine.cells / self._engine.max_cache_tokens
+        return Load(waiting + self._engine.waiting, running + self._engine.running, cache_used)
+
+    @property
+    def together(self) -> int:
+        """Rows of the running batch, and of the static batch that runs or ran last."""
+        return self._batcher.together + (self._engine.running if self._engine else 0)
 
     def submit(self, job: Job) -> None:
         """Put a job's rows in line. Rows that could never run end it with the reason."""

@@ -82,6 +82,11 @@ class PagedEngine:
         return self._thread.is_alive() and bool(self._manager.is_running())
 
     @property
+    def waiting(self) -> int:
+        """Rows that the manager has not begun: not known."""
+        return 0
+
+    @property
     def running(self) -> int:
         """Rows under way."""
         return len(self._jobs)

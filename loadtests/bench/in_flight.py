@@ -15,6 +15,7 @@ class InFlight:
     def __init__(self, folder: str) -> None:
         from deployments import checkpoint
         from deployments.config import Generation, ModelConfig
+        from deployments.observer import Observer
         from deployments.registry import task_of
         from deployments.replica import SWITCH_INTERVAL_S
 
@@ -22,7 +23,7 @@ class InFlight:
         kind = task_of(config)
         self._request = kind.request
         self._task: Any = kind(checkpoint.load(config, kind))
-        opened = self._task.open_line("model")
+        opened = self._task.open_line("model", Observer())
         if opened.description["generation"]["mode"] != "in-flight":
             raise RuntimeError(f"not in flight: {opened.description['generation']}")
         self._line: Any = opened.line

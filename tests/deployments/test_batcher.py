@@ -13,8 +13,16 @@ import pytest
 from deployments.batcher import Batcher
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, TooLarge, Unavailable
 from deployments.job import BatchReport, Job
+from deployments.observer import Observer
 from deployments.selection import ArrivalOrder, NearestLength, Selection
 from deployments.task import Row
+
+
+class Reports(Observer):
+    """Keeps the reports."""
+
+    def __init__(self, reports: list[BatchReport]) -> None:
+        self.batch = reports.append
 
 
 class Model:
@@ -161,7 +169,7 @@ def test_near_lengths_run_together_and_the_report_says_how_much_was_padding(mode
     batcher = started(
         NearestLength(1000, 100, 0.1),
         padding=lambda lengths: 1 - sum(lengths) / (max(lengths) * len(lengths)),
-        observe=reports.append,
+        observer=Reports(reports),
     )
     first = busy(model, batcher, caller)
     jobs = [caller.job(length, length=length) for length in (10, 50, 11, 49)]

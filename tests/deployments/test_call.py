@@ -46,6 +46,9 @@ class Words:
     def tokens_in(self, prepared: Prepared) -> int:
         return sum(map(len, prepared.rows))
 
+    def pace_of(self, items: Any) -> None:
+        return None
+
     def tokens_of(self, items: Any) -> tuple[int, int]:
         return len(items), 0
 

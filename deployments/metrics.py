@@ -1,0 +1,168 @@
+"""Every metric, declared once. Exporting, the merged `/metrics`, the reference in docs/metrics.md and what else is made
+of metrics read these declarations.
+
+Ray puts `ray_` in front of each name: `automodel_requests_total` is scraped as `ray_automodel_requests_total`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+from deployments import errors
+
+PREFIX = "automodel_"
+EXPORTED_PREFIX = f"ray_{PREFIX}"
+
+OUTCOMES = ("ok", "client_error", "overloaded", "unavailable", "expired", "cancelled", "error")
+# Statuses with which a request is refused, by the error tree's own names.
+REASONS: Mapping[int, str] = {
+    kind.status: kind.error_type
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.ServiceError) and kind.status not in (500, 504)
+}
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+COSTS = tuple(float(4**power) for power in range(1, 13))  # 4 to 16,777,216
+RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: as Prometheus has it, without `ray_`.
+        kind: counter, gauge or histogram.
+        unit: base unit of a value.
+        description: one sentence.
+        labels: in order; `replica` is added by the exporter where `of_replica`.
+        values: of the labels whose values are known; their series exist from the start.
+        buckets: upper bounds of a histogram.
+        of_replica: a gauge of each replica by itself.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    description: str
+    labels: tuple[str, ...] = ("model", "task")
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+    of_replica: bool = False
+
+    @property
+    def exported_name(self) -> str:
+        """As it is scraped."""
+        return f"ray_{self.name}"
+
+    def known_series(self, fixed: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+        """Label values of the series that exist before anything has happened; none where a label's values are not
+        known beforehand.
+
+        Args:
+            fixed: labels whose value is the same for all that a process measures.
+        """
+        known = [(fixed[label],) if label in fixed else self.values.get(label, ()) for label in self.labels]
+        yield from product(*known)
+
+
+def _counter(name: str, unit: str, description: str, **labels: tuple[str, ...]) -> Metric:
+    return Metric(f"{PREFIX}{name}", "counter", unit, description, ("model", "task", *labels), labels)
+
+
+def _gauge(name: str, unit: str, description: str, **labels: tuple[str, ...]) -> Metric:
+    return Metric(f"{PREFIX}{name}", "gauge", unit, description, ("model", "task", *labels), labels, of_replica=True)
+
+
+def _histogram(name: str, unit: str, buckets: tuple[float, ...], description: str) -> Metric:
+    return Metric(f"{PREFIX}{name}", "histogram", unit, description, buckets=buckets)
+
+
+REQUESTS = _counter("requests_total", "requests", "Requests that have ended, by how.", outcome=OUTCOMES)
+REJECTED = _counter(
+    "rejected_total", "requests", "Requests that were refused, by the reason.", reason=tuple(REASONS.values())
+)
+REQUEST_SECONDS = _histogram(
+    "request_seconds", "seconds", SECONDS, "Time of an answered request in the replica, a stream to its end."
+)
+QUEUE_SECONDS = _histogram(
+    "queue_seconds", "seconds", SHORT_SECONDS, "Time that an answered request waited for the model."
+)
+PREPROCESS_SECONDS = _histogram(
+    "preprocess_seconds", "seconds", SHORT_SECONDS, "Time to turn an answered request into what the model reads."
+)
+FORWARD_SECONDS = _histogram(
+    "forward_seconds", "seconds", SECONDS, "Time that an answered request spent in the model, all its batches together."
+)
+POSTPROCESS_SECONDS = _histogram(
+    "postprocess_seconds", "seconds", SHORT_SECONDS, "Time to turn what the model gave into an answer."
+)
+ITEMS = _counter("items_total", "items", "Inputs of answered requests; a client batch has several.")
+TRUNCATED = _counter("truncated_items_total", "items", "Inputs that were cut because the model reads no more.")
+TOKENS = _counter(
+    "tokens_total", "tokens", "Tokens of answered requests that the model read (in) or wrote (out).",
+    direction=("in", "out"),
+)  # fmt: skip
+FIRST_TOKEN_SECONDS = _histogram(
+    "time_to_first_token_seconds",
+    "seconds",
+    SECONDS,
+    "From a request's arrival at the model's line to its first token.",
+)
+OUTPUT_TOKEN_SECONDS = _histogram(
+    "time_per_output_token_seconds", "seconds", SHORT_SECONDS, "Mean time of an answer's tokens after the first."
+)
+IN_FLIGHT = _gauge("requests_in_flight", "requests", "Requests under way in a replica.")
+
+BATCH_ROWS = _histogram(
+    "batch_rows", "rows", ROWS, "Rows that went through the model together: in a forward, or in a step of writing."
+)
+BATCH_COST = _histogram(
+    "batch_cost", "cost", COSTS, "Cost of such a batch: tokens, pixels, or milliseconds of sound; places of the cache."
+)
+BATCH_SECONDS = _histogram("batch_seconds", "seconds", SHORT_SECONDS, "Time of such a batch in the model.")
+PADDING = _histogram("padding_ratio", "ratio", RATIOS, "Share of such a batch that was padding.")
+SPLITS = _counter("batch_splits_total", "batches", "Batches that failed and were tried again in parts.")
+OUT_OF_MEMORY = _counter("out_of_memory_total", "batches", "Batches for which memory ran out; the budget was halved.")
+ROWS_DROPPED = _counter(
+    "rows_dropped_total", "rows", "Rows that left the line before the model read them: their time had run out, or "
+    "nobody waited for them any more.", reason=("expired", "cancelled"),
+)  # fmt: skip
+WAITING_ROWS = _gauge("waiting_rows", "rows", "Rows that wait for the model.")
+RUNNING_ROWS = _gauge("running_rows", "rows", "Rows that are in the model now.")
+KV_CACHE_USED = _gauge("kv_cache_used_ratio", "ratio", "Share of the cache for keys and values that is taken up.")
+
+STAGES = ("loading", "checking", "warming")
+MODEL_READY = _gauge("model_ready", "boolean", "1 while a replica is warmed and passes its health checks, else 0.")
+MODEL_LOAD_SECONDS = _gauge("model_load_seconds", "seconds", "Time of each stage of a replica's load.", stage=())
+MODEL_MEMORY = _gauge("model_memory_bytes", "bytes", "Memory of a model's weights and buffers on its device.")
+MODEL_LOADS = _counter(
+    "model_loads_total", "loads", "Loads that have ended; many in a short time mean replicas that keep failing.",
+    outcome=("ready", "failed"),
+)  # fmt: skip
+CANARIES = _counter(
+    "canaries_total", "forwards", "Forwards of an example with which an idle replica checks itself.",
+    outcome=("ok", "failed"),
+)  # fmt: skip
+
+APIS = ("tasks", "models", "openai", "embeddings_inference", "hugging_face", "open_inference", "health", "pages")
+GATEWAY_REQUESTS = Metric(
+    f"{PREFIX}gateway_requests_total", "counter", "requests",
+    "Requests to the gateway by the API they used; those that went on to a model are counted there as well.",
+    ("api", "code"),
+)  # fmt: skip
+GATEWAY_SECONDS = Metric(
+    f"{PREFIX}gateway_request_seconds", "histogram", "seconds",
+    "Time of a request in the gateway, the model's part included.", ("api",), {"api": APIS}, SECONDS,
+)  # fmt: skip
+BUILD_INFO = Metric(
+    f"{PREFIX}build_info", "gauge", "boolean", "1; the versions of what runs here.",
+    ("version", "ray", "torch", "transformers", "python"),
+)  # fmt: skip
+
+MODEL_METRICS = tuple(each for each in vars().copy().values() if isinstance(each, Metric) and "model" in each.labels)
+GATEWAY_METRICS = (GATEWAY_REQUESTS, GATEWAY_SECONDS, BUILD_INFO)
+METRICS = (*MODEL_METRICS, *GATEWAY_METRICS)
