@@ -93,6 +93,10 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         """One token of a stream, the `index`-th, counted from 1."""
         return self.vocabulary.event(piece, index)
 
+    def texts(self, prepared: Prepared) -> list[list[int]]:
+        """The rows of each text that an item gives: one row each, unless a text takes several."""
+        return [[row] for row in range(len(prepared.rows))]
+
     def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
         """What a stream's pieces become before they are told, one after the other.
 
@@ -101,7 +105,10 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         return lambda piece: piece
 
     def ending(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
-        """What the last event of a stream has beside its token: the whole text, and how it came about."""
+        """What the last event of a text has beside its token: the whole text, and how it came about.
+
+        `prepared` and `outputs` have the rows of this text alone.
+        """
         ask, written = prepared.rows[0], outputs[0]
         return {
             "generated_text": self.text_of(ask, written),

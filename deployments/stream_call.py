@@ -1,23 +1,40 @@
 """StreamCall: a request whose answer is told while it is written.
 
-Its pieces go from the model thread to the event loop, the last one by way of the text thread, which knows the whole
-text by then. Several rows of an item are told one after the other.
+Its pieces go from the model thread to the event loop, the last of each text by way of the text thread, which knows the
+whole text by then. Several texts are told as they come, each event with the number of its text.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from deployments.call import Answer, Call
 from deployments.errors import InvalidInput
 from deployments.generating_task import GeneratingTask
 from deployments.generation.ask import Piece
 from deployments.job import Job
+from deployments.line import Load
 from deployments.task import Prepared
+from deployments.telling import Telling
 
 Event = dict[str, Any]
+
+
+class Text(NamedTuple):
+    """One text of the answer.
+
+    Attributes:
+        item: of the request, by its number.
+        rows: of the item, by their numbers.
+    """
+
+    item: int
+    rows: list[int]
+    telling: Telling
 
 
 class StreamCall(Call):
@@ -26,14 +43,10 @@ class StreamCall(Call):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._heard: deque[Piece] = deque()
+        self._texts: list[Text] = []
+        self._heard: deque[tuple[int, Piece]] = deque()  # each with its text's number
         self._is_waking = False  # whether the event loop will look at what was heard
         self._waking = threading.Lock()
-        self._later: dict[int, list[Piece]] = {}  # of rows whose turn has not come
-        self._turn = 0
-        self._told = 0
-        self._last: Piece | None = None
-        self._retell: Callable[[Piece], Piece] = lambda piece: piece
 
     @property
     def _writing(self) -> GeneratingTask[Any, Any]:
@@ -41,60 +54,75 @@ class StreamCall(Call):
         return self._task
 
     def _check(self) -> None:
-        if len(self._items) > 1:
-            raise InvalidInput("stream: takes one input, not a list of several")
+        if self._request.partial and len(self._items) > 1:
+            raise InvalidInput("partial: a stream answers every input or ends with an error")
 
     def _job(self, prepared: Prepared) -> Job:
         job = super()._job(prepared)
-        self._retell = self._writing.retelling(prepared)
-        job.on_piece = self._hear
+        item = self._texts[-1].item + 1 if self._texts else 0
+        texts: dict[int, int] = {}  # by row
+        for rows in self._writing.texts(prepared):
+            texts |= dict.fromkeys(rows, len(self._texts))
+            self._texts.append(Text(item, rows, Telling(rows, self._writing.retelling(prepared))))
+        job.on_piece = lambda piece: self._hear(texts[piece.row], piece)
         return job
 
-    def _hear(self, piece: Piece) -> None:
+    def _hear(self, text: int, piece: Piece) -> None:
         """Model thread: the next token of a row."""
         with self._waking:
-            self._heard.append(piece)
+            self._heard.append((text, piece))
             if self._is_waking:
                 return
             self._is_waking = True
         self._on_loop(self._tell)
 
     def _tell(self) -> None:
-        """Event loop: pieces to events, one row after the other."""
+        """Event loop: pieces to events."""
         with self._waking:
             heard, self._heard = self._heard, deque()
             self._is_waking = False
-        for piece in heard:
-            self._later.setdefault(piece.row, []).append(piece)
-        while self._turn in self._later:
-            pieces = self._later.pop(self._turn)
-            for piece in pieces:
-                self._put(piece)
-            if not pieces[-1].is_last:
-                return
-            self._turn += 1
+        for text, piece in heard:
+            telling = self._texts[text].telling
+            for told in telling.tell([piece]):
+                self._put(text, self._writing.event(told, telling.told))
 
-    def _put(self, piece: Piece) -> None:
-        piece = self._retell(piece)
-        if piece.is_last and piece.row == self._last_row:
-            self._last = piece  # told with the whole text
-            return
-        self._told += 1
-        self.events.put_nowait(self._writing.event(piece, self._told))
-
-    @property
-    def _last_row(self) -> int:
-        return len(self._prepared[0].rows) - 1 if self._prepared else 0
+    def _put(self, text: int, event: Event) -> None:
+        self.events.put_nowait(event | {"choice": text} if len(self._texts) > 1 else event)
 
     def _finished(self, answer: Answer) -> None:
-        """Text thread: the whole text is known."""
-        ending = self._writing.ending(self._items[0], self._prepared[0], self._jobs[0].outputs)
-        self._on_loop(lambda: self._end(ending))
+        """Text thread: the whole texts are known."""
+        endings = [self._ending(text) for text in self._texts]
+        self._on_loop(lambda: self._end(endings))
         super()._finished(answer)
 
-    def _end(self, ending: Event) -> None:
-        if self._last is not None:
-            self.events.put_nowait(self._writing.event(self._last, self._told + 1) | ending)
+    def _ending(self, text: Text) -> Event:
+        prepared, outputs = self._prepared[text.item], self._jobs[text.item].outputs
+        part = replace(prepared, rows=[prepared.rows[row] for row in text.rows])
+        return self._writing.ending(self._items[text.item], part, [outputs[row] for row in text.rows])
+
+    def _end(self, endings: list[Event]) -> None:
+        for number, (text, ending) in enumerate(zip(self._texts, endings, strict=True)):
+            last = text.telling.last
+            if last is not None:
+                self._put(number, self._writing.event(last, text.telling.told + 1) | ending)
+
+    def so_far(self, load: Load) -> Answer | None:
+        """Event loop: what it has taken until now; None where it is not known when the model began."""
+        started = min((job.started for job in self._jobs if job.started), default=0.0)
+        if not started:
+            return None
+        return Answer(
+            body=b"",
+            queue_s=started - self._jobs[0].submitted,
+            preprocess_s=self._preprocess_s,
+            forward_s=time.monotonic() - started,
+            postprocess_s=0.0,
+            batch_rows=load.running,
+            padding_ratio=load.padding_ratio,
+            truncated=sum(prepared.truncated for prepared in self._prepared),
+            tokens=(sum(self._task.tokens_in(prepared) for prepared in self._prepared), None),
+            items=len(self._jobs),
+        )
 
     def _settle(self, set_outcome: Callable[["asyncio.Future[Answer]"], None]) -> None:
         super()._settle(set_outcome)

@@ -24,6 +24,7 @@ from serve.messages import Headers, Receive, Scope, Send, send_json
 from serve.request_id import request_id
 from serve.routes import Route, RouteTable
 from serve.timing import total
+from serve.tokens import TokenPaths
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class Endpoint:
         self._route = route
         self._table = table
         self._timeout_s = limits.request_timeout_s
-        self._body = BodyReader(replica.task_class, limits)
+        self._body = BodyReader(replica.task_class.request, replica.task_class.medium, limits)
+        self._tokens = TokenPaths(replica, route, limits)
         self._fetcher = Fetcher(sources.allow_urls, int(limits.max_body_mb * 1024 * 1024), limits.request_timeout_s)
         self._paths = frozenset(path + end for path in route.paths for end in ("", "/"))
         self._model_header = (b"x-model", route.model.encode())
@@ -74,6 +76,8 @@ class Endpoint:
         """The answer's status and body; its headers are added to `headers`. None if it was streamed."""
         began = time.perf_counter()
         path = scope["path"]
+        if path in self._tokens:
+            return 200, await self._tokens.answer(scope, receive)
         if path not in self._paths:
             raise self._not_here(path)
         if scope["method"] in ("GET", "HEAD"):
@@ -103,10 +107,12 @@ class Endpoint:
         if task is not None and self._replica.description:
             description |= {
                 "source": self._replica.config.model,
+                "revision": self._replica.config.revision,
                 "architecture": type(task.checkpoint.model).__name__,
                 "dtype": task.checkpoint.dtype,
                 "device": task.checkpoint.device,
                 "max_length": getattr(task, "max_length", None),
+                **task.about(),
                 **self._replica.description,
             }
         return description

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from deployments.errors import MethodNotAllowed, NotFound
 from serve import routes
 from serve.apis.caller import Caller
-from serve.apis.embeddings_inference import embeddings_inference_routes
+from serve.apis.embeddings_inference.routes import embeddings_inference_routes
 from serve.apis.openai.routes import openai_routes
 from serve.config import ServiceConfig
 from serve.docs_page import docs_page
@@ -44,6 +44,7 @@ class Gateway:
 
     def __init__(self, table: routes.RouteTable, config: ServiceConfig) -> None:
         self._table = table
+        self._limits = config.limits
         self._limit = int(config.limits.max_body_mb * 1024 * 1024)
         self._sources = {model.name: model.model for model in config.models}
         self._upstream = Upstream()
@@ -67,7 +68,7 @@ class Gateway:
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
                 Route("/models/{model}", self.by_model, methods=["GET", "POST"]),
                 *openai_routes(caller),
-                *embeddings_inference_routes(caller),
+                *embeddings_inference_routes(caller, self._limits),
                 Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
             ],

@@ -46,13 +46,15 @@ class Upstream:
     def __init__(self) -> None:
         self._handles: dict[str, DeploymentHandle[Any]] = {}
 
-    async def ask(self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Reply:
-        """The whole answer.
+    async def ask(
+        self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, below: str = ""
+    ) -> Reply:
+        """The whole answer; `below` is a path below the model's own.
 
         Raises:
             Unavailable: no replica takes requests now.
         """
-        response = self._handle(route).forward.remote(method, route.path, list(headers), body)
+        response = self._handle(route).forward.remote(method, route.path + below, list(headers), body)
         try:
             return Reply(*await response)
         except asyncio.CancelledError:

@@ -54,9 +54,10 @@ class Details(BaseModel):
 
 
 class Event(BaseModel):
-    """One token of a stream; the last one has the whole text as well."""
+    """One token of a stream; the last one of a text has the whole text as well."""
 
-    index: int = Field(description="Counts the tokens, from 1.")
+    choice: int | None = Field(default=None, description="Of several texts: the number of this one, from 0.")
+    index: int = Field(description="Counts the tokens of a text, from 1.")
     token: Token = Field(description="Its text is what the whole text grows by; pieces put together are the text.")
     top_tokens: list[Token] | None = None
     generated_text: str | None

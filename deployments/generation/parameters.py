@@ -145,10 +145,10 @@ class GeneratingRequest(RequestBody):
     stream: bool = Field(default=False, description="The text as server-sent events, token by token.")
 
     @model_validator(mode="after")
-    def _one_text_in_a_stream(self) -> Self:
+    def _all_texts_in_a_stream(self) -> Self:
         parameters = getattr(self, "parameters", None)
-        if self.stream and isinstance(parameters, GenerationParameters) and parameters.written > 1:
-            raise ValueError("stream: takes one text; leave num_return_sequences and best_of out")
+        if self.stream and isinstance(parameters, GenerationParameters) and parameters.written > parameters.texts:
+            raise ValueError("stream: which texts are the best is known at their end; leave best_of out")
         return self
 
 

@@ -109,6 +109,9 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
             answer["details"] = all_details(self.vocabulary, prepared.rows, outputs)
         return answer
 
+    def texts(self, prepared: Prepared) -> list[list[int]]:
+        return [list(range(len(prepared.rows)))]
+
     def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
         if self._windows is None:
             return super().retelling(prepared)

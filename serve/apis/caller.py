@@ -62,6 +62,17 @@ class Caller:
         """
         return await read_body(request.scope, request.receive, self._body_limit)
 
+    def named(self, model: str | None, first_of: Collection[str]) -> Route:
+        """The model named, whatever its task; or the first one of these tasks, or of any.
+
+        Raises:
+            NotFound: no such model.
+        """
+        if model is not None:
+            return self._table.model(model)
+        routes = self._table.routes
+        return next((route for route in routes if route.task in first_of), routes[0])
+
     def route(self, model: str | None, tasks: Collection[str], what: str) -> Route:
         """The model named, or the first one of these tasks.
 
@@ -79,16 +90,23 @@ class Caller:
             raise InvalidInput(f"model: {model!r} does {route.task}, not {what}")
         return route
 
-    async def ask(self, request: Request, route: Route, body: dict[str, Any]) -> Reply:
-        """The model's whole answer.
+    async def ask(self, request: Request, route: Route, body: dict[str, Any], below: str = "") -> Reply:
+        """The model's whole answer; `below` is a path below the model's own, such as `/tokenize`.
 
         Raises:
             Refused: it is an error.
         """
-        reply = await self._upstream.ask(route, "POST", self._headers(request), orjson.dumps(body))
-        if reply.status != 200:
-            raise Refused(reply)
-        return reply
+        return _good(await self._upstream.ask(route, "POST", self._headers(request), orjson.dumps(body), below))
+
+    async def describe(self, request: Request, route: Route) -> dict[str, Any]:
+        """What a model's replica says of itself.
+
+        Raises:
+            Refused: it says nothing.
+        """
+        reply = _good(await self._upstream.ask(route, "GET", self._headers(request), b""))
+        description: dict[str, Any] = reply.json()
+        return description
 
     async def events(
         self, request: Request, route: Route, body: dict[str, Any]
@@ -114,6 +132,12 @@ class Caller:
         if "authorization" in request.headers:  # the model asks for the key once more
             headers.append((b"authorization", request.headers["authorization"].encode("latin-1")))
         return headers
+
+
+def _good(reply: Reply) -> Reply:
+    if reply.status != 200:
+        raise Refused(reply)
+    return reply
 
 
 def with_errors(

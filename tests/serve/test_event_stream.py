@@ -178,9 +178,9 @@ async def test_events_come_while_the_model_writes(writing: Writing, family: str)
     ("inputs", "parameters", "status", "message"),
     [
         ("", {}, 422, "inputs is empty"),
-        (["a", "b"], {}, 422, "stream: takes one input, not a list of several"),
-        ("a", {"num_return_sequences": 2, "do_sample": True}, 422, "stream: takes one text"),
-        ("a", {"best_of": 2, "do_sample": True}, 422, "stream: takes one text"),
+        (["a", ""], {}, 422, "inputs[1]: inputs is empty"),
+        ("a", {"num_return_sequences": 2}, 422, "several texts need do_sample"),
+        ("a", {"best_of": 2, "do_sample": True}, 422, "stream: which texts are the best is known at their end"),
         ("a", {"temperature": -1.0}, 422, "temperature must be above 0"),
         ("a", {"max_tokens": 5}, 422, "parameters.max_tokens: unknown field"),
         (7, {}, 422, "inputs"),
@@ -194,6 +194,33 @@ async def test_an_error_before_the_first_event_is_an_ordinary_answer(
     assert message in exchange.error["error"]
     assert exchange.error["request_id"] == "mine"
     assert writing.replica(family).in_flight == 0
+
+
+@every_family
+async def test_several_texts_are_told_as_they_come(writing: Writing, family: str) -> None:
+    """Of two prompts with two texts each: every text is what the answer without a stream has."""
+    replica, prompts = writing.replica(family), ["The river rose", "我喜欢 🙂"]
+    options: dict[str, Any] = {"num_return_sequences": 2, "do_sample": True, "temperature": 1.5, "seed": 3}
+    events = (await Exchange(replica, prompts, **options, max_new_tokens=12).run()).events
+    answers = await asyncio.to_thread(ask, replica, prompts, **options, max_new_tokens=12)
+    texts = [text["generated_text"] for item in answers for text in item]
+    assert len(set(texts)) == 4
+    for choice, text in enumerate(texts):
+        own = [event for event in events if event["choice"] == choice]
+        assert [event["index"] for event in own] == list(range(1, 13))
+        assert "".join(event["token"]["text"] for event in own) == text == own[-1]["generated_text"]
+        assert own[-1]["details"]["seed"] == 3 + choice % 2
+        assert all(event["details"] is None for event in own[:-1])
+    if family == "bloom":  # those in flight come together; drawn ones of static batches one after the other
+        firsts = [[event["choice"] for event in events].index(choice) for choice in range(4)]
+        assert max(firsts) < len(events) / 2
+
+
+async def test_a_stream_has_no_partial_answers(writing: Writing) -> None:
+    exchange = Exchange(writing.replica("bloom"), ["a", ""])
+    exchange._body = orjson.dumps(orjson.loads(exchange._body) | {"partial": True})
+    await exchange.run()
+    assert (exchange.status, "partial: a stream" in exchange.error["error"]) == (422, True)
 
 
 async def test_a_list_of_one_input_is_streamed(writing: Writing) -> None:

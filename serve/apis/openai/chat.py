@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.errors import InvalidInput
 from serve.apis.caller import Caller
 from serve.apis.openai.errors import event_error
 from serve.apis.openai.events import event_stream
-from serve.apis.openai.writing import FINISH, Options, usage, usage_of
+from serve.apis.openai.writing import FINISH, Options, StreamUsage, usage_of
 from serve.routes import Route
 
 TASKS = ("text-generation", "image-to-text")  # those whose `inputs` may be a chat
@@ -74,8 +73,6 @@ class Chat:
         asked: ChatRequest = await self._caller.read(request, ChatRequest)
         route = self._caller.route(asked.model, TASKS, "chat")
         if asked.stream:
-            if asked.n > 1:
-                raise InvalidInput("n: a stream has one choice; leave n or stream out")
             return await event_stream(self._chunks(request, route, asked))
         reply = await self._caller.ask(request, route, asked.as_task())
         choices = [_choice(index, text, asked.logprobs) for index, text in enumerate(reply.json())]
@@ -85,22 +82,23 @@ class Chat:
     async def _chunks(self, request: Request, route: Route, asked: ChatRequest) -> AsyncGenerator[dict[str, Any], None]:
         head = _head("chat.completion.chunk", asked.model)
         empty: dict[str, Any] = {"usage": None} if asked.wants_usage else {}
-        is_first = True
+        used = StreamUsage(asked.n)
         async for event in self._caller.events(request, route, asked.as_task()):
             if "error" in event:
                 yield event_error(event)
                 return
-            delta: dict[str, Any] = {"role": "assistant"} if is_first else {}
-            is_first = False
+            index = event.get("choice", 0)
+            delta: dict[str, Any] = {"role": "assistant"} if event["index"] == 1 else {}
             delta["content"] = event["token"]["text"]
             logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]} if asked.logprobs else None
-            details = event["details"]
-            reason = FINISH[details["finish_reason"]] if details else None
-            choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+            reason = None
+            if details := event["details"]:
+                reason = FINISH[details["finish_reason"]]
+                used.add(index, details)
+            choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
             yield head | {"choices": [choice]} | empty
-            if details and asked.wants_usage:
-                used = usage(details["input_length"], details["generated_tokens"])
-                yield head | {"choices": [], "usage": used}
+        if asked.wants_usage:
+            yield head | {"choices": [], "usage": used.total()}
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from deployments.errors import InvalidInput
+from deployments.tokens import TokenIds, are_ids
 from serve.apis.caller import Caller
 from serve.apis.openai.writing import usage_of
 
@@ -18,15 +19,15 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    model: str
-    input: str | Annotated[list[str], Field(min_length=1)]
+    model: str | None = None  # OpenAI wants one; TEI's clients leave it out
+    input: str | Annotated[list[str], Field(min_length=1)] | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
     user: str | None = None
 
     def as_task(self) -> dict[str, Any]:
         """The task's own request: always a list, so that the answer is one."""
-        inputs = [self.input] if isinstance(self.input, str) else self.input
+        inputs = [self.input] if isinstance(self.input, str) or are_ids(self.input) else self.input
         given = {"dimensions": self.dimensions} if self.dimensions is not None else {}
         return {"inputs": inputs, "encoding_format": self.encoding_format} | given
 
@@ -43,8 +44,8 @@ class Embeddings:
         reply = await self._caller.ask(request, route, asked.as_task())
         vectors = reply.json()
         if isinstance(vectors[0], list) and isinstance(vectors[0][0], list):
-            raise InvalidInput(f"model: {asked.model!r} gives a vector per token; set `pooling` in its configuration")
+            raise InvalidInput(f"model: {route.model!r} gives a vector per token; set `pooling` in its configuration")
         data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
         used = usage_of(reply)
         used.pop("completion_tokens")
-        return JSONResponse({"object": "list", "data": data, "model": asked.model, "usage": used})
+        return JSONResponse({"object": "list", "data": data, "model": route.model, "usage": used})

@@ -17,8 +17,9 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def openai_routes(caller: Caller) -> list[Route]:
-    """`/v1/…`; the list of models is the gateway's own."""
+    """`/v1/…`, and TEI's other name for embeddings; the list of models is the gateway's own."""
     answers: dict[str, Answer] = {
+        "/embeddings": Embeddings(caller),
         "/v1/chat/completions": Chat(caller),
         "/v1/completions": Completions(caller),
         "/v1/embeddings": Embeddings(caller),

@@ -66,6 +66,27 @@ class Options(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
+class StreamUsage:
+    """Counts the tokens of a stream's texts.
+
+    Args:
+        n: texts to one prompt, each of which is read once.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._read: dict[int, int] = {}
+        self._written = 0
+
+    def add(self, choice: int, details: dict[str, Any]) -> None:
+        """A text has ended."""
+        self._read[choice // self._n] = details["input_length"]
+        self._written += details["generated_tokens"]
+
+    def total(self) -> dict[str, int]:
+        return usage(sum(self._read.values()), self._written)
+
+
 def usage(read: int, written: int) -> dict[str, int]:
     """Tokens used."""
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
