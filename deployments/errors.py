@@ -6,10 +6,12 @@ ServiceError                 500  internal
 ├── Forbidden                403  forbidden             a key that may not do this
 ├── NotFound                 404  not_found             no such model, task or path
 ├── MethodNotAllowed         405  method_not_allowed
+├── BodyTimeout              408  body_timeout          the body did not come in time
 ├── TooLarge                 413  too_large             over a limit on size or number
 ├── UnsupportedMedia         415  unsupported_media     a content type that the task does not read
 ├── InvalidInput             422  invalid_input         well-formed, but not a possible input
 ├── Overloaded               429  overloaded            the waiting line is full
+├── HeadersTooLarge          431  headers_too_large
 ├── Unavailable              503  unavailable           the model is loading, draining or failed
 ├── DeadlineExceeded         504  deadline_exceeded     no answer in time
 └── ForwardFailed            500  forward_failed        the model itself raised on this input alone
@@ -80,6 +82,13 @@ class MethodNotAllowed(ServiceError):
     error_type = "method_not_allowed"
 
 
+class BodyTimeout(ServiceError):
+    """The body did not come in time."""
+
+    status = 408
+    error_type = "body_timeout"
+
+
 class TooLarge(ServiceError):
     """Over a limit on size or number."""
 
@@ -99,6 +108,13 @@ class InvalidInput(ServiceError):
 
     status = 422
     error_type = "invalid_input"
+
+
+class HeadersTooLarge(ServiceError):
+    """The headers are over the limit."""
+
+    status = 431
+    error_type = "headers_too_large"
 
 
 class Overloaded(ServiceError):

@@ -29,9 +29,10 @@ def model_app(arguments: ModelArguments) -> serve.Application:
     return build_deployment(
         arguments.model,
         kind,
-        endpoint_builder(route, RouteTable([(route.model, kind)]), options.limits, options.media, options.auth),
+        endpoint_builder(route, RouteTable([(route.model, kind)]), options),
         limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
         cpu_threads=arguments.cpu_threads,
+        watch=options.watch,
     )
 
 

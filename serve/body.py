@@ -41,7 +41,7 @@ class BodyReader:
     def __init__(self, request: type[BaseModel], medium: Medium, limits: Limits) -> None:
         self._request = request
         self._medium = medium
-        self._body_limit = int(limits.max_body_mb * 1024 * 1024)
+        self._body_limit = limits.body
         self._item_limit = limits.max_batch_items
 
     async def read(self, scope: Scope, receive: Receive) -> Any:

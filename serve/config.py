@@ -8,20 +8,28 @@ from typing import Any
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from deployments.config import ModelConfig, Settings
+from deployments.config import Health, Logging, ModelConfig, Settings, Watch
 from deployments.errors import LoadError
+from serve.messages import BodyLimit
 
 
 class Limits(Settings):
     """What one request may ask, and how much may wait."""
 
+    max_header_kb: float = Field(default=16, gt=0, description="Largest request headers in KiB; beyond it 431.")
     max_body_mb: float = Field(default=25, gt=0, description="Largest request body in MiB; beyond it 413.")
+    body_timeout_s: float = Field(default=30, gt=0, description="Time for a request's body to come; beyond it 408.")
     max_batch_items: int = Field(default=1024, ge=1, description="Most inputs of one client batch; beyond it 413.")
     max_input_tokens: int = Field(default=262_144, ge=1, description="Most tokens of one request; beyond it 413.")
     max_waiting: int = Field(default=512, ge=1, description="Requests under way in one replica; beyond it 429.")
     max_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels of one picture; beyond it 413.")
     max_audio_seconds: float = Field(default=1800, gt=0, description="Longest recording; beyond it 413.")
     request_timeout_s: float = Field(default=60, gt=0, description="Time for an answer; beyond it 504.")
+
+    @property
+    def body(self) -> BodyLimit:
+        """Of a request's body."""
+        return BodyLimit(int(self.max_body_mb * 1024 * 1024), self.body_timeout_s)
 
 
 class MediaSources(Settings):
@@ -40,18 +48,52 @@ class Auth(Settings):
     )
 
 
+class Cors(Settings):
+    """Which web pages may ask from a browser."""
+
+    allow_origins: tuple[str, ...] = Field(
+        default=(), description="Origins such as `https://app.example`, or `*` for any page; default: none."
+    )
+    max_age_s: int = Field(default=600, ge=0, description="How long a browser may keep what it was told of this.")
+
+
+class Metrics(Settings):
+    """What is measured."""
+
+    enabled: bool = Field(default=True, description="Whether anything is measured; /metrics is empty otherwise.")
+    public: bool = Field(default=False, description="Whether /metrics can be read without an API key.")
+
+
 class Options(Settings):
     """What holds for every model of a service."""
 
     limits: Limits = Limits()
     media: MediaSources = MediaSources()
     auth: Auth = Auth()
+    cors: Cors = Cors()
+    metrics: Metrics = Metrics()
+    logging: Logging = Logging()
+    health: Health = Health()
+
+    @property
+    def watch(self) -> Watch:
+        """How replicas are watched."""
+        return Watch(metrics=self.metrics.enabled, logging=self.logging, health=self.health)
+
+
+class Grpc(Settings):
+    """The Open Inference Protocol over gRPC."""
+
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port to listen on, at the address of HTTP; default: no gRPC."
+    )
 
 
 class Service(Options):
     """A service: its models, and what holds for all of them. Reads nothing but what it is given."""
 
     models: list[ModelConfig] = Field(min_length=1)
+    grpc: Grpc = Grpc()
 
     @field_validator("models")
     @classmethod
@@ -69,7 +111,7 @@ class Service(Options):
 
 
 class ServiceConfig(BaseSettings, Service):
-    """A service as it is configured: `AUTOMODEL_SERVE_LIMITS__MAX_WAITING=64` in the environment goes before the file."""
+    """A service as configured; `AUTOMODEL_SERVE_LIMITS__MAX_WAITING=64` in the environment goes before the file."""
 
     model_config = SettingsConfigDict(
         env_prefix="AUTOMODEL_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True, protected_namespaces=()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,17 +12,20 @@ import orjson
 from deployments.call import Answer
 from deployments.errors import MethodNotAllowed, NotFound
 from deployments.replica import Replica
+from serve.access_log import told_of_model
+from serve.apis.huggingface.model_app import ModelApp
 from serve.body import BodyReader
-from serve.config import Auth, Limits, MediaSources
+from serve.config import Limits, MediaSources, Options
+from serve.deadline import timeout_of
 from serve.errors import error_answer
 from serve.event_stream import send_events
 from serve.fetch import Fetcher
-from serve.guard import Guard
-from serve.keys import KeyRing
+from serve.layers import Layered, layers
 from serve.messages import Headers, Receive, Scope, Send, send_json
+from serve.record import current
 from serve.request_id import request_id
 from serve.routes import Route, RouteTable
-from serve.timing import total
+from serve.timing import measured, total
 from serve.tokens import TokenPaths
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class Endpoint:
         self._timeout_s = limits.request_timeout_s
         self._body = BodyReader(replica.task_class.request, replica.task_class.medium, limits)
         self._tokens = TokenPaths(replica, route, limits)
-        self._fetcher = Fetcher(sources.allow_urls, int(limits.max_body_mb * 1024 * 1024), limits.request_timeout_s)
+        self._fetcher = Fetcher(sources.allow_urls, limits.body.size, limits.request_timeout_s)
         self._paths = frozenset(path + end for path in route.paths for end in ("", "/"))
         self._model_header = (b"x-model", route.model.encode())
 
@@ -85,15 +87,31 @@ class Endpoint:
             return 200, render(self.describe())
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request, or GET the description")
-        self._replica.admit()
-        request = await self._fetcher.fetched(await self._body.read(scope, receive))
-        if getattr(request, "stream", False):
-            await send_events(scope, send, self._replica.stream(request, self._timeout_s), headers, began)
-            return None
-        answer = await self._replica.predict(request, render, self._timeout_s)
-        headers += _measured(answer)
-        headers.append((b"server-timing", _timing(answer, began)))
+        timeout_s = timeout_of(scope, self._timeout_s)
+        with self._replica.place(timeout_s):
+            request = await self._fetcher.fetched(await self._body.read(scope, receive))
+            left_s = timeout_s - (time.perf_counter() - began)
+            if getattr(request, "stream", False):
+                await self._stream(scope, send, request, left_s, headers, began)
+                return None
+            answer = await self._replica.predict(request, render, left_s)
+        current().answer = answer
+        headers += measured(answer, began)
         return 200, answer.body
+
+    async def _stream(
+        self, scope: Scope, send: Send, request: Any, timeout_s: float, headers: Headers, began: float
+    ) -> None:
+        record = current()
+
+        def tell(answer: Answer) -> None:
+            record.answer = answer
+
+        def all_headers() -> Headers:
+            told = [(b"server-timing", total(began))] if record.answer is None else measured(record.answer, began)
+            return headers + told
+
+        await send_events(scope, send, self._replica.stream(request, timeout_s, tell), all_headers)
 
     def describe(self) -> dict[str, Any]:
         """What this replica serves, and how."""
@@ -128,44 +146,15 @@ class Endpoint:
         return NotFound(f"no path {path!r} here; POST to {self._route.paths[-1]}")
 
 
-def endpoint_builder(
-    route: Route, table: RouteTable, limits: Limits, sources: MediaSources, auth: Auth
-) -> Callable[[Replica], Endpoint | Guard]:
+def endpoint_builder(route: Route, table: RouteTable, options: Options) -> Callable[[Replica], Layered]:
     """What the deployment is handed, so that the model side need not know this side."""
 
-    def build(replica: Replica) -> Endpoint | Guard:
-        endpoint = Endpoint(replica, route, table, limits, sources)
-        if auth.api_keys_file is None:
-            return endpoint
-        return Guard(endpoint, KeyRing(Path(auth.api_keys_file)), model=route.model)
+    def build(replica: Replica) -> Layered:
+        endpoint = Endpoint(replica, route, table, options.limits, options.media)
+        app = ModelApp(endpoint, replica, route, table, options.limits)
+        return Layered(app, layers(options, told_of_model(replica.observer, route), model=route.model))
 
     return build
-
-
-def _measured(answer: Answer) -> Headers:
-    headers = [
-        (b"x-batch-size", b"%d" % answer.batch_rows),
-        (b"x-padding-ratio", b"%.3f" % answer.padding_ratio),
-    ]
-    if answer.tokens:
-        read, written = answer.tokens
-        headers.append((b"x-prompt-tokens", b"%d" % read))
-        if written is not None:
-            headers.append((b"x-generated-tokens", b"%d" % written))
-    if answer.truncated:
-        headers.append((b"x-truncated-inputs", b"%d" % answer.truncated))
-    return headers
-
-
-def _timing(answer: Answer, began: float) -> bytes:
-    """`Server-Timing`, in milliseconds as its specification says."""
-    return b"queue;dur=%.2f, preprocess;dur=%.2f, forward;dur=%.2f, postprocess;dur=%.2f, %b" % (
-        answer.queue_s * 1e3,
-        answer.preprocess_s * 1e3,
-        answer.forward_s * 1e3,
-        answer.postprocess_s * 1e3,
-        total(began),
-    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -31,6 +31,8 @@ def validation_error(error: ValidationError) -> ServiceError:
     problems = error.errors(include_url=False, include_input=False)
     for problem in problems:
         if problem["type"] == "json_invalid":
+            if "recursion limit" in problem["msg"]:
+                return MalformedRequest("the body is JSON that is nested too deeply")
             return MalformedRequest(f"the body is not JSON: {problem.get('ctx', {}).get('error', problem['msg'])}")
     by_place: dict[str, list[Any]] = {}
     for problem in _of_best_branch(problems):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.schema import LoggingConfig
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -21,41 +21,46 @@ from deployments.errors import MethodNotAllowed, NotFound
 from serve import routes
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.routes import embeddings_inference_routes
+from serve.apis.huggingface.paths import below_model
+from serve.apis.open_inference.grpc_server import grpc_lifespan
+from serve.apis.open_inference.inference import OpenInference
+from serve.apis.open_inference.routes import open_inference_routes
 from serve.apis.openai.routes import openai_routes
-from serve.config import ServiceConfig
+from serve.config import Service
 from serve.docs_page import docs_page
 from serve.errors import error_answer
-from serve.guard import Guard
-from serve.keys import KeyRing
+from serve.gateway_metrics import GatewayMetrics
+from serve.layers import layers
 from serve.messages import read_body
 from serve.openapi import openapi
 from serve.request_id import request_id
 from serve.states import ModelState, StateReader
-from serve.timing import Timing
 from serve.upstream import Upstream
 
 STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
-PUBLIC = ("/health/",)  # what needs no key
+PUBLIC = ("/health/", "/v2/health/")  # what needs no key
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
 
 
 class Gateway:
     """Lists, health, docs, and the paths that name a model or an alias."""
 
-    def __init__(self, table: routes.RouteTable, config: ServiceConfig) -> None:
+    def __init__(self, table: routes.RouteTable, config: Service) -> None:
         self._table = table
         self._limits = config.limits
-        self._limit = int(config.limits.max_body_mb * 1024 * 1024)
+        self._limit = config.limits.body
         self._sources = {model.name: model.model for model in config.models}
         self._upstream = Upstream()
         self._reader = StateReader(route.model for route in table.routes)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
-        self._auth = config.auth
+        self._config = config
+        self._metrics = GatewayMetrics(config.options)
         self._started = int(time.time())
 
     def __serve_build_asgi_app__(self) -> Starlette:
         caller = Caller(self._table, self._upstream, self._limit)
+        inference = OpenInference(caller, self._table, self._current_states)
         return Starlette(
             routes=[
                 Route("/", self.index),
@@ -63,23 +68,21 @@ class Gateway:
                 Route("/v1/models/{model}", self.show_model),
                 Route("/health/live", self.live),
                 Route("/health/ready", self.ready),
+                *self._metrics.routes(),
                 Route("/openapi.json", self.openapi),
                 Route("/docs", self.docs),
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
-                Route("/models/{model}", self.by_model, methods=["GET", "POST"]),
+                Route("/models/{model}{below:below}", self.by_model, methods=["GET", "POST"]),
                 *openai_routes(caller),
                 *embeddings_inference_routes(caller, self._limits),
-                Route("/tasks/{task}", self.by_task, methods=["GET", "POST"]),
-                Route("/tasks/{task}/{model}", self.by_task, methods=["GET", "POST"]),
+                *open_inference_routes(caller, inference, self._limits),
+                Route("/tasks/{task}{below:below}", self.by_task, methods=["GET", "POST"]),
+                Route("/tasks/{task}/{model}{below:below}", self.by_task, methods=["GET", "POST"]),
             ],
-            middleware=[Middleware(Timing), *self._guard()],
+            middleware=layers(self._config.options, self._metrics.ended, public=self._metrics.public(PUBLIC)),
             exception_handlers={404: self._no_path, 405: self._no_method, Exception: _failed},
+            lifespan=grpc_lifespan(inference, self._config, _http_host),
         )
-
-    def _guard(self) -> list[Middleware]:
-        if self._auth.api_keys_file is None:
-            return []
-        return [Middleware(Guard, ring=KeyRing(Path(self._auth.api_keys_file)), public=PUBLIC)]
 
     async def index(self, request: Request) -> Response:
         """What runs here."""
@@ -117,16 +120,21 @@ class Gateway:
 
     async def ready(self, request: Request) -> Response:
         """200 once every model has a warmed replica; 503 before, with how far each is."""
-        if time.monotonic() - self._states_at > STATE_AGE_S:
-            self._states = await asyncio.to_thread(self._reader.read)
-            self._states_at = time.monotonic()
-        ready = all(state.is_ready for state in self._states.values())
+        states = await self._current_states()
+        ready = all(state.is_ready for state in states.values())
         models = {
             name: {"state": state.state, "replicas": state.replicas}
             | ({"reason": state.detail} if state.detail else {})
-            for name, state in self._states.items()
+            for name, state in states.items()
         }
         return JSONResponse({"status": "ready" if ready else "loading", "models": models}, 200 if ready else 503)
+
+    async def _current_states(self) -> dict[str, ModelState]:
+        """Each model's state, at most `STATE_AGE_S` old."""
+        if time.monotonic() - self._states_at > STATE_AGE_S:
+            self._states = await asyncio.to_thread(self._reader.read)
+            self._states_at = time.monotonic()
+        return self._states
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(openapi(self._table))
@@ -147,7 +155,7 @@ class Gateway:
         try:
             route = find()
             body = await read_body(request.scope, request.receive, self._limit)
-            asked = (route, request.method, request.headers.raw, body)
+            asked = (route, request.method, request.headers.raw, body, below_model(request, route.kind, body))
             if STREAM in body:
                 streamed = await self._upstream.stream(*asked)
                 answer: Response = StreamingResponse(streamed.pieces, streamed.status)
@@ -197,6 +205,11 @@ def _error(request: Request, error: BaseException) -> Response:
     return response
 
 
+def _http_host() -> str:
+    """The address that HTTP listens on."""
+    return str(_get_global_client().http_config.host)
+
+
 def _swagger_files() -> Path:
     """Swagger UI as the package fastapi-offline ships it, so that the page asks no other host."""
     spec = find_spec("fastapi_offline")
@@ -205,7 +218,7 @@ def _swagger_files() -> Path:
     return Path(spec.origin).parent / "static"
 
 
-def build_gateway(table: routes.RouteTable, config: ServiceConfig) -> serve.Application:
+def build_gateway(table: routes.RouteTable, config: Service) -> serve.Application:
     """The gateway's Serve application."""
     deployment = serve.deployment(serve.ingress()(Gateway)).options(
         name="gateway",

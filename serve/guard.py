@@ -12,6 +12,20 @@ from serve.request_id import request_id
 SCHEME = "bearer "
 
 
+def known_key(ring: KeyRing, given: str | None) -> Key:
+    """The key in the value of an `Authorization` header.
+
+    Raises:
+        Unauthenticated: none, or none that is known.
+    """
+    if given is None:
+        raise Unauthenticated("an API key is needed: send the header `Authorization: Bearer KEY`")
+    key = ring.find(given[len(SCHEME) :].strip()) if given.lower().startswith(SCHEME) else None
+    if key is None:
+        raise Unauthenticated("this API key is not known here")
+    return key
+
+
 class Guard:
     """Asks for `Authorization: Bearer KEY` on every path but the public ones.
 
@@ -29,14 +43,11 @@ class Guard:
         self._public = public
         self._model = model
         self._rate = Rate()
-        # Ray asks an application for these on every request.
-        self.routes = getattr(app, "routes", ())
-        self.router = getattr(app, "router", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["path"].startswith(self._public or ("\0",)):
             try:
-                self._check(self._key(scope))
+                self._check(known_key(self._ring, header(scope, b"authorization")))
             except (Unauthenticated, Forbidden, Overloaded) as error:
                 status, body, headers = error_answer(error, request_id(scope))
                 if status == Unauthenticated.status:
@@ -44,15 +55,6 @@ class Guard:
                 await send_json(send, status, body, headers)
                 return
         await self._app(scope, receive, send)
-
-    def _key(self, scope: Scope) -> Key:
-        given = header(scope, b"authorization")
-        if given is None:
-            raise Unauthenticated("an API key is needed: send the header `Authorization: Bearer KEY`")
-        key = self._ring.find(given[len(SCHEME) :].strip()) if given.lower().startswith(SCHEME) else None
-        if key is None:
-            raise Unauthenticated("this API key is not known here")
-        return key
 
     def _check(self, key: Key) -> None:
         if self._model is None:

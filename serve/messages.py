@@ -1,9 +1,11 @@
 """ASGI messages: reading a body within a limit, sending an answer. The few lines that every route needs."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
-from deployments.errors import MalformedRequest, TooLarge
+from deployments.errors import BodyTimeout, MalformedRequest, TooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,16 +22,33 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body, refused as soon as it is known to be longer than `limit` bytes.
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """How large a body may be, in bytes, and how long it may take to come, in seconds."""
+
+    size: int
+    seconds: float
+
+
+async def read_body(scope: Scope, receive: Receive, limit: BodyLimit) -> bytes:
+    """The whole body, refused as soon as it is known to be over the limit.
 
     Raises:
         TooLarge: declared or sent longer than the limit.
+        BodyTimeout: it did not come in time.
         MalformedRequest: the client stopped before the end.
     """
     declared = header(scope, b"content-length")
-    if declared is not None and declared.isdecimal() and int(declared) > limit:
-        raise TooLarge(f"the body has {int(declared):,} bytes; at most {limit:,} are read")
+    if declared is not None and declared.isdecimal() and int(declared) > limit.size:
+        raise TooLarge(f"the body has {int(declared):,} bytes; at most {limit.size:,} are read")
+    try:
+        async with asyncio.timeout(limit.seconds):
+            return await _pieces(receive, limit.size)
+    except TimeoutError:
+        raise BodyTimeout(f"the body did not come within {limit.seconds:g} s") from None
+
+
+async def _pieces(receive: Receive, limit: int) -> bytes:
     pieces, size = [], 0
     while True:
         message = await receive()

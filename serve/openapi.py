@@ -33,10 +33,13 @@ class PartialError(BaseModel):
 _ERRORS = {
     "400": "The body is not JSON.",
     "404": "No such model, task or path; the message names the nearest.",
+    "408": "The body did not come in time.",
     "413": "Body, text or number of inputs over a limit.",
     "415": "Not a content type that the task reads, or a file of another kind.",
     "422": "JSON, but not a possible input; the message says what is wrong and where.",
     "429": "The model has too many requests waiting; `Retry-After` says when to come again.",
+    "431": "The headers are over the limit.",
+    "500": "The model failed on this input alone, or something unforeseen.",
     "503": "The model is loading or going away.",
     "504": "No answer within the request's time.",
 }

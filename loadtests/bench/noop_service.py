@@ -1,4 +1,6 @@
-"""This service with the model that does nothing, put together as `serve.apps` does. `--model FOLDER --port PORT`.
+"""This service with a model that does nothing, put together as `serve.apps` does.
+
+`--model FOLDER --port PORT`, with `--vectors` one that gives vectors.
 
 Not through the command line: that serves registered tasks only, and this is none.
 """
@@ -6,10 +8,12 @@ Not through the command line: that serves registered tasks only, and this is non
 import signal
 import threading
 from argparse import ArgumentParser
+from typing import Any
 
-from deployments.config import ModelConfig
+from deployments.config import ModelConfig, Pooling
+from deployments.task import Task
 from loadtests.bench.contenders import NAME
-from loadtests.bench.noop_task import NoOp
+from loadtests.bench.noop_task import NoOp, NoVectors
 from serve.config import ServiceConfig
 from serve.launch import cluster
 from serve.routes import GATEWAY, RouteTable
@@ -19,16 +23,17 @@ def main() -> None:
     parser = ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--vectors", action="store_true")
     arguments = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with cluster("127.0.0.1", arguments.port):
-        _deploy(arguments.model)
+        _deploy(arguments.model, NoVectors if arguments.vectors else NoOp)
         stop.wait()
 
 
-def _deploy(folder: str) -> None:
+def _deploy(folder: str, kind: type[Task[Any, Any]]) -> None:
     # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
     from ray import serve
 
@@ -37,12 +42,12 @@ def _deploy(folder: str) -> None:
     from serve.endpoint import endpoint_builder
     from serve.gateway import build_gateway
 
-    config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME)])
-    table = RouteTable([(NAME, NoOp)])
+    config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME, pooling=Pooling())])
+    table = RouteTable([(NAME, kind)])
     route = table.routes[0]
-    endpoint = endpoint_builder(route, table, config.limits, config.media, config.auth)
+    endpoint = endpoint_builder(route, table, config.options)
     app = build_deployment(
-        config.models[0], NoOp, endpoint, limits=ReplicaLimits(config.limits.max_waiting), cpu_threads=1
+        config.models[0], kind, endpoint, limits=ReplicaLimits(config.limits.max_waiting), cpu_threads=1
     )
     serve.run_many(
         [

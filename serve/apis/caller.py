@@ -12,12 +12,13 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from serve.errors import error_answer, validation_error
-from serve.messages import Headers, read_body
+from serve.messages import BodyLimit, Headers, read_body
 from serve.request_id import request_id
 from serve.routes import Route, RouteTable
-from serve.upstream import Reply, Upstream
+from serve.upstream import Replicas, Reply
 
 JSON = (b"content-type", b"application/json")
+HANDED_ON = (b"authorization", b"timeout")  # the model asks for the key once more, and keeps the time
 
 
 class Refused(Exception):
@@ -34,10 +35,10 @@ class Caller:
     Args:
         table: what is served.
         upstream: the replicas.
-        body_limit: bytes of a request that are read.
+        body_limit: of a request.
     """
 
-    def __init__(self, table: RouteTable, upstream: Upstream, body_limit: int) -> None:
+    def __init__(self, table: RouteTable, upstream: Replicas, body_limit: BodyLimit) -> None:
         self._table = table
         self._upstream = upstream
         self._body_limit = body_limit
@@ -129,9 +130,7 @@ class Caller:
 
     def _headers(self, request: Request) -> Headers:
         headers = [JSON, (b"x-request-id", request_id(request.scope).encode())]
-        if "authorization" in request.headers:  # the model asks for the key once more
-            headers.append((b"authorization", request.headers["authorization"].encode("latin-1")))
-        return headers
+        return headers + [(name, value) for name, value in request.headers.raw if name in HANDED_ON]
 
 
 def _good(reply: Reply) -> Reply:
