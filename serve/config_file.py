@@ -37,8 +37,9 @@ def read_config_file(path: Path) -> ServiceConfig:
     try:
         return ServiceConfig(**absolute_paths(data, path.resolve().parent))
     except ValidationError as error:
-        problems = [f"{path}:{_line(root, p['loc'])}: {describe(p)}" for p in error.errors(include_url=False)]
-        raise ConfigError("\n".join(problems)) from error
+        problems = [(_line(root, problem["loc"]), describe(problem)) for problem in error.errors(include_url=False)]
+        problems.sort(key=lambda problem: problem[0])
+        raise ConfigError("\n".join(f"{path}:{line}: {told}" for line, told in problems)) from error
 
 
 def describe(problem: Any) -> str:
