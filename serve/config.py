@@ -18,6 +18,11 @@ class Limits(Settings):
 
     max_header_kb: float = Field(default=16, gt=0, description="Largest request headers in KiB; beyond it 431.")
     max_body_mb: float = Field(default=25, gt=0, description="Largest request body in MiB; beyond it 413.")
+    max_bodies_mb: float = Field(
+        default=1024,
+        gt=0,
+        description="Bodies that one replica, or the gateway, holds at a time, in MiB; beyond them 429.",
+    )
     body_timeout_s: float = Field(default=30, gt=0, description="Time for a request's body to come; beyond it 408.")
     max_batch_items: int = Field(default=1024, ge=1, description="Most inputs of one client batch; beyond it 413.")
     max_input_tokens: int = Field(default=262_144, ge=1, description="Most tokens of one request; beyond it 413.")

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from serve.access import Access, Ended
+from serve.body_memory import BodyMemory
 from serve.config import Options
 from serve.guard import Guard
 from serve.header_limit import HeaderLimit
@@ -60,6 +61,8 @@ def layers(
         )
     if options.auth.api_keys_file is not None:
         made.append(Middleware(Guard, ring=KeyRing(Path(options.auth.api_keys_file)), public=public, model=model))
+    most = int(options.limits.max_bodies_mb * 1024 * 1024)
+    made.append(Middleware(BodyMemory, most=most, longest=options.limits.body.size))
     return made
 
 

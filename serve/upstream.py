@@ -1,16 +1,18 @@
 """Upstream: the replicas behind the gateway, asked as if directly, through Serve's handles."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from ray import serve
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.errors import Unavailable
+from deployments.drain_rate import DrainRate
+from deployments.errors import Overloaded, ServiceError, Unavailable
 from serve.messages import Headers
 from serve.routes import Route
 
@@ -40,11 +42,22 @@ class StreamedReply:
     pieces: AsyncGenerator[bytes, None]
 
 
+class Replicas(Protocol):
+    """Whoever can ask the model of a route; `below` is a path below the model's own."""
+
+    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+        """The whole answer."""
+
+    async def stream(self, route: Route, method: str, headers: Headers, body: bytes) -> StreamedReply:
+        """The answer piece by piece."""
+
+
 class Upstream:
     """Asks the replica of a route. A caller that is cancelled ends what it asked for."""
 
     def __init__(self) -> None:
         self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._lines: defaultdict[str, DrainRate] = defaultdict(DrainRate)  # what this gateway has under way, by model
 
     async def ask(
         self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, below: str = ""
@@ -52,31 +65,39 @@ class Upstream:
         """The whole answer; `below` is a path below the model's own.
 
         Raises:
-            Unavailable: no replica takes requests now.
+            Overloaded: too many requests wait here for a replica that takes them.
+            Unavailable: so they do, and none was ever answered.
         """
+        line, answered = self._lines[route.model], False
+        line.enter()
         response = self._handle(route).forward.remote(method, route.path + below, list(headers), body)
         try:
-            return Reply(*await response)
+            reply = Reply(*await response)
+            answered = reply.status != Overloaded.status
+            return reply
         except asyncio.CancelledError:
             response.cancel()
             raise
         except BackPressureError as error:
-            raise _full(route) from error
+            raise _full(route, line) from error
+        finally:
+            line.leave(done=answered)
 
     async def stream(
-        self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+        self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, below: str = ""
     ) -> StreamedReply:
         """The answer piece by piece; costs more, so only for requests that may want a stream.
 
         Raises:
-            Unavailable: no replica takes requests now.
+            Overloaded: too many requests wait here for a replica that takes them.
+            Unavailable: so they do, and none was ever answered.
         """
         handle = self._handle(route).options(stream=True)
-        response = handle.forward_stream.remote(method, route.path, list(headers), body)
+        response = handle.forward_stream.remote(method, route.path + below, list(headers), body)
         try:
             status, answered = await anext(response)
         except BackPressureError as error:
-            raise _full(route) from error
+            raise _full(route, self._lines[route.model]) from error
         except asyncio.CancelledError:
             response.cancel()
             raise
@@ -96,5 +117,9 @@ class Upstream:
         return self._handles[route.model]
 
 
-def _full(route: Route) -> Unavailable:
-    return Unavailable(f"{route.model} has no replica that takes requests now", retry_after=1)
+def _full(route: Route, line: DrainRate) -> ServiceError:
+    if line.per_second is None:
+        return Unavailable(f"{route.model} has no replica that takes requests now", retry_after=5)
+    return Overloaded(
+        f"{route.model} has {line.under_way:.0f} requests waiting; try again later", retry_after=line.retry_after()
+    )
