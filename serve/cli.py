@@ -1,4 +1,4 @@
-"""`automodel-serve up | check | models | key`."""
+"""`automodel-serve up | check | models | key | render`."""
 
 import logging
 import os
@@ -23,6 +23,7 @@ from serve.config_file import ConfigError, describe, read_config_file
 from serve.embedded import build_embedded, show_notices
 from serve.keys import entry_of, new_key, read_keys
 from serve.launch import Cluster, StartError, cluster, uses_haproxy
+from serve.render.command import render
 from serve.routes import RouteTable, route_table
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Serve any Hugging Face AutoModel checkpoint over HTTP, with dynamic batching, on Ray.",
 )
+app.add_typer(render, name="render")
 # Copies of the terminal's descriptors: while Ray runs, what it writes to the originals is dropped.
 console = Console(file=os.fdopen(os.dup(1), "w", buffering=1), highlight=False)
 errors = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)

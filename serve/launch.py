@@ -11,10 +11,12 @@ from importlib.util import find_spec
 from typing import TextIO
 
 from serve.ports import free_port
+from serve.ray_environment import EVERYWHERE, HAPROXY
 
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
 # for load balancers outside; ours hears within a tenth of a second.
 DRAIN_S = 1
+KEEP_ALIVE_S = 90  # longer than clients and balancers keep an idle connection, so that they close it first
 
 HOSTS = ("127.0.0.1", "0.0.0.0")
 
@@ -49,20 +51,9 @@ def require_free(host: str, port: int) -> None:
 
 def set_environment() -> None:
     """What Ray reads from the environment, in every process: must stand before Ray starts. What is set stays."""
-    variables = {
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # no line per request is written, so none need be held back
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # Ray's 15 would let everything else on the machine go before the models
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    }
+    variables = EVERYWHERE | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
     if uses_haproxy():
-        variables |= {
-            "RAY_SERVE_ENABLE_HA_PROXY": "1",
-            # Inference can be repeated: a replica that dies with a request in hand loses none.
-            "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-            "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",  # a request must fit to be sent again
+        variables |= HAPROXY | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
             # Two services on one machine would share Ray's fixed ports.
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
@@ -123,7 +114,7 @@ def cluster(
             raise StartError(f"no Ray cluster to be reached at {address}{hint}: {error}") from error
         try:
             logging.getLogger("ray.serve").setLevel(level)
-            serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": 90})
+            serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S})
             options = _get_global_client().http_config
             yield Cluster(f"http://{options.host}:{options.port}", is_ours=address is None)
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 from deployments.errors import LoadError, NotFound
 from deployments.registry import ALIASES, names, task_of
 from deployments.task import Task
-from serve.config import ServiceConfig
+from serve.config import Service
 
 GATEWAY = "gateway"  # the application at "/"; no model may take its name
 
@@ -93,7 +93,7 @@ class RouteTable:
         return found
 
 
-def route_table(config: ServiceConfig) -> RouteTable:
+def route_table(config: Service) -> RouteTable:
     """Which model answers where. Reads the checkpoints' `config.json` for tasks that are not configured.
 
     Raises:

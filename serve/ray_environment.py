@@ -1,0 +1,19 @@
+"""What Ray and Serve read from the environment, in every process of a cluster and before it starts."""
+
+EVERYWHERE = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # no line per request is written, so none need be held back
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.ray_headers:middlewares",  # no client steers Ray
+    "RAY_metrics_report_interval_ms": "1000",  # a replica that is killed loses what it counted since
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # Ray's 15 would let everything else on the machine go before the models
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+HAPROXY = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # Inference can be repeated: a replica that dies with a request in hand loses none.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",  # a request must fit to be sent again
+}
+"""On a laptop and on a cluster alike; ports, threads and the time for draining are each one's own."""

@@ -1,0 +1,1 @@
+"""A service written down for Kubernetes."""

@@ -1,0 +1,49 @@
+"""serveConfigV2: the applications that `up` would start, as Ray Serve's own configuration."""
+
+from typing import Any
+
+from serve.applications import ServeApplication, applications
+from serve.config import Limits, Service
+from serve.launch import KEEP_ALIVE_S
+from serve.routes import GATEWAY, RouteTable
+
+MARGIN_S = 15
+GATEWAY_CPUS = 0.1
+
+
+def shutdown_s(limits: Limits) -> int:
+    """How long a replica that goes away may take: longer than its longest request."""
+    return int(limits.request_timeout_s) + MARGIN_S
+
+
+def serve_config(service: Service, table: RouteTable, *, gateways: int = 1, port: int = 8000) -> dict[str, Any]:
+    """What `serve deploy` and a RayService take.
+
+    Args:
+        service: what is served.
+        table: its routes.
+        gateways: replicas of the gateway, each on a node of its own.
+        port: where every node listens.
+    """
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S},
+        "applications": [_application(app, service.limits, gateways) for app in applications(service, table)],
+    }
+
+
+def _application(app: ServeApplication, limits: Limits, gateways: int) -> dict[str, Any]:
+    """All options of its deployment are the code's own, but for those that a cluster wants otherwise."""
+    deployment: dict[str, Any] = {"name": "model"}
+    if app.name == GATEWAY:
+        # Without any CPU it would be placed on the head, which has none to give.
+        deployment = {"name": "gateway", "ray_actor_options": {"num_cpus": GATEWAY_CPUS}}
+        if gateways > 1:
+            deployment |= {"num_replicas": gateways, "max_replicas_per_node": 1}
+    return {
+        "name": app.name,
+        "route_prefix": app.route_prefix,
+        "import_path": app.import_path,
+        "args": app.arguments.model_dump(mode="json", exclude_defaults=True),
+        "deployments": [deployment | {"graceful_shutdown_timeout_s": shutdown_s(limits)}],
+    }
