@@ -65,7 +65,8 @@ def applications(service: Service, table: RouteTable, *, cores: int | None = Non
     models = [
         model.model_copy(update={"task": route.task}) for model, route in zip(service.models, table.routes, strict=True)
     ]
-    whole = Service(models=models, grpc=service.grpc, **{name: getattr(service, name) for name in Options.model_fields})
+    others = {name: getattr(service, name) for name in Service.model_fields if name != "models"}
+    whole = Service(models=models, **others)
     fair = cores and max(1, cores // sum(max(1, model.replicas.min) for model in models))
     served = [ServeApplication(GATEWAY, "/", GATEWAY_IMPORT, whole)]
     for model, route in zip(models, table.routes, strict=True):
