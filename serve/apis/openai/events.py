@@ -9,8 +9,12 @@ from starlette.responses import StreamingResponse
 DONE = b"data: [DONE]\n\n"
 
 
-async def event_stream(chunks: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
+async def event_stream(chunks: AsyncGenerator[dict[str, Any], None], end: bytes = DONE) -> StreamingResponse:
     """The answer once its first chunk is there: what goes wrong before that has a status of its own.
+
+    Args:
+        chunks: of the answer.
+        end: what follows the last one.
 
     Raises:
         Refused: the model answered with an error.
@@ -22,7 +26,7 @@ async def event_stream(chunks: AsyncGenerator[dict[str, Any], None]) -> Streamin
             yield _line(first)
             async for chunk in chunks:
                 yield _line(chunk)
-            yield DONE
+            yield end
         finally:
             await chunks.aclose()
 

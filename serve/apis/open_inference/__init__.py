@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, version 2 (KServe's and Triton's), over HTTP and gRPC."""

@@ -1,0 +1,99 @@
+"""Triton's generate extension: a text in, a text out, at once or as a stream."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.errors import InvalidInput
+from serve.apis.caller import Caller
+from serve.apis.open_inference.inference import OpenInference
+from serve.apis.open_inference.messages import VERSION
+from serve.apis.open_inference.request import input_tensors, placed
+from serve.apis.openai.events import event_stream
+from serve.routes import Route
+
+_TEXT = "text"  # the input tensor that `text_input` is
+_RENAMED = {"max_tokens": "max_new_tokens"}
+
+
+class GenerateRequest(BaseModel):
+    """The body. Beside these fields it may have input tensors with one element, and parameters."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    text_input: str
+    parameters: dict[str, Any] = {}
+
+
+class Generate:
+    """Answers texts with texts."""
+
+    def __init__(self, caller: Caller, inference: OpenInference) -> None:
+        self._caller = caller
+        self._inference = inference
+
+    async def whole(self, request: Request) -> Response:
+        """`{model_name, model_version, text_output}`; a list of texts where several were asked for."""
+        route, body, options = await self._read(request)
+        if options.get("stream"):
+            raise InvalidInput("parameters.stream: is true, and this is /generate; ask /generate_stream")
+        answers = (await self._caller.ask(request, route, body)).json()[0]
+        texts = [answer["generated_text"] for answer in answers]
+        said = _head(route) | {"text_output": texts[0] if len(texts) == 1 else texts}
+        if "details" in answers[0] and len(texts) == 1:
+            said["details"] = _with_logprobs(answers[0]["details"])
+        return JSONResponse(said)
+
+    async def stream(self, request: Request) -> Response:
+        """The same for each piece of the text; pieces put together are the text."""
+        route, body, options = await self._read(request)
+        single = body | {"inputs": body["inputs"][0]}
+        return await event_stream(self._pieces(request, route, single, bool(options.get("details"))), end=b"")
+
+    async def _pieces(
+        self, request: Request, route: Route, body: dict[str, Any], with_details: bool
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        async for event in self._caller.events(request, route, body):
+            if "error" in event:
+                yield {"error": event["error"]}
+                return
+            said = _head(route) | {"text_output": event["token"]["text"]}
+            if with_details:
+                reason = event["details"]["finish_reason"] if event["details"] else None
+                said["details"] = {"finish_reason": reason, "token": event["token"]}
+            yield said
+
+    async def _read(self, request: Request) -> tuple[Route, dict[str, Any], dict[str, Any]]:
+        """Who is asked, the task's own request, and the options as they were given."""
+        names = request.path_params
+        route = self._inference.route(names["model"], names.get("version", ""))
+        if route.kind.event_type is None:
+            raise InvalidInput(f"model: {route.model!r} does {route.task}, which writes no text; ask for /infer")
+        asked: GenerateRequest = await self._caller.read(request, GenerateRequest)
+        sources = input_tensors(route.kind).sources
+        more = asked.model_extra or {}
+        inputs = {name: value for name, value in more.items() if name in sources}
+        options = {name: value for name, value in more.items() if name not in sources} | asked.parameters
+        item = asked.text_input if not inputs else inputs | {_TEXT: asked.text_input}
+        return route, {"inputs": [item]} | placed(route.kind, _options(options)), options
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The task's parameters. Temperature 0 is these clients' way to ask for the likeliest token."""
+    options = {_RENAMED.get(name, name): value for name, value in given.items() if name != "stream"}
+    if options.get("temperature") == 0:
+        options = {name: value for name, value in options.items() if name not in ("temperature", "top_p", "top_k")}
+        options["do_sample"] = False
+    return options
+
+
+def _head(route: Route) -> dict[str, Any]:
+    return {"model_name": route.model, "model_version": VERSION}
+
+
+def _with_logprobs(details: dict[str, Any]) -> dict[str, Any]:
+    """The task's details, with the protocol's name for the tokens as well."""
+    return details | {"logprobs": details["tokens"]}

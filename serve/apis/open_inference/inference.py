@@ -1,0 +1,157 @@
+"""What the protocol can ask, over HTTP and gRPC alike."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version as version_of
+from typing import Any
+
+from starlette.requests import Request
+
+from deployments.errors import DeadlineExceeded, NotFound
+from serve.apis.caller import Caller
+from serve.apis.open_inference.inputs import JSON
+from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse
+from serve.apis.open_inference.outputs import VECTOR, output_tensors
+from serve.apis.open_inference.request import input_tensors, task_request
+from serve.apis.open_inference.tensor import Tensor
+from serve.routes import Route, RouteTable
+from serve.states import ModelState
+
+NAME = "automodel-serve"
+EXTENSIONS = ("binary_tensor_data", "generate", "model_repository", "parameters")
+
+States = Callable[[], Awaitable[Mapping[str, ModelState]]]
+
+
+class OpenInference:
+    """Answers the protocol's questions.
+
+    Args:
+        caller: asks the models.
+        table: which there are.
+        states: how far each is.
+    """
+
+    def __init__(self, caller: Caller, table: RouteTable, states: States) -> None:
+        self._caller = caller
+        self._table = table
+        self._states = states
+        self._outputs: dict[str, list[dict[str, Any]]] = {}
+
+    def server(self) -> dict[str, Any]:
+        """What this server is."""
+        return {"name": NAME, "version": version_of(NAME), "extensions": list(EXTENSIONS)}
+
+    def names(self) -> list[str]:
+        """The models."""
+        return [route.model for route in self._table.routes]
+
+    async def is_ready(self) -> bool:
+        """Whether every model answers."""
+        return all(state.is_ready for state in (await self._states()).values())
+
+    async def is_model_ready(self, model: str, version: str) -> bool:
+        """Whether a model answers.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        return (await self._states())[self.route(model, version).model].is_ready
+
+    async def index(self, only_ready: bool) -> list[dict[str, str]]:
+        """Every model with its state."""
+        return [
+            {
+                "name": name,
+                "version": VERSION,
+                "state": "READY" if state.is_ready else "UNAVAILABLE" if state.state == "failed" else "LOADING",
+                "reason": state.detail,
+            }
+            for name, state in (await self._states()).items()
+            if state.is_ready or not only_ready
+        ]
+
+    def route(self, model: str, version: str) -> Route:
+        """A model's route.
+
+        Raises:
+            NotFound: no such model, or no such version of it.
+        """
+        route = self._table.model(model)
+        if version not in ("", VERSION):
+            raise NotFound(f"no version {version!r} of {model!r}; there is {VERSION}")
+        return route
+
+    async def infer(self, request: Request, model: str, version: str, asked: InferRequest) -> InferResponse:
+        """A model's answer.
+
+        Args:
+            request: whose headers go with the question.
+            model: its name.
+            version: its version; empty for any.
+            asked: the question.
+
+        Raises:
+            ServiceError: it cannot be asked so, or the time is up.
+            Refused: the model answers with an error.
+        """
+        route = self.route(model, version)
+        question = task_request(route.kind, asked)
+        answers = await self._ask(request, route, question.body, question.timeout_s)
+        return InferResponse(model, asked.id, output_tensors(route.kind, answers, asked.outputs))
+
+    async def metadata(self, request: Request, model: str, version: str) -> dict[str, Any]:
+        """What a model reads and answers.
+
+        Raises:
+            NotFound: there is no such model.
+            Refused: it is not there now, or may not be asked.
+        """
+        route = self.route(model, version)
+        described = await self._caller.describe(request, route)
+        if model not in self._outputs:
+            self._outputs[model] = await self._answered(request, route, described["example"])
+        return {
+            "name": model,
+            "versions": [VERSION],
+            "platform": f"transformers_{route.task}",
+            "inputs": _inputs(route),
+            "outputs": self._outputs[model],
+        }
+
+    async def _answered(self, request: Request, route: Route, example: dict[str, Any]) -> list[dict[str, Any]]:
+        """The tensors of a model's answer: what it answers to its example, as what it gives depends on the model."""
+        answers = await self._ask(request, route, example | {"inputs": [example["inputs"]]}, None)
+        tensors = output_tensors(route.kind, answers, None)
+        found = [
+            _metadata(tensor.name, tensor.datatype, _variable(tensor)) for tensor in tensors if tensor.name != JSON
+        ]
+        return [*found, _metadata(JSON, "BYTES", [-1])]
+
+    async def _ask(self, request: Request, route: Route, body: dict[str, Any], timeout_s: float | None) -> list[Any]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                answers: list[Any] = (await self._caller.ask(request, route, body)).json()
+        except TimeoutError:
+            raise DeadlineExceeded(f"no answer within the {timeout_s:g} s that the request gave") from None
+        return answers
+
+
+def _inputs(route: Route) -> list[dict[str, Any]]:
+    """The tensors that a task reads; of those that may be left out it says so."""
+    tensors = input_tensors(route.kind)
+    inputs = [_metadata(name, source.datatype, list(source.shape)) for name, source in tensors.sources.items()]
+    inputs.append(_metadata(JSON, "BYTES", [-1]))
+    return [tensor if tensor["name"] in tensors.required else tensor | _OPTIONAL for tensor in inputs]
+
+
+_OPTIONAL = {"parameters": {"optional": True}}
+
+
+def _metadata(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape}
+
+
+def _variable(tensor: Tensor) -> list[int]:
+    """A shape whose dimensions vary, but for the size of a vector."""
+    return [-1] * (tensor.values.ndim - 1) + [tensor.shape[-1] if tensor.name == VECTOR else -1]

@@ -1,0 +1,176 @@
+"""The protocol's request to a task's own: tensors to its inputs, parameters to its parameters."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import orjson
+from pydantic.fields import FieldInfo
+
+from deployments.errors import InvalidInput
+from deployments.media.content import Media
+from deployments.task import Task
+from serve.apis.open_inference.annotations import takes_list
+from serve.apis.open_inference.inputs import JSON, InputTensors
+from serve.apis.open_inference.messages import InferRequest, Parameters
+from serve.apis.open_inference.tensor import Tensor
+
+# Of Triton's own parameters, those that change nothing here, and those that cannot be.
+_IGNORED = ("priority", "binary_data_output", "binary_data_size", "content_type")
+_REFUSED = {
+    "sequence_id": "no model here keeps a state between requests",
+    "sequence_start": "no model here keeps a state between requests",
+    "sequence_end": "no model here keeps a state between requests",
+    "shared_memory_region": "shared memory is not offered; send the tensor itself",
+    "shared_memory_byte_size": "shared memory is not offered; send the tensor itself",
+    "shared_memory_offset": "shared memory is not offered; send the tensor itself",
+}
+TIMEOUT = "timeout"  # in microseconds
+RATE = "sampling_rate"
+_STREAM = "stream"
+
+Kind = type[Task[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """A task's own request.
+
+    Attributes:
+        body: its JSON.
+        timeout_s: what the request says that it may take.
+    """
+
+    body: dict[str, Any]
+    timeout_s: float | None
+
+
+@cache
+def input_tensors(kind: Kind) -> InputTensors:
+    """The tensors that a task reads."""
+    return InputTensors(kind)
+
+
+def task_request(kind: Kind, asked: InferRequest) -> TaskRequest:
+    """The request of a task that the protocol's request means.
+
+    Raises:
+        InvalidInput: tensors or parameters that it does not have.
+    """
+    sources = input_tensors(kind).sources
+    tensors = _by_name(asked.inputs)
+    inputs = {name: tensor for name, tensor in tensors.items() if name == JSON or name in sources}
+    options = _options(kind, asked, [tensor for name, tensor in tensors.items() if name not in inputs])
+    timeout = options.pop(TIMEOUT, None)
+    rates = _rates(kind, inputs, options)
+    items = input_tensors(kind).values(inputs, rates)
+    body = {"inputs": items} | placed(kind, options)
+    if body.get(_STREAM):
+        raise InvalidInput("parameter 'stream': ask for /generate_stream, which streams")
+    return TaskRequest(body, None if timeout is None else seconds(timeout))
+
+
+def placed(kind: Kind, options: Parameters) -> dict[str, Any]:
+    """Parameters where the task's request has them: at its root, or among `parameters`. It knows which there are."""
+    fields, within = kind.request.model_fields, _parameters(kind)
+    body: dict[str, Any] = {}
+    for name, value in options.items():
+        if name == "inputs":
+            raise InvalidInput("parameter 'inputs': should be a tensor")
+        if name in fields or within is None:
+            body[name] = _as_list(value, fields.get(name))
+        else:
+            body.setdefault("parameters", {})[name] = _as_list(value, within.get(name))
+    return body
+
+
+def seconds(timeout: Any) -> float:
+    """Triton's timeout, in microseconds.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout <= 0:
+        raise InvalidInput("parameter 'timeout': should be a number of microseconds, above 0")
+    return timeout / 1e6
+
+
+def _by_name(inputs: Iterable[Tensor]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for tensor in inputs:
+        if tensor.name in tensors:
+            raise InvalidInput(f"input {tensor.name!r}: is there twice")
+        tensors[tensor.name] = tensor
+    return tensors
+
+
+def _options(kind: Kind, asked: InferRequest, rest: Iterable[Tensor]) -> dict[str, Any]:
+    """What was said beside the inputs: of the request, of a tensor, and as tensors of one element."""
+    options: dict[str, Any] = {}
+    for place, parameters in (("", asked.parameters), *((t.name, t.parameters) for t in asked.inputs)):
+        for name, value in parameters.items():
+            what = f"parameter {name!r}{f' of input {place!r}' if place else ''}"
+            if name in _REFUSED:
+                raise InvalidInput(f"{what}: {_REFUSED[name]}")
+            if name in _IGNORED or (place and name == RATE):
+                continue
+            if options.setdefault(name, value) != value:
+                raise InvalidInput(f"{what}: another value was given before")
+    for tensor in rest:
+        if tensor.name not in _names(kind):
+            raise InvalidInput(f"input {tensor.name!r}: is not known; {_nearest(kind, tensor.name)}")
+        options[tensor.name] = _element(tensor)
+    return options
+
+
+def _rates(kind: Kind, inputs: Mapping[str, Tensor], options: dict[str, Any]) -> dict[str, Any]:
+    """The sampling rates of recordings that come as samples; none of them stays among the options."""
+    sources = input_tensors(kind).sources
+    sampled = [
+        t for name, t in inputs.items() if name != JSON and sources[name].kind is Media and t.datatype != "BYTES"
+    ]
+    common = options.pop(RATE, None) if sampled else None
+    return {tensor.name: tensor.parameters.get(RATE, common) for tensor in sampled}
+
+
+def _names(kind: Kind) -> set[str]:
+    """Names of parameters, which tensors may have."""
+    return {*kind.request.model_fields, *(_parameters(kind) or {}), RATE} - {"inputs", "parameters"}
+
+
+def _parameters(kind: Kind) -> Mapping[str, FieldInfo] | None:
+    """What stands below `parameters` in a task's request; None where it has no such field."""
+    field = kind.request.model_fields.get("parameters")
+    return None if field is None else getattr(field.annotation, "model_fields", {})
+
+
+def _nearest(kind: Kind, name: str) -> str:
+    sources = [*input_tensors(kind).sources, JSON]
+    near = difflib.get_close_matches(name, [*sources, *_names(kind)], n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sources)}, and parameters by name"
+
+
+def _element(tensor: Tensor) -> Any:
+    if tensor.values.size != 1:
+        raise InvalidInput(f"input {tensor.name!r}: is a parameter, so it should have one element")
+    value = tensor.values.reshape(()).tolist()
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"input {tensor.name!r}: is not UTF-8") from None
+
+
+def _as_list(value: Any, field: FieldInfo | None) -> Any:
+    """Parameters of the protocol are single values: a string is a list as JSON, or the only entry, where one is due."""
+    if not isinstance(value, str) or field is None or not takes_list(field.annotation):
+        return value
+    if not value.lstrip().startswith("["):
+        return [value]
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return [value]

@@ -1,0 +1,123 @@
+"""The protocol's routes over HTTP."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from deployments.errors import InvalidInput, MalformedRequest
+from serve.apis.caller import Caller, with_errors
+from serve.apis.open_inference.body import HEADER_LENGTH, read_request, unpacked, write_response
+from serve.apis.open_inference.generate import Generate
+from serve.apis.open_inference.inference import OpenInference
+from serve.apis.open_inference.messages import InferRequest, flag
+from serve.body import LARGE_BODY
+from serve.config import Limits
+from serve.messages import Headers
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+MODEL = "/v2/models/{model}"
+
+
+class Http:
+    """Answers what is asked over HTTP."""
+
+    def __init__(self, caller: Caller, inference: OpenInference, limits: Limits) -> None:
+        self._caller = caller
+        self._inference = inference
+        self._most = limits.body.size
+
+    async def server(self, request: Request) -> Response:
+        return JSONResponse(self._inference.server())
+
+    async def live(self, request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        return _readiness({}, await self._inference.is_ready())
+
+    async def models(self, request: Request) -> Response:
+        return JSONResponse({"models": self._inference.names()})
+
+    async def index(self, request: Request) -> Response:
+        body = await self._caller.read_bytes(request)
+        only_ready = bool(body) and bool(_object(body).get("ready"))
+        return JSONResponse(await self._inference.index(only_ready))
+
+    async def metadata(self, request: Request) -> Response:
+        return JSONResponse(await self._inference.metadata(request, *_named(request)))
+
+    async def model_ready(self, request: Request) -> Response:
+        model, version = _named(request)
+        return _readiness({"name": model}, await self._inference.is_model_ready(model, version))
+
+    async def infer(self, request: Request) -> Response:
+        """The tensors of an answer, in JSON or as bytes behind it."""
+        body = await self._caller.read_bytes(request)
+        body = unpacked(body, request.headers.get("content-encoding"), self._most)
+        length = request.headers.get(HEADER_LENGTH)
+        is_large = len(body) > LARGE_BODY
+        asked = await asyncio.to_thread(read_request, body, length) if is_large else read_request(body, length)
+        answered = await self._inference.infer(request, *_named(request), asked)
+        content, json_length = write_response(answered, _is_binary(asked))
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        headers = {HEADER_LENGTH: str(json_length)}
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
+
+def _named(request: Request) -> tuple[str, str]:
+    """The model and the version in the path."""
+    return request.path_params["model"], request.path_params.get("version", "")
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(said, dict):
+        raise InvalidInput("the body should be an object")
+    return said
+
+
+def _is_binary(asked: InferRequest) -> Callable[[str], bool]:
+    """Which outputs go as bytes: as each says, else as the request says for all."""
+    every = flag(asked.parameters, "binary_data_output") or False
+    own = {output.name: output.binary for output in asked.outputs or () if output.binary is not None}
+    return lambda name: own.get(name, every)
+
+
+def _readiness(said: dict[str, object], is_ready: bool) -> Response:
+    return JSONResponse(said | {"ready": is_ready}, 200 if is_ready else 503)
+
+
+def open_inference_routes(caller: Caller, inference: OpenInference, limits: Limits) -> list[Route]:
+    """`/v2/…`; a model's routes also with its version."""
+    http, generate = Http(caller, inference, limits), Generate(caller, inference)
+    answers: dict[str, tuple[str, Answer]] = {
+        "/v2": ("GET", http.server),
+        "/v2/health/live": ("GET", http.live),
+        "/v2/health/ready": ("GET", http.ready),
+        "/v2/models": ("GET", http.models),
+        "/v2/repository/index": ("POST", http.index),
+    }
+    for path in (MODEL, MODEL + "/versions/{version}"):
+        answers |= {
+            path: ("GET", http.metadata),
+            f"{path}/ready": ("GET", http.model_ready),
+            f"{path}/infer": ("POST", http.infer),
+            f"{path}/generate": ("POST", generate.whole),
+            f"{path}/generate_stream": ("POST", generate.stream),
+        }
+    return [Route(path, with_errors(answer, _error), methods=[verb]) for path, (verb, answer) in answers.items()]
+
+
+def _error(status: int, body: bytes, headers: Headers) -> Response:
+    response = JSONResponse({"error": orjson.loads(body)["error"]}, status)
+    response.raw_headers.extend(headers)
+    return response
