@@ -21,6 +21,8 @@ MAX_SEQUENCES = 32
 _DRAWING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 _OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
 _LENGTHS = frozenset({"max_length", "min_length"})
+# Objects that Hugging Face's clients put some of the options into, by task.
+_NESTED = ("generation_parameters", "generate_parameters", "generate_kwargs")
 
 
 class GenerationParameters(Body):
@@ -60,6 +62,16 @@ class GenerationParameters(Body):
         default=None, ge=0, le=MAX_TOP_TOKENS, description="With `details`: the likeliest tokens of every step."
     )
     details: bool = Field(default=False, description="Tokens with their log-probabilities, and why the text ended.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        """Options that lie in an object of their own stand beside the others, which go before them."""
+        if not isinstance(given, dict):
+            return given
+        nested = [name for name in _NESTED if isinstance(given.get(name), dict | None)]
+        options = {key: value for name in nested for key, value in (given.get(name) or {}).items()}
+        return options | {name: value for name, value in given.items() if name not in nested}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

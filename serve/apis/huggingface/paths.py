@@ -1,0 +1,58 @@
+"""Paths below a model's URL, as the gateway knows them: which there are, and which one a request means."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+
+from deployments.task import Task
+
+PIPELINE = "/pipeline/"
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+INFO = "/info"
+HEALTH = "/health"
+
+# The views of a task, and the field by which each one's requests are known; None where it is no other's but for a name.
+VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
+    "zero-shot-classification": re.compile(rb'"candidate(?:_l|L)abels"\s*:'),
+    "sentence-similarity": re.compile(rb'"source_sentence"\s*:'),
+    "visual-question-answering": re.compile(rb'"question"\s*:'),
+    "summarization": None,
+    "translation": None,
+}
+
+
+class BelowModel(Convertor[str]):
+    """`{below:below}` behind the path of a model: one of the paths above, or nothing."""
+
+    regex = f"(?:{PIPELINE}[^/]+|{CHAT}|{COMPLETIONS}|{INFO}|{HEALTH})?"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("below", BelowModel())
+
+
+def below_model(request: Request, kind: type[Task[Any, Any]], body: bytes) -> str:
+    """Where below a model's own path a request to the gateway is answered.
+
+    Args:
+        request: whose path names the model, or an alias of its task, and perhaps a path below it.
+        kind: the model's task.
+        body: of the request. A string in JSON cannot contain a field's name with its quotes and colon.
+    """
+    below: str = request.path_params["below"]
+    if below or request.method != "POST":
+        return below
+    alias = request.path_params.get("task")
+    if alias is not None:
+        return PIPELINE + alias if alias in VIEWS else ""
+    fields = ((view, VIEWS.get(view)) for view in kind.aliases)
+    return next((PIPELINE + view for view, field in fields if field is not None and field.search(body)), "")
