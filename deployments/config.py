@@ -96,6 +96,39 @@ class Generation(Settings):
     )
 
 
+class Health(Settings):
+    """When a replica counts as broken, so that Ray replaces it."""
+
+    max_forward_s: float = Field(
+        default=600, gt=0, description="Longest time in one forward, or one step of writing, before a replica is stuck."
+    )
+    canary_s: float = Field(
+        default=60,
+        ge=0,
+        description="A replica that has answered nothing for so long runs an example through its model; 0: never.",
+    )
+    period_s: float = Field(default=10, gt=0, description="Time between two health checks; three in a row must fail.")
+
+
+class Logging(Settings):
+    """What the service's own log lines look like."""
+
+    format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="`auto`: text where `up` runs on a terminal, else one JSON object a line."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is written; a request's line is `info`, of an error `warning`."
+    )
+
+
+class Watch(Settings):
+    """How a replica is watched."""
+
+    metrics: bool = True
+    logging: Logging = Logging()
+    health: Health = Health()
+
+
 class ModelConfig(Settings):
     """One served model."""
 

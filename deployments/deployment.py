@@ -2,23 +2,28 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-from deployments import stages
-from deployments.config import ModelConfig
+from deployments import in_process, stages
+from deployments.config import ModelConfig, Watch
+from deployments.in_process import ASGIApp
 from deployments.limits import ReplicaLimits
+from deployments.logs import log_through_ray
+from deployments.metrics import MODEL_METRICS
+from deployments.model_meter import ModelMeter
+from deployments.observer import Observer
+from deployments.ray_metrics import RayExporter
 from deployments.replica import Replica
 from deployments.task import Task
 
 logger = logging.getLogger(__name__)
 
-ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BuildEndpoint = Callable[[Replica], ASGIApp]
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -28,16 +33,28 @@ class ModelDeployment:
     """One replica's actor. The front reaches its ASGI application directly; the gateway calls `forward`."""
 
     async def __init__(  # type: ignore[misc]  # Ray awaits it, so that loading does not block the actor's loop
-        self, config: ModelConfig, task: type[Task[Any, Any]], build_endpoint: BuildEndpoint, limits: ReplicaLimits
+        self,
+        config: ModelConfig,
+        task: type[Task[Any, Any]],
+        build_endpoint: BuildEndpoint,
+        limits: ReplicaLimits,
+        watch: Watch,
     ) -> None:
-        _log_through_ray()
+        log_through_ray(watch.logging)
         self._name = config.name
-        self._replica = Replica(config, task, limits=limits, stage=self._tell)
+        self._exporter: RayExporter | None = None
+        observer = Observer()
+        if watch.metrics:
+            observer = meter = ModelMeter(config.name, task.name)
+            self._exporter = RayExporter(meter.meter, MODEL_METRICS, serve.get_replica_context().replica_id.unique_id)
+        self._replica = Replica(config, task, limits=limits, stage=self._tell, health=watch.health, observer=observer)
         self._endpoint = build_endpoint(self._replica)
         try:
             await asyncio.to_thread(self._replica.load)
         except Exception as error:
             stages.tell(self._name, "failed", str(error))
+            observer.failed_to_load()
+            self._export_the_rest()
             raise
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -50,53 +67,27 @@ class ModelDeployment:
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """What a direct request would get; (status, headers, body)."""
-        sent: list[MutableMapping[str, Any]] = []
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        await self._ask(method, path, headers, body, send)
-        return sent[0]["status"], sent[0]["headers"], b"".join(message["body"] for message in sent[1:])
+        return await in_process.ask(self._endpoint, method, path, headers, body)
 
     async def forward_stream(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> AsyncGenerator[Any, None]:
         """The same as it comes: (status, headers), then pieces of the body. Ends the request when it is closed."""
-        sent: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
-        asking = asyncio.create_task(self._ask(method, path, headers, body, sent.put))
-        asking.add_done_callback(lambda _: sent.put_nowait(None))
-        try:
-            while (message := await sent.get()) is not None:
-                if message["type"] == "http.response.start":
-                    yield message["status"], message["headers"]
-                elif message["body"]:
-                    yield message["body"]
-            await asking
-        finally:
-            asking.cancel()
-
-    async def _ask(self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, send: Send) -> None:
-        scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._endpoint(scope, receive, send)
+        async with aclosing(in_process.stream(self._endpoint, method, path, headers, body)) as parts:
+            async for part in parts:
+                yield part
 
     def __del__(self) -> None:
         if hasattr(self, "_replica"):
             self._replica.stop()
+            self._export_the_rest()
+
+    def _export_the_rest(self) -> None:
+        if self._exporter is not None:
+            self._exporter.stop()
 
     def _tell(self, stage: str) -> None:
         stages.tell(self._name, stage)
-
-
-def _log_through_ray() -> None:
-    """Write what this project logs to the replica's own log file, at its own level."""
-    for name in ("deployments", "serve"):
-        ours = logging.getLogger(name)
-        ours.parent = logging.getLogger("ray.serve")  # whose handlers Ray may replace at any time
-        ours.setLevel(logging.INFO)
 
 
 def build_deployment(
@@ -106,6 +97,7 @@ def build_deployment(
     *,
     limits: ReplicaLimits,
     cpu_threads: int,
+    watch: Watch | None = None,
 ) -> serve.Application:
     """The Serve application of one model.
 
@@ -115,7 +107,9 @@ def build_deployment(
         build_endpoint: makes the ASGI application from the replica; pickled, so that this side need not import it.
         limits: what one replica takes.
         cpu_threads: compute threads of one replica where the configuration names none.
+        watch: how replicas are watched.
     """
+    watch = watch or Watch()
     threads = config.resources.cpu_threads or cpu_threads
     resources = config.resources.model_copy(update={"cpu_threads": threads})
     config = config.model_copy(update={"resources": resources})
@@ -137,10 +131,12 @@ def build_deployment(
         ray_actor_options=_actor_options(config, threads),
         max_constructor_retry_count=2,
         graceful_shutdown_wait_loop_s=0.5,
+        health_check_period_s=watch.health.period_s,
         logging_config=LoggingConfig(enable_access_log=False),
+        max_replicas_per_node=config.replicas.max_per_node,
         **scaling,
     )
-    return deployment.bind(config, task, build_endpoint, limits)
+    return deployment.bind(config, task, build_endpoint, limits, watch)
 
 
 def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:

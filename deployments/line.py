@@ -13,11 +13,13 @@ class Load(NamedTuple):
     Attributes:
         waiting: rows that wait for the model.
         running: rows that are in the model now.
+        padding_ratio: share of padding in what the model reads now.
         cache_used: share of the cache for keys and values that is taken up; None without one.
     """
 
     waiting: int
     running: int
+    padding_ratio: float = 0.0
     cache_used: float | None = None
 
 

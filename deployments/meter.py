@@ -48,7 +48,7 @@ class Meter:
         self._series: dict[tuple[Metric, tuple[str, ...]], Series] = {}
         self._polls: list[Callable[[], None]] = []
         for metric in self._fixed:
-            if metric.kind != "gauge":
+            if metric.kind != "gauge" and not metric.begins_when_used:
                 for labels in metric.known_series(fixed):
                     self._find(metric, labels)
 

@@ -22,11 +22,11 @@ REASONS: Mapping[int, str] = {
     if isinstance(kind, type) and issubclass(kind, errors.ServiceError) and kind.status not in (500, 504)
 }
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-SHORT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+SHORT_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-COSTS = tuple(float(4**power) for power in range(1, 13))  # 4 to 16,777,216
-RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+COSTS = tuple(float(4**power) for power in range(2, 13))  # 16 to 16,777,216
+RATIOS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,7 @@ class Metric:
         values: of the labels whose values are known; their series exist from the start.
         buckets: upper bounds of a histogram.
         of_replica: a gauge of each replica by itself.
+        begins_when_used: its series exist from the first value on: for what many models never have.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Metric:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
     of_replica: bool = False
+    begins_when_used: bool = False
 
     @property
     def exported_name(self) -> str:
@@ -77,8 +79,11 @@ def _gauge(name: str, unit: str, description: str, **labels: tuple[str, ...]) ->
     return Metric(f"{PREFIX}{name}", "gauge", unit, description, ("model", "task", *labels), labels, of_replica=True)
 
 
-def _histogram(name: str, unit: str, buckets: tuple[float, ...], description: str) -> Metric:
-    return Metric(f"{PREFIX}{name}", "histogram", unit, description, buckets=buckets)
+def _histogram(
+    name: str, unit: str, buckets: tuple[float, ...], description: str, *, begins_when_used: bool = False
+) -> Metric:
+    name = f"{PREFIX}{name}"
+    return Metric(name, "histogram", unit, description, buckets=buckets, begins_when_used=begins_when_used)
 
 
 REQUESTS = _counter("requests_total", "requests", "Requests that have ended, by how.", outcome=OUTCOMES)
@@ -103,17 +108,24 @@ POSTPROCESS_SECONDS = _histogram(
 ITEMS = _counter("items_total", "items", "Inputs of answered requests; a client batch has several.")
 TRUNCATED = _counter("truncated_items_total", "items", "Inputs that were cut because the model reads no more.")
 TOKENS = _counter(
-    "tokens_total", "tokens", "Tokens of answered requests that the model read (in) or wrote (out).",
+    "tokens_total",
+    "tokens",
+    "Tokens of answered requests that the model read (in) or wrote (out).",
     direction=("in", "out"),
-)  # fmt: skip
+)
 FIRST_TOKEN_SECONDS = _histogram(
     "time_to_first_token_seconds",
     "seconds",
     SECONDS,
     "From a request's arrival at the model's line to its first token.",
+    begins_when_used=True,
 )
 OUTPUT_TOKEN_SECONDS = _histogram(
-    "time_per_output_token_seconds", "seconds", SHORT_SECONDS, "Mean time of an answer's tokens after the first."
+    "time_per_output_token_seconds",
+    "seconds",
+    SHORT_SECONDS,
+    "Mean time of an answer's tokens after the first.",
+    begins_when_used=True,
 )
 IN_FLIGHT = _gauge("requests_in_flight", "requests", "Requests under way in a replica.")
 
@@ -128,9 +140,11 @@ PADDING = _histogram("padding_ratio", "ratio", RATIOS, "Share of such a batch th
 SPLITS = _counter("batch_splits_total", "batches", "Batches that failed and were tried again in parts.")
 OUT_OF_MEMORY = _counter("out_of_memory_total", "batches", "Batches for which memory ran out; the budget was halved.")
 ROWS_DROPPED = _counter(
-    "rows_dropped_total", "rows", "Rows that left the line before the model read them: their time had run out, or "
-    "nobody waited for them any more.", reason=("expired", "cancelled"),
-)  # fmt: skip
+    "rows_dropped_total",
+    "rows",
+    "Rows that left the line before the model read them: their time had run out, or nobody waited for them any more.",
+    reason=("expired", "cancelled"),
+)
 WAITING_ROWS = _gauge("waiting_rows", "rows", "Rows that wait for the model.")
 RUNNING_ROWS = _gauge("running_rows", "rows", "Rows that are in the model now.")
 KV_CACHE_USED = _gauge("kv_cache_used_ratio", "ratio", "Share of the cache for keys and values that is taken up.")
@@ -140,28 +154,43 @@ MODEL_READY = _gauge("model_ready", "boolean", "1 while a replica is warmed and 
 MODEL_LOAD_SECONDS = _gauge("model_load_seconds", "seconds", "Time of each stage of a replica's load.", stage=())
 MODEL_MEMORY = _gauge("model_memory_bytes", "bytes", "Memory of a model's weights and buffers on its device.")
 MODEL_LOADS = _counter(
-    "model_loads_total", "loads", "Loads that have ended; many in a short time mean replicas that keep failing.",
+    "model_loads_total",
+    "loads",
+    "Loads that have ended; many in a short time mean replicas that keep failing.",
     outcome=("ready", "failed"),
-)  # fmt: skip
+)
 CANARIES = _counter(
-    "canaries_total", "forwards", "Forwards of an example with which an idle replica checks itself.",
+    "canaries_total",
+    "forwards",
+    "Forwards of an example with which an idle replica checks itself.",
     outcome=("ok", "failed"),
-)  # fmt: skip
+)
 
 APIS = ("tasks", "models", "openai", "embeddings_inference", "hugging_face", "open_inference", "health", "pages")
 GATEWAY_REQUESTS = Metric(
-    f"{PREFIX}gateway_requests_total", "counter", "requests",
+    f"{PREFIX}gateway_requests_total",
+    "counter",
+    "requests",
     "Requests to the gateway by the API they used; those that went on to a model are counted there as well.",
     ("api", "code"),
-)  # fmt: skip
+)
 GATEWAY_SECONDS = Metric(
-    f"{PREFIX}gateway_request_seconds", "histogram", "seconds",
-    "Time of a request in the gateway, the model's part included.", ("api",), {"api": APIS}, SECONDS,
-)  # fmt: skip
+    f"{PREFIX}gateway_request_seconds",
+    "histogram",
+    "seconds",
+    "Time of a request in the gateway, the model's part included.",
+    ("api",),
+    {"api": APIS},
+    SECONDS,
+    begins_when_used=True,
+)
 BUILD_INFO = Metric(
-    f"{PREFIX}build_info", "gauge", "boolean", "1; the versions of what runs here.",
+    f"{PREFIX}build_info",
+    "gauge",
+    "boolean",
+    "1; the versions of what runs here.",
     ("version", "ray", "torch", "transformers", "python"),
-)  # fmt: skip
+)
 
 MODEL_METRICS = tuple(each for each in vars().copy().values() if isinstance(each, Metric) and "model" in each.labels)
 GATEWAY_METRICS = (GATEWAY_REQUESTS, GATEWAY_SECONDS, BUILD_INFO)

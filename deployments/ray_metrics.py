@@ -1,8 +1,8 @@
 """RayExporter: hands a process's sums to Ray, whose agent on every node exports them.
 
 A histogram goes as counters of its buckets, its sum and its count (`…_bucket_total{le}`, `…_sum_total`,
-`…_count_total`), for Ray's own loses the sum (`deployments/meter.py`). The gateway's `/metrics` makes histograms of them
-again; who scrapes the agents themselves takes the ending off (docs/metrics.md).
+`…_count_total`), for Ray's own loses the sum (`deployments/meter.py`). The gateway's `/metrics` makes histograms of
+them again; who scrapes the agents themselves takes the ending off (docs/metrics.md).
 """
 
 import threading
@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
+import ray
+from ray._common.network_utils import build_address
 from ray.util import metrics as ray_metrics
 
 from deployments.meter import Meter, Series
@@ -100,3 +102,12 @@ class RayExporter:
 def le(bound: float) -> str:
     """A bucket's upper bound, as Prometheus writes it."""
     return "+Inf" if bound == float("inf") else repr(float(bound))
+
+
+def agents() -> list[str]:
+    """Where the metrics of each living node are exported: `host:port`. Asks the cluster: milliseconds."""
+    return [
+        build_address(node["NodeManagerAddress"], node["MetricsExportPort"])
+        for node in ray.nodes()
+        if node["Alive"] and node["MetricsExportPort"]
+    ]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from deployments import checkpoint
 from deployments.call import Answer, Call, Render
-from deployments.config import ModelConfig
+from deployments.config import Health, ModelConfig
 from deployments.drain_rate import DrainRate
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
 from deployments.job import Job
@@ -20,6 +20,7 @@ from deployments.observer import Observer
 from deployments.partial_call import PartialCall
 from deployments.stream_call import StreamCall
 from deployments.task import Task
+from deployments.watchdog import Watchdog
 from deployments.worker import ResultT, Worker
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ WARM_UP_WORDS = (1, 16, 128)
 # The model thread asks for the interpreter after every operation, and what holds it (parsing, tokenizing, JSON) would
 # keep it up to 5 ms by default. In pairs with the offline limit on two cores: 0.85 of it by default, 0.88 so.
 SWITCH_INTERVAL_S = 1e-4
-STUCK_AFTER_S = 600.0
 
 
 class Replica:
@@ -43,6 +43,8 @@ class Replica:
         task: its task.
         limits: how much may wait, and how much one request may bring.
         stage: told what the replica is doing while it loads: "loading", "checking", "warming", "ready".
+        health: when it counts as broken.
+        observer: told of requests, batches and the load.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Replica:
         *,
         limits: ReplicaLimits | None = None,
         stage: Stage = lambda stage: None,
+        health: Health | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.config = config
@@ -61,8 +64,11 @@ class Replica:
         self.description: Mapping[str, Any] = {}
         self.places = 0  # taken by requests, also such as are still being read
         self.in_flight = 0  # of them, those that are read and not answered
-        self._stage = stage
-        self._observer = observer or Observer()
+        self._tell_stage = stage
+        self._stage_at: tuple[str, float] | None = None
+        self._health = health or Health()
+        self._watchdog: Watchdog | None = None
+        self.observer = observer or Observer()
         self._text = Worker(f"text-{config.name}", threads=task.preprocess_threads)
         self._line: Line | None = None
         self._drain = DrainRate()
@@ -82,13 +88,24 @@ class Replica:
         self.task = self.task_class(checkpoint.load(self.config, self.task_class))
         self.task.limits = self.limits.media
         self._stage("checking")
-        opened = self.task.open_line(f"model-{self.config.name}", self._observer)
+        opened = self.task.open_line(f"model-{self.config.name}", self.observer)
         self._line, self.description = opened.line, opened.description
         self._line.start()
         self._text.start()
         self._stage("warming")
         self._warm_up()
+        self._watchdog = Watchdog(self.config.name, self.task, self._line, self._text, self._health, self.observer)
+        self.observer.watch(lambda: self.in_flight, lambda: opened.line.load)
+        self.observer.ready(memory_of(self.task.checkpoint.model))
         self._stage("ready")
+
+    def _stage(self, stage: str) -> None:
+        now = time.monotonic()
+        if self._stage_at is not None:
+            before, began = self._stage_at
+            self.observer.stage(before, now - began)
+        self._stage_at = (stage, now)
+        self._tell_stage(stage)
 
     @contextmanager
     def place(self, timeout_s: float) -> Iterator[None]:
@@ -130,15 +147,21 @@ class Replica:
         call, timer = self._begin(kind, request, render, timeout_s)
         assert call.future is not None
         try:
-            return await call.future
+            answer = await call.future
+            self._answered(answer)
+            return answer
         except asyncio.CancelledError:
             call.fail(Unavailable("the client has gone"))
             raise
         finally:
             self._end(call, timer)
 
-    async def stream(self, request: Any, timeout_s: float) -> AsyncGenerator[dict[str, Any], None]:
+    async def stream(
+        self, request: Any, timeout_s: float, tell: Callable[[Answer], None] = lambda answer: None
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """The events of one request, as the model writes; close it to end the request.
+
+        `tell` hears what it has taken so far before the first event, where that is known, and at the end.
 
         Raises:
             ServiceError: what was wrong, before the first event or between two.
@@ -146,14 +169,25 @@ class Replica:
         call, timer = self._begin(StreamCall, request, lambda value: b"", timeout_s)
         assert call.future is not None
         try:
+            is_first = True
             while (event := await call.events.get()) is not None:
+                if is_first and self._line is not None and (so_far := call.so_far(self._line.load)) is not None:
+                    tell(so_far)
+                is_first = False
                 yield event
-            await call.future
+            answer = await call.future
+            self._answered(answer)
+            tell(answer)
         except (asyncio.CancelledError, GeneratorExit):
             call.fail(Unavailable("the client has gone"))
             raise
         finally:
             self._end(call, timer)
+
+    def _answered(self, answer: Answer) -> None:
+        self.observer.answered(answer)
+        if self._watchdog is not None:
+            self._watchdog.answered()
 
     async def on_text_thread(self, work: Callable[[Task[Any, Any]], ResultT], timeout_s: float) -> ResultT:
         """What a small piece of work with the tokenizer gives; it waits its turn as requests do.
@@ -191,18 +225,13 @@ class Replica:
         self.in_flight -= 1
 
     def check_health(self) -> None:
-        """Raise when this replica should be replaced: a thread has died or one forward never ends.
+        """Raise when this replica should be replaced.
 
         Raises:
             RuntimeError: why.
         """
-        if self._line is None:
-            return
-        if not self._line.is_alive or not self._text.is_alive:
-            raise RuntimeError(f"a thread of {self.config.name} has died")
-        busy = self._line.busy_since
-        if busy is not None and time.monotonic() - busy > STUCK_AFTER_S:
-            raise RuntimeError(f"{self.config.name} has been in one forward for over {STUCK_AFTER_S:.0f} s")
+        if self._watchdog is not None:
+            self._watchdog.check()
 
     def stop(self) -> None:
         """Answer what waits with `Unavailable` and end both threads."""
@@ -226,3 +255,9 @@ class Replica:
             if job.error is not None:
                 raise LoadError(f"{self.config.name}: does not answer its own example ({job.error})") from job.error
             self.task.postprocess(request, prepared, job.outputs)
+
+
+def memory_of(model: Any) -> int:
+    """Bytes of a model's weights and buffers; those that share memory are counted once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

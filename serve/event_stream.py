@@ -1,15 +1,15 @@
 """Answers as server-sent events, in TGI's form: a `data:` line of JSON for each."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import orjson
 
 from serve.errors import error_answer
 from serve.messages import Headers, Scope, Send
+from serve.record import CANCELLED, current
 from serve.request_id import request_id
-from serve.timing import total
 
 EVENT_STREAM = "text/event-stream"
 _FIXED: Headers = [
@@ -20,21 +20,23 @@ _FIXED: Headers = [
 
 
 async def send_events(
-    scope: Scope, send: Send, events: AsyncGenerator[Any, None], headers: Headers, began: float
+    scope: Scope, send: Send, events: AsyncGenerator[Any, None], headers: Callable[[], Headers]
 ) -> None:
-    """Send events as they come; nothing is sent before the first one, so that an error until then has its own status.
+    """Send events as they come; nothing is sent before the first one, so that an error until then has its own status
+    and `headers`, which are asked for then, can tell what it took.
 
     An error after that is an event itself, with what an error's body has. Ends the request when the client leaves.
     """
     async with aclosing(events):
         line: bytes | None = _line(await anext(events))
-        timing = (b"server-timing", total(began))  # until now: the rest is in the last event
-        with suppress(OSError):  # so a server says that the client has gone
-            await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, *headers, timing]})
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, *headers()]})
             while line is not None:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
                 line = await _next_line(events, scope)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:  # so a server says that the client has gone
+            current().status = CANCELLED
 
 
 async def _next_line(events: AsyncGenerator[Any, None], scope: Scope) -> bytes | None:
@@ -44,7 +46,7 @@ async def _next_line(events: AsyncGenerator[Any, None], scope: Scope) -> bytes |
     except StopAsyncIteration:
         return None
     except Exception as error:
-        _, body, _ = error_answer(error, request_id(scope))
+        current().status, body, _ = error_answer(error, request_id(scope))
         return _data(body)
 
 

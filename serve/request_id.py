@@ -5,6 +5,10 @@ import uuid
 from serve.messages import Scope, header
 
 
+def new_request_id() -> str:
+    return uuid.uuid4().hex
+
+
 def request_id(scope: Scope) -> str:
     """`x-request-id` as it was sent, else a new one."""
-    return header(scope, b"x-request-id") or uuid.uuid4().hex
+    return header(scope, b"x-request-id") or new_request_id()

@@ -92,11 +92,12 @@ class GenerationLine:
 
     @property
     def load(self) -> Load:
-        waiting, running, _ = self._batcher.load
+        waiting, running = self._batcher.load[:2]
         if self._engine is None:
             return Load(waiting, running)
-        cache_used = self._engine.cells / self._engine.max_cache_tokens
-        return Load(waiting + self._engine.waiting, running + self._engine.running, cache_used)
+        engine = self._engine
+        cache_used = engine.cells / engine.max_cache_tokens
+        return Load(waiting + engine.waiting, running + engine.running, engine.padding_ratio, cache_used)
 
     @property
     def together(self) -> int:
@@ -152,11 +153,15 @@ class GenerationLine:
             report = BatchReport(engine.running, engine.cells, engine.padding_ratio, writer.written.total_s)
             self._row_done(job, index, writer, part.error, part.started, report)
 
+        def hear(part: EngineJob, token: int, logprob: float | None, top: Any) -> bool:
+            job.started = job.started or part.started
+            return writer.hear(token, logprob, top)
+
         part = EngineJob(
             ask.prompt,
             ask.params,
             processor=ask.processor,
-            on_token=lambda part, token, logprob, top: writer.hear(token, logprob, top),
+            on_token=hear,
             done=done,
             deadline=job.deadline,
         )

@@ -18,6 +18,18 @@ from serve.routes import Route, RouteTable
 from serve.upstream import Replicas, Reply
 
 JSON = (b"content-type", b"application/json")
+# Headers of a model's answer that the protocol's answer has as well; see `serve.timing.measured`.
+ABOUT_THE_ANSWER = (
+    b"server-timing",
+    b"x-model",
+    b"x-batch-size",
+    b"x-padding-ratio",
+    b"x-prompt-tokens",
+    b"x-generated-tokens",
+    b"x-truncated-inputs",
+    b"retry-after",
+)
+CARRIED = "carried"  # attribute of a request's state
 HANDED_ON = (b"authorization", b"timeout")  # the model asks for the key once more, and keeps the time
 
 
@@ -97,7 +109,9 @@ class Caller:
         Raises:
             Refused: it is an error.
         """
-        return _good(await self._upstream.ask(route, "POST", self._headers(request), orjson.dumps(body), below))
+        reply = await self._upstream.ask(route, "POST", self._headers(request), orjson.dumps(body), below)
+        _carry(request, reply.headers)
+        return _good(reply)
 
     async def describe(self, request: Request, route: Route) -> dict[str, Any]:
         """What a model's replica says of itself.
@@ -119,6 +133,7 @@ class Caller:
         """
         content = orjson.dumps(body | {"stream": True})
         streamed = await self._upstream.stream(route, "POST", self._headers(request), content)
+        _carry(request, streamed.headers)
         async with aclosing(streamed.pieces) as pieces:
             if streamed.status != 200:
                 raise Refused(Reply(streamed.status, streamed.headers, b"".join([piece async for piece in pieces])))
@@ -133,6 +148,11 @@ class Caller:
         return headers + [(name, value) for name, value in request.headers.raw if name in HANDED_ON]
 
 
+def _carry(request: Request, headers: Headers) -> None:
+    """Keep what a model's answer says of itself, for the answer that is made of it."""
+    setattr(request.state, CARRIED, [(name, value) for name, value in headers if name in ABOUT_THE_ANSWER])
+
+
 def _good(reply: Reply) -> Reply:
     if reply.status != 200:
         raise Refused(reply)
@@ -142,7 +162,7 @@ def _good(reply: Reply) -> Reply:
 def with_errors(
     answer: Callable[[Request], Awaitable[Response]], in_form: Callable[[int, bytes, Headers], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The same answer, with every error in a protocol's own form.
+    """The same answer, with every error in a protocol's own form, and with what the model's answer said of itself.
 
     Args:
         answer: of a route.
@@ -151,13 +171,14 @@ def with_errors(
 
     async def answered(request: Request) -> Response:
         try:
-            return await answer(request)
+            response = await answer(request)
         except Refused as error:
-            kept = [(name, value) for name, value in error.reply.headers if name in (b"retry-after", b"x-model")]
-            return in_form(error.reply.status, error.reply.body, kept)
+            response = in_form(error.reply.status, error.reply.body, [])
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception as error:
-            return in_form(*error_answer(error, request_id(request.scope)))
+            response = in_form(*error_answer(error, request_id(request.scope)))
+        response.raw_headers.extend(getattr(request.state, CARRIED, ()))
+        return response
 
     return answered

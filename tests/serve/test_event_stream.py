@@ -141,8 +141,13 @@ async def test_events_have_the_shape_of_tgis(writing: Writing, family: str) -> N
 
 async def test_headers(writing: Writing) -> None:
     headers = (await Exchange(writing.replica("bloom"), "a").run()).headers
-    assert headers.pop("server-timing").startswith("total;dur=")
+    timing = headers.pop("server-timing").split(", ")
+    assert [part.split(";")[0] for part in timing] == ["queue", "preprocess", "forward", "postprocess", "total"]
+    assert 0 < float(timing[2].removeprefix("forward;dur="))
     assert headers == {
+        "x-batch-size": "1",
+        "x-padding-ratio": "0.000",
+        "x-prompt-tokens": "1",
         "content-type": "text/event-stream",
         "cache-control": "no-cache",
         "x-accel-buffering": "no",
