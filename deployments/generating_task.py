@@ -3,12 +3,14 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import LoadError
 from deployments.generation.answers import Event, Vocabulary, best
 from deployments.generation.ask import Ask, Piece, Written
 from deployments.generation.families import most_positions
+from deployments.generation.grammar import Grammars
 from deployments.generation.parameters import GenerationParameters
 from deployments.line import Opened
 from deployments.task import Pace, Prepared, RequestT, ResponseT, Task
@@ -57,6 +59,14 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     def tokenizer_of(self, checkpoint: "Checkpoint") -> Any:
         """The tokenizer of what it writes."""
         return getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """What its texts can be held to."""
+        size = self.model.config.get_text_config(decoder=True).vocab_size
+        ends = self.defaults.eos_token_id if self.defaults.eos_token_id is not None else self.tokenizer.eos_token_id
+        ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        return Grammars(self.tokenizer, max(size, len(self.tokenizer)), ids)
 
     @property
     def generate(self) -> Any:

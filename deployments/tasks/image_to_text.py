@@ -12,7 +12,8 @@ from deployments.generating_task import GeneratingTask
 from deployments.generation.answers import GeneratedText
 from deployments.generation.ask import Written
 from deployments.generation.composed import composed, defaults_of
-from deployments.generation.parameters import GeneratingRequest, GenerationParameters
+from deployments.generation.grammar import GuidedParameters
+from deployments.generation.parameters import GeneratingRequest
 from deployments.generation.prompt import Prompt
 from deployments.media.content import Media
 from deployments.picture import EXAMPLE, read_for_processor, sample_picture
@@ -32,7 +33,7 @@ from deployments.task import Prepared
 from deployments.text import filler
 
 
-class Parameters(GenerationParameters):
+class Parameters(GuidedParameters):
     return_full_text: bool = Field(default=False, description="The text or the chat, as the model read it, in front.")
 
 
@@ -96,7 +97,8 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
     def preprocess(self, request: Request) -> Prepared:
         prompt = self._prompt(request.inputs, request.text)
         most = self.max_positions
-        return Prepared(request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=most))
+        asks = request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=most)
+        return Prepared(self.grammars.guided(asks, request.parameters))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
         before = ""

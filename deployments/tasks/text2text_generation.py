@@ -10,15 +10,16 @@ from deployments.errors import LoadError
 from deployments.generating_task import GeneratingTask
 from deployments.generation.answers import GeneratedText
 from deployments.generation.ask import Written
+from deployments.generation.grammar import GuidedParameters
 from deployments.generation.languages import Languages
-from deployments.generation.parameters import GeneratingRequest, GenerationParameters
+from deployments.generation.parameters import GeneratingRequest
 from deployments.generation.prompt import Prompt
 from deployments.generation.start import decoder_start
 from deployments.task import Prepared
 from deployments.text import Side, filler, max_length_of, require_text, tokenized
 
 
-class Parameters(GenerationParameters):
+class Parameters(GuidedParameters):
     truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
     truncation_direction: Side = "right"
     src_lang: str | None = Field(default=None, description="Language of the input, as the model calls it.")
@@ -62,7 +63,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         encoding, cut = tokenized(self.tokenizer, text, most=self.max_length, truncate=truncate, side=side)
         prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
         asks = parameters.asks(prompt, defaults, with_logprobs=request.stream, most=self.max_positions)
-        return Prepared(asks, truncated=cut)
+        return Prepared(self.grammars.guided(asks, parameters), truncated=cut)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
         return self.generated(prepared.rows, outputs, request.parameters)

@@ -10,7 +10,8 @@ from deployments.errors import InvalidInput
 from deployments.generating_task import GeneratingTask
 from deployments.generation.answers import Details
 from deployments.generation.ask import Written
-from deployments.generation.parameters import GeneratingRequest, GenerationParameters
+from deployments.generation.grammar import GuidedParameters
+from deployments.generation.parameters import GeneratingRequest
 from deployments.generation.prompt import Prompt
 from deployments.task import Prepared
 from deployments.text import filler, require_length
@@ -27,7 +28,7 @@ class Message(Body):
 Chat = list[Message]
 
 
-class Parameters(GenerationParameters):
+class Parameters(GuidedParameters):
     return_full_text: bool = Field(default=False, description="The prompt, or the chat, in front of the text.")
     truncate: int | None = Field(default=None, ge=1, description="Only the last so many tokens of the prompt are read.")
 
@@ -69,7 +70,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         cut = truncate is not None and len(ids) > truncate
         prompt = Prompt(ids[-truncate:] if cut and truncate else ids)
         asks = request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=self.max_positions)
-        return Prepared(asks, truncated=cut)
+        return Prepared(self.grammars.guided(asks, request.parameters), truncated=cut)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
         before: Any = request.inputs if request.parameters.return_full_text else ""

@@ -35,12 +35,33 @@ class Message(BaseModel):
         return {"role": role, "content": content}
 
 
-class ResponseFormat(BaseModel):
-    """Only text can be asked for."""
+class NamedSchema(BaseModel):
+    """A JSON schema as OpenAI's clients send it; its name and description change nothing."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["text"]
+    name: str | None = None
+    description: str | None = None
+    given: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What the text must be: OpenAI's forms, and Hugging Face's with a `value`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text", "json_object", "json_schema", "json", "regex"]
+    json_schema: NamedSchema | None = None
+    value: dict[str, Any] | str | None = None
+
+    def as_grammar(self) -> dict[str, Any] | None:
+        """The task's parameter."""
+        if self.type == "text":
+            return None
+        if self.type == "json_schema" and self.json_schema is not None:
+            return {"type": "json", "value": self.json_schema.given}
+        return {"type": self.type, "value": self.value}
 
 
 class ChatRequest(Options):
@@ -56,6 +77,8 @@ class ChatRequest(Options):
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
         parameters = self.parameters(self.max_completion_tokens or self.max_tokens)
+        if self.response_format is not None and (grammar := self.response_format.as_grammar()):
+            parameters["grammar"] = grammar
         if self.logprobs:
             parameters |= {"details": True, "top_n_tokens": self.top_logprobs or 0}
         elif self.n > 1 or not self.stream:
