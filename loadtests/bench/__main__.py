@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench overhead | batching | media | generation`."""
+"""`python -m loadtests.bench overhead | batching | media | generation | overload`."""
 
 import signal
 import sys
@@ -18,6 +18,9 @@ from loadtests.bench import (
     media_report,
     overhead,
     overhead_report,
+    overload,
+    overload_plot,
+    overload_report,
 )
 from loadtests.bench.progress import progress
 from loadtests.bench.report import Report
@@ -89,6 +92,18 @@ def run_generation(
     full = generation.Plan(rounds=rounds or 1, parts=parts)
     plan = replace(full, saturated_s=5.0, settle_s=2.0, open_s=6.0, drain_s=2.0, longest=64) if quick else full
     _finish(generation_report.report(plan, generation.run(plan, progress(console))), output)
+
+
+@app.command("overload")
+def run_overload(rounds: Rounds = None, quick: Quick = False, output: Output = None) -> None:
+    """MiniLM under half of what it can answer up to ten times of it, and afterwards; with a plot."""
+    full = overload.Plan(rounds=rounds or 1)
+    plan = replace(full, seconds=10.0, settle_s=6.0, capacity_s=6.0, after_s=15.0) if quick else full
+    done = overload.run(plan, progress(console))
+    _finish(overload_report.report(plan, done), output)
+    picture = (output or RESULTS / "overload.json").with_suffix(".png")
+    overload_plot.plot(done, picture)
+    console.print(f"[dim]plot: {picture}[/]", highlight=False)
 
 
 def _parts(only: str, known: tuple[str, ...]) -> tuple[str, ...]:

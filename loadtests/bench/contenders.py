@@ -1,7 +1,7 @@
 """The servers that the benchmarks compare, each ready to be asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,19 @@ SERVICE_PATH = "/tasks/feature-extraction"
 
 
 @contextmanager
-def service(folder: Path, model: str, pooling: str | None = None, task: str = "feature-extraction") -> Iterator[Server]:
+def service(
+    folder: Path,
+    model: str,
+    pooling: str | None = None,
+    task: str = "feature-extraction",
+    limits: Mapping[str, float] | None = None,
+) -> Iterator[Server]:
     """This service with one model, through its command line. `folder` takes the configuration file."""
     entry: dict[str, Any] = {"model": model, "name": NAME, "task": task, "resources": {"cpu_threads": 1}}
     if pooling is not None:
         entry["pooling"] = {"mode": pooling}
     config = folder / "service.yaml"
-    config.write_text(json.dumps({"models": [entry]}))  # JSON is YAML
+    config.write_text(json.dumps({"models": [entry], "limits": dict(limits or {})}))  # JSON is YAML
     with running(
         "serve.cli", ["up", str(config)], f"/tasks/{task}", json.dumps(TASKS[task].example), model=NAME
     ) as server:

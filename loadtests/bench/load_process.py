@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from loadtests.bench.child import Child, take_orders
 from loadtests.bench.environment import child_environment
 from loadtests.bench.load import Load, Result, run
+from loadtests.bench.open_load import Asked, OpenLoad, OpenResult, Phase, run_open
 
 
 class LoadProcess:
@@ -20,6 +21,11 @@ class LoadProcess:
     def run(self, load: Load) -> Result:
         return Result(**self._child.order(asdict(load)))
 
+    def run_open(self, load: OpenLoad) -> OpenResult:
+        result = OpenResult(**self._child.order(asdict(load)))
+        result.asked = [Asked(*each) for each in result.asked]  # type: ignore[misc]
+        return result
+
 
 @contextmanager
 def load_process() -> Iterator[LoadProcess]:
@@ -28,7 +34,11 @@ def load_process() -> Iterator[LoadProcess]:
 
 
 def _do(order: dict[str, Any]) -> dict[str, Any]:
-    return asdict(asyncio.run(run(Load(**order))))
+    if "phases" not in order:
+        return asdict(asyncio.run(run(Load(**order))))
+    phases = [Phase(**phase) for phase in order.pop("phases")]
+    result = asyncio.run(run_open(OpenLoad(phases=phases, **order)))
+    return asdict(result) | {"asked": [astuple(each) for each in result.asked]}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A task whose model does nothing: what is left is what the service itself costs. In no registry."""
+"""Tasks whose model does nothing: what is left is what the service itself costs. In no registry."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -9,6 +9,8 @@ from deployments.forward_task import ForwardTask
 from deployments.layout import LaidOut, Layout
 from deployments.selection import ArrivalOrder, Selection
 from deployments.task import Prepared, Row
+from deployments.tasks.feature_extraction import FeatureExtraction
+from deployments.tasks.feature_extraction import Request as VectorRequest
 
 
 class Request(RequestBody):
@@ -50,6 +52,27 @@ class NoOp(ForwardTask[Request, dict[str, int]]):
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs="word " * words)
+
+    def layouts(self) -> Sequence[Layout]:
+        return [NoLayout(self.checkpoint.model)]
+
+
+DIMENSIONS = 384  # MiniLM's
+
+
+class NoVectors(FeatureExtraction):
+    """feature-extraction, which every protocol speaks, with one and the same vector for any text."""
+
+    architectures = ()
+
+    def preprocess(self, request: VectorRequest) -> Prepared:
+        return Prepared([Row({}, 1)])
+
+    def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
+        import numpy as np
+
+        vector = np.linspace(-1, 1, DIMENSIONS, dtype=np.float32)
+        return [vector] * len(rows)
 
     def layouts(self) -> Sequence[Layout]:
         return [NoLayout(self.checkpoint.model)]

@@ -1,5 +1,6 @@
 """`overhead`: what a server costs beside the model. The model does nothing; everything is measured in one run."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -19,11 +20,35 @@ CALLERS = 32
 WARM_UP_REQUESTS = 500
 GATEWAY_TITLE = "ServeReplica:gateway"
 
-PARTS = ("service", "taught", "bare")
-_PATHS: Mapping[str, Mapping[str, str]] = {
-    "service": {"service, task route": "/tasks/no-op", "service, gateway route": f"/models/{NAME}"},
-    "taught": {"taught": "/"},
-    "bare": {"bare": "/"},
+PARTS = ("service", "taught", "bare", "protocols")
+TASK_ROUTE = "/tasks/feature-extraction"  # what the protocols are compared with
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A route of a server, and a body that it takes."""
+
+    path: str
+    body: str = EXAMPLE
+
+
+_TEXT = "A man plays a guitar."
+_TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [_TEXT]}
+_ROUTES: Mapping[str, Mapping[str, Asked]] = {
+    "service": {
+        "service, task route": Asked("/tasks/no-op"),
+        "service, gateway route": Asked(f"/models/{NAME}"),
+    },
+    "taught": {"taught": Asked("/")},
+    "bare": {"bare": Asked("/")},
+    "protocols": {
+        TASK_ROUTE: Asked(TASK_ROUTE),
+        "/models/<model>": Asked(f"/models/{NAME}"),
+        "/models/<model>/pipeline/feature-extraction": Asked(f"/models/{NAME}/pipeline/feature-extraction"),
+        "/v1/embeddings": Asked("/v1/embeddings", json.dumps({"model": NAME, "input": _TEXT})),
+        "/embed": Asked("/embed"),
+        "/v2/models/<model>/infer": Asked(f"/v2/models/{NAME}/infer", json.dumps({"inputs": [_TENSOR]})),
+    },
 }
 
 
@@ -59,14 +84,14 @@ def run(plan: Plan, say: Say) -> Figures:
     """Measure all parts of the plan, each round all of them."""
     figures = Figures()
     with TemporaryDirectory(prefix="bench-") as folder, load_process() as loads:
-        start = _starters(build_tiny(Path(folder)) if "service" in plan.parts else Path())
+        start = _starters(build_tiny(Path(folder)) if {"service", "protocols"} & set(plan.parts) else Path())
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
             for part in plan.parts:
                 say(f"{part}: starting")
                 with start[part]() as server:
-                    for name, path in _PATHS[part].items():
-                        _measure(name, path, plan, server, loads, figures)
+                    for name, asked in _ROUTES[part].items():
+                        _measure(name, asked, plan, server, loads, figures)
                         many = figures.many[name][-1]
                         say(f"{name}: {many.requests_per_s:.0f} requests/s, {many.cpu_ms:.2f} ms CPU each")
                     resident = server.tree.resident_mb(GATEWAY_TITLE)
@@ -77,17 +102,18 @@ def run(plan: Plan, say: Say) -> Figures:
 
 def _starters(folder: Path) -> Mapping[str, Callable[[], AbstractContextManager[Server]]]:
     """How each part is started; `folder` has the checkpoint that this service loads."""
-    service = ["--model", str(folder)]
+    noop, service = "loadtests.bench.noop_service", ["--model", str(folder)]
     return {
-        "service": lambda: running("loadtests.bench.noop_service", service, "/tasks/no-op", EXAMPLE, model=NAME),
+        "service": lambda: running(noop, service, "/tasks/no-op", EXAMPLE, model=NAME),
+        "protocols": lambda: running(noop, [*service, "--vectors"], TASK_ROUTE, EXAMPLE, model=NAME),
         "taught": lambda: running("loadtests.bench.taught_noop", (), "/", EXAMPLE),
         "bare": lambda: running("loadtests.bench.fastapi_noop", (), "/", EXAMPLE),
     }
 
 
-def _measure(name: str, path: str, plan: Plan, server: Server, loads: LoadProcess, figures: Figures) -> None:
+def _measure(name: str, asked: Asked, plan: Plan, server: Server, loads: LoadProcess, figures: Figures) -> None:
     def load(requests: int, concurrency: int) -> Load:
-        return Load(server.port, path, [EXAMPLE], requests, concurrency, seconds=plan.seconds)
+        return Load(server.port, asked.path, [asked.body], requests, concurrency, seconds=plan.seconds)
 
     loads.run(load(WARM_UP_REQUESTS, CALLERS))
     figures.single[name].append(measure(server, loads, load(plan.single, 1)))
