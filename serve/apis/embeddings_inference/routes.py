@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.apis.caller import Caller, with_errors
@@ -14,6 +14,7 @@ from serve.apis.embeddings_inference.info import Info
 from serve.apis.embeddings_inference.tokens import Tokens
 from serve.apis.embeddings_inference.vectors import Vectors
 from serve.config import Limits
+from serve.json_response import JSONResponse
 from serve.messages import Headers
 
 Answer = Callable[[Request], Awaitable[Any]]

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from deployments import in_process
 from deployments.errors import MethodNotAllowed, NotFound, Unavailable
@@ -30,6 +30,7 @@ from serve.apis.huggingface.zero_shot import ZeroShot
 from serve.apis.openai.chat import Chat
 from serve.apis.openai.errors import openai_error
 from serve.config import Limits
+from serve.json_response import JSONResponse
 from serve.messages import Headers, Receive, Scope, Send, header, read_body
 from serve.routes import Route, RouteTable
 

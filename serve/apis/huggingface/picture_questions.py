@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from serve.apis.caller import Caller
 from serve.apis.huggingface.view_request import ViewRequest
+from serve.json_response import JSONResponse
 
 TASKS = ("image-to-text",)
 

@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from serve.apis.caller import Caller
 from serve.apis.huggingface.view_request import ViewRequest
+from serve.json_response import JSONResponse
 
 TASKS = ("text2text-generation",)
 CUTTING = ("longest_first", "only_first")

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from serve.apis.caller import Caller
@@ -13,6 +13,7 @@ from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import VERSION
 from serve.apis.open_inference.request import input_tensors, placed
 from serve.apis.openai.events import event_stream
+from serve.json_response import JSONResponse
 from serve.routes import Route
 
 _TEXT = "text"  # the input tensor that `text_input` is

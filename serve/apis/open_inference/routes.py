@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.errors import InvalidInput, MalformedRequest
@@ -16,6 +16,7 @@ from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import InferRequest, flag
 from serve.body import LARGE_BODY
 from serve.config import Limits
+from serve.json_response import JSONResponse
 from serve.messages import Headers
 
 Answer = Callable[[Request], Awaitable[Response]]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from deployments.errors import InvalidInput, UnsupportedMedia
 from serve.apis.caller import Caller
@@ -16,6 +16,7 @@ from serve.apis.openai.events import event_stream
 from serve.apis.openai.subtitles import srt, vtt
 from serve.errors import validation_error
 from serve.form import form_of
+from serve.json_response import JSONResponse
 from serve.routes import Route
 
 # What the chunks of each task are asked to be, where times are wanted.

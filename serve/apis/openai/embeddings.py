@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from deployments.tokens import TokenIds, are_ids
 from serve.apis.caller import Caller
 from serve.apis.openai.writing import usage_of
+from serve.json_response import JSONResponse
 
 TASKS = ("feature-extraction",)
 
