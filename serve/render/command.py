@@ -10,6 +10,7 @@ from serve.applications import named_table
 from serve.config import Service
 from serve.config_file import ConfigError, read_config_file
 from serve.render.manifest import as_yaml
+from serve.render.monitoring import render_dashboards, render_rules
 from serve.render.pod import PodPlan, on_cluster
 from serve.render.ray_service import ray_service
 from serve.render.serve_config import serve_config
@@ -61,10 +62,7 @@ def render_k8s(
     typer.echo(text, nl=False)
 
 
-render = typer.Typer(no_args_is_help=True, help="Write a configuration down for something else.")
+render = typer.Typer(no_args_is_help=True, help="Write a configuration, or what belongs to it, for something else.")
 render.command("k8s")(render_k8s)
-
-
-@render.callback()
-def _of_several() -> None:
-    """Keep `k8s` a command of its own although it is the only one."""
+render.command("dashboards")(render_dashboards)
+render.command("rules")(render_rules)

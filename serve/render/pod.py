@@ -50,8 +50,10 @@ def on_cluster(service: Service) -> Service:
     """The service with the paths that it has in a pod.
 
     Raises:
-        LoadError: a model lies in a folder that no pod has.
+        LoadError: a model lies in a folder that no pod has, or gRPC is wanted.
     """
+    if service.grpc.port is not None:
+        raise LoadError("grpc.port: no Service leads to the pod that has the gateway; leave it out on Kubernetes")
     for model in service.models:
         if model.model.startswith(("/", ".", "~")) and MODELS not in map(str, PurePosixPath(model.model).parents):
             raise LoadError(f"{model.name}: pods have the folders below {MODELS}, not {model.model}")
