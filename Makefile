@@ -3,12 +3,15 @@ PYTHON ?= python3
 CONFIG ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
-BENCH ?= overhead batching media generation
+# Processes that run tests; each may hold a few models at once.
+WORKERS ?= 2
+BENCH ?= overhead batching media generation overload
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+JAVASCRIPT := tests/clients/javascript
 
-.PHONY: install serve test lint format bench clean
+.PHONY: install javascript serve test lint format k8s-render k8s-check image-check bench clean
 
 install: $(INSTALLED)
 
@@ -23,8 +26,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 serve: install
 	$(BIN)/automodel-serve up $(CONFIG) --host $(HOST) --port $(PORT)
 
-test: install
-	$(BIN)/python -m pytest
+# The JavaScript client that tests/clients asks with; without Node, or without npm's registry, its tests are skipped.
+javascript: $(JAVASCRIPT)/node_modules
+
+$(JAVASCRIPT)/node_modules: $(JAVASCRIPT)/package-lock.json
+	@! command -v npm >/dev/null || (cd $(JAVASCRIPT) && npm ci --silent && touch node_modules) || echo "the JavaScript client is not installed"
+
+test: install javascript
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .
@@ -35,9 +44,21 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Writes the RayService of every overlay down anew, from its service.yaml.
+k8s-render: install
+	for overlay in k8s/overlays/*; do $(BIN)/automodel-serve render k8s $$overlay/service.yaml > $$overlay/rayservice.yaml || exit 1; done
+
+# Overlays against the schemas of Kubernetes, KubeRay and Ray Serve; the front and the Dockerfile.
+k8s-check: install
+	$(BIN)/python -m pytest tests/k8s tests/serve/render
+
+# Builds the image without Docker and starts it, as root on Debian with buildah and mmdebstrap; some ten minutes.
+image-check:
+	tests/k8s/image_check.sh
+
 bench: install
 	for name in $(BENCH); do $(BIN)/python -m loadtests.bench $$name || exit 1; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache loadtests/results
+	rm -rf $(VENV) $(JAVASCRIPT)/node_modules .mypy_cache .pytest_cache .ruff_cache loadtests/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

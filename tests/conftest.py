@@ -1,6 +1,7 @@
 """For all tests: nothing is asked of a model hub, torch keeps to one thread, and what asks a service comes last."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,15 @@ ASKING = ("tests/clients/", "tests/service/")  # a service that runs beside othe
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.nodeid.startswith(ASKING))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several workers one gets a whole file, whose tests share models, and one all that asks the services."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "services" if nodeid.startswith(ASKING) else nodeid.split("::")[0]
+
+    return ByFile(config, log)

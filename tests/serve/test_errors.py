@@ -21,7 +21,7 @@ def why(body: bytes) -> tuple[int, str]:
     [
         (b"{", 400, "the body is not JSON"),
         (b'{"inputs": "\xff"}', 400, "the body is not JSON"),
-        (b'{"inputs": ' + b"[" * 5000, 400, "recursion limit"),
+        (b'{"inputs": ' + b"[" * 5000, 400, "nested too deeply"),
         (b"{}", 422, "inputs: is missing"),
         (b"[1]", 422, "body: should be an object"),
         (b'{"inputs": 5}', 422, "inputs: should be a valid string or an object or a valid array"),
