@@ -18,7 +18,7 @@ from rich.text import Text
 
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
-from serve.config import ServiceConfig, config_of, embedded_config
+from serve.config import Grpc, ServiceConfig, config_of, embedded_config
 from serve.config_file import ConfigError, describe, read_config_file
 from serve.embedded import build_embedded, show_notices
 from serve.keys import entry_of, new_key, read_keys
@@ -64,6 +64,12 @@ def up(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port of the Open Inference Protocol over gRPC; default: the file's, or none."
+        ),
+    ] = None,
     num_cpus: Annotated[
         int | None, typer.Option(min=1, help="Logical CPUs of the local cluster; default: this machine's cores.")
     ] = None,
@@ -77,6 +83,8 @@ def up(
     if (added or left_out) and (config is not None or model):
         _end("--with and --without choose among the embedded models; leave the file and --model out")
     service = _config(config, model or [], added or [], left_out or [])
+    if grpc_port is not None:
+        service = service.model_copy(update={"grpc": Grpc(port=grpc_port)})
     try:
         _serve(service, host, port, num_cpus, address, verbose)
     except (StartError, LoadError) as error:
@@ -172,7 +180,8 @@ def _serve(
         show_notices(console, embedded)
     table = route_table(service)  # a model that is not there ends it before Ray starts
     stop = _stop_on_signals()
-    with cluster(host, port, num_cpus=num_cpus, address=address, verbose=verbose) as running:
+    grpc_port = service.grpc.port
+    with cluster(host, port, grpc_port=grpc_port, num_cpus=num_cpus, address=address, verbose=verbose) as running:
         _stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
         failed = _run(service, table, running, stop)
     for name, reason in failed.items():
@@ -200,6 +209,8 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
         if not failed and not stop.is_set():
             console.print()
             console.print(routes_table(table.routes, running.url))
+            if service.grpc.port is not None:
+                console.print(f"[dim]gRPC at port {service.grpc.port}[/]")
             console.print("[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C ends it[/]")
             stop.wait()
         console.print("ending …")

