@@ -13,11 +13,12 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import LoggingConfig
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from deployments.errors import MethodNotAllowed, NotFound
+from deployments.logs import log_through_ray
 from serve import routes
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.routes import embeddings_inference_routes
@@ -30,6 +31,7 @@ from serve.config import Service
 from serve.docs_page import docs_page
 from serve.errors import error_answer
 from serve.gateway_metrics import GatewayMetrics
+from serve.json_response import JSONResponse
 from serve.layers import layers
 from serve.messages import read_body
 from serve.openapi import openapi
@@ -50,10 +52,11 @@ class Gateway:
         self._limits = config.limits
         self._limit = config.limits.body
         self._sources = {model.name: model.model for model in config.models}
-        self._upstream = Upstream()
-        self._reader = StateReader(route.model for route in table.routes)
+        self._upstream = Upstream(config.limits.request_timeout_s)
+        self._reader = StateReader(config.models)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
+        log_through_ray(config.logging)
         self._config = config
         self._metrics = GatewayMetrics(config.options)
         self._started = int(time.time())

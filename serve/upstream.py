@@ -12,9 +12,12 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.drain_rate import DrainRate
-from deployments.errors import Overloaded, ServiceError, Unavailable
+from deployments.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
+from serve.deadline import timeout_of
 from serve.messages import Headers
 from serve.routes import Route
+
+MARGIN_S = 1.0  # that a replica has to say itself that the time is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,15 @@ class Replicas(Protocol):
 
 
 class Upstream:
-    """Asks the replica of a route. A caller that is cancelled ends what it asked for."""
+    """Asks the replica of a route. A caller that is cancelled ends what it asked for.
 
-    def __init__(self) -> None:
+    Args:
+        timeout_s: for an answer, or for the beginning of a stream. The replica keeps it, but its time begins when it
+            has the request, which may wait here while there is no replica.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._handles: dict[str, DeploymentHandle[Any]] = {}
         self._lines: defaultdict[str, DrainRate] = defaultdict(DrainRate)  # what this gateway has under way, by model
 
@@ -67,17 +76,23 @@ class Upstream:
         Raises:
             Overloaded: too many requests wait here for a replica that takes them.
             Unavailable: so they do, and none was ever answered.
+            DeadlineExceeded: none took this one in its time.
         """
         line, answered = self._lines[route.model], False
+        time_left = self._time_for(headers)
         line.enter()
         response = self._handle(route).forward.remote(method, route.path + below, list(headers), body)
         try:
-            reply = Reply(*await response)
+            async with time_left:
+                reply = Reply(*await response)
             answered = reply.status != Overloaded.status
             return reply
         except asyncio.CancelledError:
             response.cancel()
             raise
+        except TimeoutError as error:
+            response.cancel()
+            raise _late(route) from error
         except BackPressureError as error:
             raise _full(route, line) from error
         finally:
@@ -91,16 +106,22 @@ class Upstream:
         Raises:
             Overloaded: too many requests wait here for a replica that takes them.
             Unavailable: so they do, and none was ever answered.
+            DeadlineExceeded: none took this one in its time.
         """
+        time_left = self._time_for(headers)
         handle = self._handle(route).options(stream=True)
         response = handle.forward_stream.remote(method, route.path + below, list(headers), body)
         try:
-            status, answered = await anext(response)
+            async with time_left:
+                status, answered = await anext(response)
         except BackPressureError as error:
             raise _full(route, self._lines[route.model]) from error
         except asyncio.CancelledError:
             response.cancel()
             raise
+        except TimeoutError as error:
+            response.cancel()
+            raise _late(route) from error
 
         async def pieces() -> AsyncGenerator[bytes, None]:
             try:
@@ -111,10 +132,17 @@ class Upstream:
 
         return StreamedReply(status, answered, pieces())
 
+    def _time_for(self, headers: Sequence[tuple[bytes, bytes]]) -> asyncio.Timeout:
+        return asyncio.timeout(timeout_of({"headers": headers}, self._timeout_s) + MARGIN_S)
+
     def _handle(self, route: Route) -> "DeploymentHandle[Any]":
         if route.model not in self._handles:
             self._handles[route.model] = serve.get_app_handle(route.model)
         return self._handles[route.model]
+
+
+def _late(route: Route) -> DeadlineExceeded:
+    return DeadlineExceeded(f"no replica of {route.model} answered within the request's time")
 
 
 def _full(route: Route, line: DrainRate) -> ServiceError:

@@ -9,8 +9,9 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from deployments.drain_rate import DrainRate
-from deployments.errors import Overloaded, Unavailable
+from deployments.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from deployments.registry import find_task
+from serve import upstream as module
 from serve.routes import RouteTable
 from serve.upstream import Upstream
 
@@ -20,8 +21,9 @@ Answer = Callable[[], Awaitable[Any]]
 
 
 class Response:
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, cancelled: list[str]) -> None:
         self._answer = answer
+        self._cancelled = cancelled
 
     def __await__(self) -> Any:
         return self._answer().__await__()
@@ -29,14 +31,16 @@ class Response:
     async def __anext__(self) -> Any:
         return await self._answer()
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        self._cancelled.append("a request")
 
 
 class Handle:
     """Answers as Ray Serve's handle, with what it is given."""
 
     def __init__(self, answer: Answer) -> None:
-        self.forward = self.forward_stream = SimpleNamespace(remote=lambda *arguments: Response(answer))
+        self.cancelled: list[str] = []
+        self.forward = self.forward_stream = SimpleNamespace(remote=lambda *_: Response(answer, self.cancelled))
 
     def options(self, **options: Any) -> "Handle":
         return self
@@ -53,8 +57,8 @@ async def full() -> Any:
     raise BackPressureError(num_queued_requests=4096, max_queued_requests=4096)
 
 
-def upstream(answer: Answer) -> Upstream:
-    made = Upstream()
+def upstream(answer: Answer, timeout_s: float = 60.0) -> Upstream:
+    made = Upstream(timeout_s)
     made._handles["small"] = Handle(answer)  # type: ignore[assignment]
     return made
 
@@ -108,3 +112,36 @@ async def test_refusals_of_the_model_itself_are_no_answers() -> None:
     for _ in range(50):
         assert (await ask(gateway)).header(b"retry-after") == "3"
     assert gateway._lines["small"].per_second is None
+
+
+async def never() -> Any:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("timeout_s", "headers"), [(0.01, []), (60.0, [(b"timeout", b"0.01")])])
+async def test_what_no_replica_takes_ends_with_its_time(
+    timeout_s: float, headers: list[tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MARGIN_S", 0.01)
+    gateway = upstream(never, timeout_s)
+    with pytest.raises(DeadlineExceeded, match="no replica of small answered within the request's time"):
+        await gateway.ask(ROUTE, "POST", headers, b"{}")
+    with pytest.raises(DeadlineExceeded):
+        await gateway.stream(ROUTE, "POST", headers, b"{}")
+    assert gateway._handles["small"].cancelled == ["a request"] * 2  # type: ignore[attr-defined]
+    assert gateway._lines["small"].under_way == 0
+
+
+async def test_a_caller_that_leaves_ends_its_request() -> None:
+    gateway = upstream(never)
+    task = asyncio.create_task(ask(gateway))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gateway._handles["small"].cancelled == ["a request"]  # type: ignore[attr-defined]
+
+
+async def test_a_time_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="timeout"):
+        await upstream(never).ask(ROUTE, "POST", [(b"timeout", b"soon")], b"{}")
