@@ -151,7 +151,7 @@ KV_CACHE_USED = _gauge("kv_cache_used_ratio", "ratio", "Share of the cache for k
 
 STAGES = ("loading", "checking", "warming")
 MODEL_READY = _gauge("model_ready", "boolean", "1 while a replica is warmed and passes its health checks, else 0.")
-MODEL_LOAD_SECONDS = _gauge("model_load_seconds", "seconds", "Time of each stage of a replica's load.", stage=())
+MODEL_LOAD_SECONDS = _gauge("model_load_seconds", "seconds", "Time of each stage of a replica's load.", stage=STAGES)
 MODEL_MEMORY = _gauge("model_memory_bytes", "bytes", "Memory of a model's weights and buffers on its device.")
 MODEL_LOADS = _counter(
     "model_loads_total",
@@ -166,7 +166,7 @@ CANARIES = _counter(
     outcome=("ok", "failed"),
 )
 
-APIS = ("tasks", "models", "openai", "embeddings_inference", "hugging_face", "open_inference", "health", "pages")
+APIS = ("tasks", "models", "openai", "embeddings_inference", "open_inference", "health", "pages")
 GATEWAY_REQUESTS = Metric(
     f"{PREFIX}gateway_requests_total",
     "counter",

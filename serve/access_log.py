@@ -4,14 +4,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from deployments.logs import FIELDS
+from deployments.logs import FIELDS, REQUESTS
 from deployments.observer import Observer
 from serve.access import Ended
 from serve.messages import Scope, header
 from serve.record import Record
 from serve.routes import Route
 
-logger = logging.getLogger("serve.requests")
+logger = logging.getLogger(REQUESTS)
 
 
 def told_of_model(observer: Observer, route: Route) -> Ended:

@@ -18,16 +18,26 @@ END_S = 30.0
 
 
 class RunningService:
-    """`automodel-serve up …` on a free loopback port; its output is kept for messages.
+    """`automodel-serve up …` (or another module) on a free loopback port; its output is kept for messages.
 
     A context manager: on the way in it waits until every model is ready, on the way out it ends what it started.
     """
 
-    def __init__(self, *arguments: str, log: Path, env: dict[str, str] | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        log: Path,
+        env: dict[str, str] | None = None,
+        port: int | None = None,
+        grpc_port: int | None = None,
+        program: tuple[str, ...] = ("serve.cli", "up"),
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.grpc_port = grpc_port
         self.log = log
-        command = [sys.executable, "-m", "serve.cli", "up", *arguments, "--port", str(self.port)]
+        ports = ["--port", str(self.port), *(["--grpc-port", str(grpc_port)] if grpc_port else [])]
+        command = [sys.executable, "-m", *program, *arguments, *ports]
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | (env or {}), start_new_session=True
