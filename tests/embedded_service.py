@@ -7,6 +7,7 @@ import pytest
 from deployments.checkpoint import EMBEDDED_PREFIX, resolve
 from deployments.zoo.embedded import DEFAULT
 from deployments.zoo.package import PackageUnavailable
+from serve.ports import free_port
 from tests.service.running import RunningService
 
 MAX_WAITING = 64  # below the default, so that too much is soon reached
@@ -21,5 +22,5 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServic
         except PackageUnavailable as error:
             pytest.skip(f"an embedded model cannot be built here: {error}")
     env = {"AUTOMODEL_SERVE_LIMITS__MAX_WAITING": str(MAX_WAITING)}
-    with RunningService(log=tmp_path_factory.mktemp("service") / "log", env=env) as running:
+    with RunningService(log=tmp_path_factory.mktemp("service") / "log", env=env, grpc_port=free_port()) as running:
         yield running

@@ -33,7 +33,8 @@ class Replicas:
         wait_s: before an answer.
         bodies: what was asked, in order.
         sent: the headers of each.
-        cancelled: how many were ended before they had their answer.
+        asked: set once there was a request.
+        cancelled: set once one was ended before it had its answer.
     """
 
     answer: Any = None
@@ -43,17 +44,19 @@ class Replicas:
     wait_s: float = 0.0
     bodies: list[Any] = field(default_factory=list)
     sent: list[dict[str, str]] = field(default_factory=list)
-    cancelled: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         if method == "GET":
             return Reply(200, [], orjson.dumps({"example": route.kind.example}))
         self.sent.append({name.decode(): value.decode() for name, value in headers})
         self.bodies.append(orjson.loads(body))
+        self.asked.set()
         try:
             await asyncio.sleep(self.wait_s)
         except asyncio.CancelledError:
-            self.cancelled += 1
+            self.cancelled.set()
             raise
         return Reply(self.status, self.headers, orjson.dumps(self.answer))
 

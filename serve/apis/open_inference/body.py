@@ -89,9 +89,8 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
     for tensor in head.inputs:
         size = _size(tensor)
         if size is not None and place + size > len(body):
-            raise MalformedRequest(
-                f"input {tensor.name!r}: binary_data_size is {size:,}, {len(body) - place:,} are left"
-            )
+            left = len(body) - place
+            raise MalformedRequest(f"input {tensor.name!r}: binary_data_size is {size:,}; {left:,} bytes are left")
         inputs.append(_tensor(tensor, None if size is None else body[place : place + size]))
         place += size or 0
     if place != len(body):

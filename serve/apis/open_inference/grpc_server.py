@@ -10,7 +10,7 @@ import grpc.aio
 
 from serve.apis.open_inference.grpc_service import GrpcService
 from serve.apis.open_inference.inference import OpenInference
-from serve.config import Service
+from serve.config import Limits, Service
 from serve.keys import KeyRing
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def grpc_lifespan(inference: OpenInference, config: Service, host: Callable[[], 
             return
         keys = config.auth.api_keys_file
         service = GrpcService(inference, KeyRing(Path(keys)) if keys else None)
-        server = await started(service, host(), config.grpc.port, config.limits.body.size)
+        server = await started(service, host(), config.grpc.port, config.limits)
         try:
             yield
         finally:
@@ -46,21 +46,23 @@ def grpc_lifespan(inference: OpenInference, config: Service, host: Callable[[], 
     return lifespan
 
 
-async def started(service: GrpcService, host: str, port: int, max_bytes: int) -> grpc.aio.Server:
+async def started(service: GrpcService, host: str, port: int, limits: Limits) -> grpc.aio.Server:
     """A server that listens.
 
     Args:
         service: what it answers.
         host: address to listen on.
         port: to listen on; 0 for any.
-        max_bytes: of one message from a client.
+        limits: of a client's message and its metadata.
 
     Raises:
         RuntimeError: the port is in use.
     """
     options = [
         ("grpc.so_reuseport", 0),  # else two services would share a port, and each get some of the calls
-        ("grpc.max_receive_message_length", max_bytes),
+        ("grpc.max_receive_message_length", limits.body.size),
+        ("grpc.max_metadata_size", int(limits.max_header_kb * 1024)),
+        ("grpc.absolute_max_metadata_size", int(limits.max_header_kb * 1024)),
         ("grpc.max_send_message_length", -1),
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS)
