@@ -38,7 +38,9 @@ class TokenOfText(BaseModel):
 class DecodeRequest(Body):
     """What is to be text again."""
 
-    ids: TokenIds | list[TokenIds] = Field(description="Token ids, or a list of such lists.")
+    ids: TokenIds | Annotated[list[TokenIds], Field(min_length=1)] = Field(
+        description="Token ids, or a list of such lists."
+    )
     skip_special_tokens: bool = True
 
 

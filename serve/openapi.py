@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from deployments.task import Task
 from serve.event_stream import EVENT_STREAM
 from serve.routes import Route, RouteTable
+from serve.tokens import OPERATIONS
 
 Kind = type[Task[Any, Any]]
 
@@ -63,6 +64,8 @@ def openapi(table: RouteTable) -> dict[str, Any]:
     for route in table.routes:
         for path in route.paths:
             paths[path] = {"post": _operation(route, path, schemas)}
+        for below in OPERATIONS:
+            paths[route.path + below] = {"post": _beside(route, below, schemas)}
         by_name = f"/models/{route.model}"
         paths[by_name] = {"post": _operation(route, by_name, schemas)}
     return {
@@ -94,6 +97,9 @@ def _schemas(kinds: list[Kind]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
         inputs.append((("response", kind), "serialization", TypeAdapter(kind.response)))
         if kind.event_type is not None:
             inputs.append((("event", kind), "serialization", TypeAdapter(kind.event_type)))
+    for below, operation in OPERATIONS.items():
+        inputs.append((("request", below), "validation", TypeAdapter(operation.request)))
+        inputs.append((("response", below), "serialization", TypeAdapter(operation.response)))
     inputs.append((("error", ""), "serialization", TypeAdapter(ErrorAnswer)))
     inputs.append((("partial", ""), "serialization", TypeAdapter(PartialError)))
     by_key, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
@@ -119,7 +125,6 @@ def _renamed(schema: Any) -> Any:
 def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     kind = route.kind
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()}
-    error = {"application/json": {"schema": schemas["error", ""]}}
     return {
         "tags": [kind.name],
         "operationId": re.sub(r"\W+", "_", path.strip("/")),
@@ -131,9 +136,32 @@ def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str,
                 "headers": headers,
                 "content": _answers(kind, schemas),
             },
-            **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
+            **_errors(schemas),
         },
     }
+
+
+def _beside(route: Route, below: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    """What a model answers below its own path."""
+    path, summary = route.path + below, OPERATIONS[below].summary
+    return {
+        "tags": [route.task],
+        "operationId": re.sub(r"\W+", "_", path.strip("/")),
+        "summary": summary,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schemas["request", below]}},
+        },
+        "responses": {
+            "200": {"description": summary, "content": {"application/json": {"schema": schemas["response", below]}}},
+            **_errors(schemas),
+        },
+    }
+
+
+def _errors(schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    error = {"application/json": {"schema": schemas["error", ""]}}
+    return {status: {"description": text, "content": error} for status, text in _ERRORS.items()}
 
 
 def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:

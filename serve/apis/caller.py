@@ -1,7 +1,7 @@
 """What every protocol needs: find the model, send the task's own request to its replica, read the answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -75,8 +75,8 @@ class Caller:
         """
         return await read_body(request.scope, request.receive, self._body_limit)
 
-    def named(self, model: str | None, first_of: Collection[str]) -> Route:
-        """The model named, whatever its task; or the first one of these tasks, or of any.
+    def named(self, model: str | None, tasks: Sequence[str]) -> Route:
+        """The model named, whatever its task; or the first one of the first of these tasks that is served, or of any.
 
         Raises:
             NotFound: no such model.
@@ -84,7 +84,7 @@ class Caller:
         if model is not None:
             return self._table.model(model)
         routes = self._table.routes
-        return next((route for route in routes if route.task in first_of), routes[0])
+        return next((route for task in tasks for route in routes if route.task == task), routes[0])
 
     def route(self, model: str | None, tasks: Collection[str], what: str) -> Route:
         """The model named, or the first one of these tasks.

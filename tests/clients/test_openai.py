@@ -1,19 +1,20 @@
 """OpenAI's own client against a real service: values, not only shapes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import httpx
 import numpy as np
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who wrote the letter?"}]
 TEMPLATED = "<s>system: Be short.</s><s>user: Who wrote the letter?</s><s>assistant: "
-SERVED = ["llama", "t5", "ranker", "minilm", "spoken-digits-ctc", "prompt-injection"]
+SERVED = ["llama", "t5", "ranker", "minilm", "spoken-digits-ctc", "prompt-injection", "nli", "llava"]
 DIGITS = Path(__file__).parents[2] / "examples/media/digits.wav"
 
 
@@ -25,6 +26,10 @@ def client(service: RunningService) -> openai.OpenAI:
 def ask(service: RunningService, task: str, inputs: Any, **parameters: Any) -> Any:
     body = {"inputs": inputs} | ({"parameters": parameters} if parameters else {})
     return httpx.post(f"{service.url}/tasks/{task}", json=body, timeout=60).json()
+
+
+def tokenized(service: RunningService, model: str, texts: list[str]) -> Any:
+    return httpx.post(f"{service.url}/tokenize", json={"inputs": texts, "model": model}, timeout=60).json()
 
 
 def test_models_are_listed(client: openai.OpenAI) -> None:
@@ -144,8 +149,15 @@ def test_speech(client: openai.OpenAI) -> None:
         ({"model": "minilm"}, openai.UnprocessableEntityError, "does feature-extraction, not chat"),
         ({"temperature": -1}, openai.UnprocessableEntityError, "temperature must be above 0"),
         ({"tools": []}, openai.UnprocessableEntityError, "tools: unknown field"),
+        ({"response_format": {"type": "xml"}}, openai.UnprocessableEntityError, "response_format.type"),
+        ({"top_logprobs": 2}, openai.UnprocessableEntityError, "top_logprobs needs logprobs"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "nothing"}}}},
+            openai.UnprocessableEntityError,
+            "parameters.grammar",
+        ),
         ({"messages": []}, openai.UnprocessableEntityError, "messages"),
-        ({"n": 2, "stream": True}, openai.UnprocessableEntityError, "a stream has one choice"),
+        ({"n": 2, "stream": True}, openai.UnprocessableEntityError, "several texts need do_sample"),
         ({"max_tokens": 100_000}, openai.UnprocessableEntityError, "more"),
         ({"messages": [CHAT[1], CHAT[0]]}, openai.UnprocessableEntityError, "the system speaks first"),
         ({"temperature": -1, "stream": True}, openai.UnprocessableEntityError, "temperature must be above 0"),
@@ -155,6 +167,73 @@ def test_errors_are_the_clients_own(client: openai.OpenAI, options: Any, error: 
     with pytest.raises(error, match=message) as caught:
         client.chat.completions.create(**({"model": "llama", "messages": CHAT, "max_tokens": 4} | options))
     assert set(caught.value.body) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.client("openai", "streams", call="chat.completions.create(stream=True, n=2)")
+def test_several_choices_come_in_one_stream(client: openai.OpenAI) -> None:
+    options: Any = {"model": "llama", "messages": CHAT, "max_tokens": 10, "temperature": 1.2, "n": 3, "seed": 7}
+    whole = client.chat.completions.create(**options)
+    chunks = list(client.chat.completions.create(**options, stream=True, stream_options={"include_usage": True}))
+    *told, last = chunks
+    for choice in whole.choices:
+        own = [chunk.choices[0] for chunk in told if chunk.choices[0].index == choice.index]
+        assert "".join(piece.delta.content for piece in own) == choice.message.content
+        assert [piece.delta.role for piece in own] == ["assistant"] + [None] * (len(own) - 1)
+        assert own[-1].finish_reason == choice.finish_reason
+    assert (last.choices, last.usage) == ([], whole.usage)
+    order = [chunk.choices[0].index for chunk in told]
+    assert sorted(order) != order, "they come together, not one after the other"
+
+
+class Person(BaseModel):
+    name: Literal["Anna", "Bert"]
+    age: Annotated[int, Field(ge=0, le=150)]
+    likes: Annotated[list[Literal["red", "green"]], Field(max_length=3)]
+
+
+@pytest.mark.client("openai", "JSON schemas", call="chat.completions.parse")
+def test_a_text_holds_to_a_schema(client: openai.OpenAI) -> None:
+    """Random weights would never write JSON by themselves."""
+    options: Any = {"model": "llama", "messages": CHAT, "max_tokens": 120, "temperature": 1.5, "seed": 3}
+    answer = client.chat.completions.parse(**options, response_format=Person, n=2)
+    people = [choice.message.parsed for choice in answer.choices]
+    assert all(isinstance(person, Person) for person in people)
+    schema = {"type": "json_schema", "json_schema": {"name": "person", "schema": Person.model_json_schema()}}
+    pieces = client.chat.completions.create(**options, response_format=schema, stream=True)
+    Person.model_validate_json("".join(piece.choices[0].delta.content for piece in pieces))
+    anything = client.chat.completions.create(**options, response_format={"type": "json_object"})
+    assert anything.choices[0].message.content.startswith("{")
+
+
+@pytest.mark.client("openai", "token ids", call="completions.create(prompt=[[…]])")
+def test_prompts_of_token_ids(client: openai.OpenAI, service: RunningService) -> None:
+    prompts = ["The river rose", "Paris is"]
+    ids = [[token["id"] for token in tokens] for tokens in tokenized(service, "llama", prompts)]
+    options: Any = {"model": "llama", "max_tokens": 6, "temperature": 0}
+    texts = [choice.text for choice in client.completions.create(prompt=prompts, **options).choices]
+    answer = client.completions.create(prompt=ids, **options)
+    assert [choice.text for choice in answer.choices] == texts
+    assert answer.usage.prompt_tokens == sum(map(len, ids))
+    assert client.completions.create(prompt=ids[0], **options).choices[0].text == texts[0]
+    echoed = client.completions.create(prompt=ids, echo=True, logprobs=1, **options)
+    assert [choice.text for choice in echoed.choices] == [p + t for p, t in zip(prompts, texts, strict=True)]
+    assert [choice.logprobs.text_offset[0] for choice in echoed.choices] == [len(prompt) for prompt in prompts]
+    pieces = list(client.completions.create(prompt=ids, echo=True, stream=True, **options))
+    for index, choice in enumerate(echoed.choices):
+        own = [piece.choices[0].text for piece in pieces if piece.choices[0].index == index]
+        assert "".join(own) == choice.text
+
+
+@pytest.mark.client("openai", "token ids", call="embeddings.create(input=[[…]])")
+def test_vectors_of_token_ids(client: openai.OpenAI, service: RunningService) -> None:
+    texts = ["A man plays a guitar.", "Somebody makes music."]
+    ids = [[token["id"] for token in tokens] for tokens in tokenized(service, "minilm", texts)]
+    expected = ask(service, "feature-extraction", texts)
+    found = client.embeddings.create(model="minilm", input=ids)
+    np.testing.assert_allclose([entry.embedding for entry in found.data], expected, atol=1e-6)
+    assert found.usage.prompt_tokens == sum(map(len, ids))
+    one = client.embeddings.create(model="minilm", input=ids[0]).data
+    np.testing.assert_allclose([one[0].embedding], expected[:1], atol=1e-6)
 
 
 def test_a_client_that_leaves_a_stream_frees_its_row(client: openai.OpenAI, service: RunningService) -> None:

@@ -26,6 +26,14 @@ def test_every_way_to_every_model_is_documented() -> None:
             assert {"200", "400", "404", "413", "415", "422", "429", "503", "504"} <= operation["responses"].keys()
 
 
+def test_the_tokens_of_every_model_are_documented() -> None:
+    for number, kind in enumerate(KINDS):
+        for below, answers in (("tokenize", "TokenOfText"), ("decode", "string")):
+            operation = DOCUMENT["paths"][f"/tasks/{kind.name}/model-{number}/{below}"]["post"]
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            assert answers in str(schema)
+
+
 def test_every_reference_leads_somewhere() -> None:
     found = references(DOCUMENT)
     assert found

@@ -1,7 +1,8 @@
 """`/tokenize` and `/decode`: a model's tokens, of whatever task."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from starlette.requests import Request
 
 from deployments.tokens import TokenIds
@@ -16,7 +17,7 @@ class TokenizeRequest(TEIRequest):
 
 
 class DecodeRequest(TEIRequest):
-    ids: TokenIds | list[TokenIds]
+    ids: TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
     skip_special_tokens: bool = True
 
 

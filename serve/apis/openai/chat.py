@@ -3,16 +3,17 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from serve.apis.caller import Caller
 from serve.apis.openai.errors import event_error
 from serve.apis.openai.events import event_stream
 from serve.apis.openai.writing import FINISH, Options, StreamUsage, usage_of
+from serve.json_response import JSONResponse
 from serve.routes import Route
 
 TASKS = ("text-generation", "image-to-text")  # those whose `inputs` may be a chat
@@ -73,6 +74,12 @@ class ChatRequest(Options):
     logprobs: bool = False
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs")
+        return self
 
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
