@@ -77,7 +77,7 @@ def test_every_model_with_a_tokenizer_has_tokens(service: RunningService, model:
     assert text.replace(" ", "").lower().startswith("sixone"), text
 
 
-@pytest.mark.client("TEI", "description", call="GET /info")
+@pytest.mark.client("TEI", "information", call="GET /info")
 def test_what_a_model_is(service: RunningService) -> None:
     def info(query: str = "") -> Any:
         return httpx.get(f"{service.url}/info{query}").json()
@@ -106,7 +106,7 @@ def test_openais_vectors_under_teis_path(service: RunningService, vectors: Any) 
     assert answer["model"] == "minilm"
 
 
-@pytest.mark.client("TEI", "feature-extraction", call="POST /similarity")
+@pytest.mark.client("TEI", "sentence-similarity", call="POST /similarity")
 def test_similarities(service: RunningService, vectors: Any) -> None:
     found = ask(service, "/similarity", {"inputs": {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]}})
     assert found == pytest.approx((vectors[1:] @ vectors[0]).tolist(), abs=1e-5)

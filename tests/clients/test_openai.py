@@ -1,5 +1,6 @@
 """OpenAI's own client against a real service: values, not only shapes."""
 
+import base64
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.ray
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who wrote the letter?"}]
 TEMPLATED = "<s>system: Be short.</s><s>user: Who wrote the letter?</s><s>assistant: "
 SERVED = ["llama", "t5", "ranker", "minilm", "spoken-digits-ctc", "prompt-injection", "nli", "llava"]
-DIGITS = Path(__file__).parents[2] / "examples/media/digits.wav"
+MEDIA = Path(__file__).parents[2] / "examples/media"
+DIGITS, SPEECH, CAT = MEDIA / "digits.wav", MEDIA / "speech.ogg", MEDIA / "cat.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +123,6 @@ def test_vectors(client: openai.OpenAI, service: RunningService, encoding: Any) 
     answer = client.embeddings.create(model="minilm", input=texts, encoding_format=encoding)
     vectors = [data.embedding for data in answer.data]
     if encoding == "base64":
-        import base64
-
         vectors = [np.frombuffer(base64.b64decode(vector), "<f4") for vector in vectors]
     np.testing.assert_allclose(vectors, ask(service, "feature-extraction", texts), atol=1e-6)
     assert answer.usage.prompt_tokens == answer.usage.total_tokens > len(texts)
@@ -140,6 +140,37 @@ def test_speech(client: openai.OpenAI) -> None:
     assert heard("srt").startswith("1\n00:00:00,040 --> 00:00:00,240\nthree\n\n2\n")
     assert heard("vtt").startswith("WEBVTT\n\n00:00:00.040 --> 00:00:00.240\nthree\n")
     assert [segment.text for segment in heard("verbose_json").segments] == ["three", "one", "four"]
+
+
+@pytest.mark.client("openai", "speech-recognition-seq2seq", call="audio.transcriptions.create")
+def test_speech_that_is_written(embedded: RunningService) -> None:
+    direct = httpx.post(
+        f"{embedded.url}/tasks/speech-recognition-seq2seq",
+        content=SPEECH.read_bytes(),
+        headers={"content-type": "audio/ogg"},
+        timeout=120,
+    ).json()["text"]
+    with (
+        openai.OpenAI(base_url=f"{embedded.url}/v1", api_key="none", max_retries=0) as client,
+        SPEECH.open("rb") as file,
+    ):
+        told = client.audio.transcriptions.create(model="whisper-tiny-en", file=file, response_format="verbose_json")
+        file.seek(0)
+        events = list(client.audio.transcriptions.create(model="whisper-tiny-en", file=file, stream=True))
+    assert told.text == direct.strip() != ""
+    assert [(segment.start, segment.end) for segment in told.segments] == [(0.0, 7.0)]
+    assert "".join(event.delta for event in events[:-1]) == events[-1].text == direct
+
+
+@pytest.mark.client("openai", "image-to-text", call="chat.completions.create")
+def test_a_chat_about_a_picture(client: openai.OpenAI, service: RunningService) -> None:
+    picture = "data:image/jpeg;base64," + base64.b64encode(CAT.read_bytes()).decode()
+    parts = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "What is this?"}]
+    messages: Any = [{"role": "user", "content": parts}]
+    (direct,) = ask(service, "image-to-text", messages, max_new_tokens=6, do_sample=False)
+    answer = client.chat.completions.create(model="llava", messages=messages, max_tokens=6, temperature=0)
+    assert answer.choices[0].message.content == direct["generated_text"]
+    assert answer.usage.completion_tokens == 6
 
 
 @pytest.mark.parametrize(
