@@ -10,8 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAVASCRIPT := tests/clients/javascript
+PROMETHEUS := .prometheus
 
-.PHONY: install javascript serve test lint format k8s-render k8s-check image-check bench clean
+.PHONY: install javascript prometheus serve test lint format k8s-render k8s-check image-check bench clean
 
 install: $(INSTALLED)
 
@@ -32,6 +33,14 @@ javascript: $(JAVASCRIPT)/node_modules
 $(JAVASCRIPT)/node_modules: $(JAVASCRIPT)/package-lock.json
 	@! command -v npm >/dev/null || (cd $(JAVASCRIPT) && npm ci --silent && touch node_modules) || echo "the JavaScript client is not installed"
 
+# Debian's own, unpacked here and not installed, for the tests that run every rule and dashboard; skipped without it.
+prometheus: $(PROMETHEUS)/usr/bin/prometheus
+
+$(PROMETHEUS)/usr/bin/prometheus:
+	mkdir -p $(PROMETHEUS)
+	cd $(PROMETHEUS) && (apt-get download prometheus || (apt-get update && apt-get download prometheus))
+	cd $(PROMETHEUS) && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb
+
 test: install javascript
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
@@ -44,8 +53,10 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Writes the RayService of every overlay down anew, from its service.yaml.
+# Writes the RayService of every overlay down anew, from its service.yaml, and dashboards and rules from the metrics.
 k8s-render: install
+	$(BIN)/automodel-serve render dashboards k8s/base/dashboards
+	$(BIN)/automodel-serve render rules --kubernetes > k8s/base/prometheus-rule.yaml
 	for overlay in k8s/overlays/*; do $(BIN)/automodel-serve render k8s $$overlay/service.yaml > $$overlay/rayservice.yaml || exit 1; done
 
 # Overlays against the schemas of Kubernetes, KubeRay and Ray Serve; the front and the Dockerfile.
@@ -60,5 +71,5 @@ bench: install
 	for name in $(BENCH); do $(BIN)/python -m loadtests.bench $$name || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(JAVASCRIPT)/node_modules .mypy_cache .pytest_cache .ruff_cache loadtests/results
+	rm -rf $(VENV) $(JAVASCRIPT)/node_modules $(PROMETHEUS) .mypy_cache .pytest_cache .ruff_cache loadtests/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

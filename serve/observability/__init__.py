@@ -1,0 +1,1 @@
+"""Dashboards and rules, made from the declarations of the metrics."""

@@ -1,0 +1,101 @@
+"""Dashboard: rows of panels, as Grafana's JSON: its classic model, which every version of Grafana imports."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serve.observability.panel import WIDTH, Panel
+
+TAG = "automodel-serve"
+SCHEMA = 42  # of the JSON, of Grafana 12; later ones migrate it when they load it
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under a heading, from left to right."""
+
+    title: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """A page.
+
+    Attributes:
+        name: of its file, and in its address.
+        title: what people read.
+        description: one sentence.
+        variables: what can be chosen on it.
+        rows: its panels.
+    """
+
+    name: str
+    title: str
+    description: str
+    variables: Sequence[dict[str, Any]]
+    rows: Sequence[Row]
+
+    @property
+    def panels(self) -> list[Panel]:
+        return [panel for row in self.rows for panel in row.panels]
+
+    def json(self) -> dict[str, Any]:
+        """As Grafana imports it."""
+        return {
+            "uid": f"automodel-{self.name}",
+            "title": self.title,
+            "description": self.description,
+            "tags": [TAG],
+            "schemaVersion": SCHEMA,
+            "editable": True,
+            "graphTooltip": 1,  # the same moment in all panels
+            "fiscalYearStartMonth": 0,
+            "timezone": "browser",
+            "time": {"from": "now-1h", "to": "now"},
+            "timepicker": {},
+            "refresh": "30s",
+            "annotations": {"list": []},
+            "links": [_others()],
+            "templating": {"list": list(self.variables)},
+            "panels": list(self._placed()),
+        }
+
+    def text(self) -> str:
+        """The file."""
+        return json.dumps(self.json(), indent=2, ensure_ascii=False) + "\n"
+
+    def _placed(self) -> Iterator[dict[str, Any]]:
+        """Rows below each other; a panel that does not fit beside the last one begins a new line."""
+        number, y = 1, 0
+        for row in self.rows:
+            yield _heading(row.title, number, y)
+            number, x, y, tallest = number + 1, 0, y + 1, 0
+            for panel in row.panels:
+                if x + panel.width > WIDTH:
+                    x, y, tallest = 0, y + tallest, 0
+                yield panel.json(number, x, y)
+                number, x, tallest = number + 1, x + panel.width, max(tallest, panel.height)
+            y += tallest
+
+
+def _heading(title: str, number: int, y: int) -> dict[str, Any]:
+    place = {"h": 1, "w": WIDTH, "x": 0, "y": y}
+    return {"id": number, "type": "row", "title": title, "collapsed": False, "gridPos": place, "panels": []}
+
+
+def _others() -> dict[str, Any]:
+    """A link to the other dashboards, with what was chosen on this one."""
+    return {
+        "type": "dashboards",
+        "title": "automodel-serve",
+        "tooltip": "",
+        "icon": "external link",
+        "url": "",
+        "tags": [TAG],
+        "asDropdown": True,
+        "targetBlank": False,
+        "includeVars": True,
+        "keepTime": True,
+    }

@@ -1,0 +1,68 @@
+"""The dashboard of models that write: tokens, their pace, and the cache."""
+
+from deployments.metrics import (
+    BATCH_ROWS,
+    BATCH_SECONDS,
+    FIRST_TOKEN_SECONDS,
+    KV_CACHE_USED,
+    OUTPUT_TOKEN_SECONDS,
+    QUEUE_SECONDS,
+    REQUESTS,
+    RUNNING_ROWS,
+    TOKENS,
+    WAITING_ROWS,
+)
+from serve.observability.dashboard import Dashboard, Row
+from serve.observability.drawing import ask, gauge, mean, percentiles, quantile_by, rate
+from serve.observability.objectives import Objectives
+from serve.observability.panel import Panel, Query
+from serve.observability.symptom_alerts import CACHE_FULL
+from serve.observability.units import COUNT
+from serve.observability.variables import variables
+
+
+def generation(objectives: Objectives) -> Dashboard:
+    """Models that have written something."""
+    model = ("model",)
+    return Dashboard(
+        "generation",
+        "automodel-serve: generation",
+        "Models that write their answers: tokens, how long the first takes and each further one, rows, and the cache.",
+        variables(FIRST_TOKEN_SECONDS, several=True),
+        [
+            Row(
+                "Tokens",
+                [
+                    rate(TOKENS, ("model", "direction")),
+                    _length("in", "Tokens of a question, mean"),
+                    _length("out", "Tokens of an answer, mean"),
+                ],
+            ),
+            Row(
+                "Pace",
+                [
+                    percentiles(FIRST_TOKEN_SECONDS, threshold=objectives.first_token_s),
+                    percentiles(OUTPUT_TOKEN_SECONDS),
+                    percentiles(QUEUE_SECONDS),
+                    quantile_by(0.95, FIRST_TOKEN_SECONDS, model, threshold=objectives.first_token_s),
+                    quantile_by(0.95, OUTPUT_TOKEN_SECONDS, model),
+                    quantile_by(0.95, BATCH_SECONDS, model),
+                ],
+            ),
+            Row(
+                "Rows and cache",
+                [
+                    mean(BATCH_ROWS),
+                    gauge(RUNNING_ROWS, model),
+                    gauge(WAITING_ROWS, model),
+                    gauge(KV_CACHE_USED, ("model", "replica"), "max", threshold=CACHE_FULL, most=1, width=24),
+                ],
+            ),
+        ],
+    )
+
+
+def _length(direction: str, title: str) -> Panel:
+    tokens = ask.rate(TOKENS, ("model",), {"direction": (direction,)})
+    answered = ask.rate(REQUESTS, ("model",), {"outcome": ("ok",)})
+    return Panel(title, TOKENS.description, COUNT, [Query(f"{tokens} / {answered}", "{{model}}")])

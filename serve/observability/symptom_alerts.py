@@ -1,0 +1,155 @@
+"""Alerts on what is wrong, or about to be, whatever the budgets say. Each threshold has its reason beside it."""
+
+from collections.abc import Iterator
+
+from deployments.metrics import (
+    BATCH_SECONDS,
+    BUILD_INFO,
+    CANARIES,
+    GATEWAY_REQUESTS,
+    KV_CACHE_USED,
+    MODEL_LOADS,
+    MODEL_READY,
+    OUT_OF_MEMORY,
+    PADDING,
+    QUEUE_SECONDS,
+    REQUEST_SECONDS,
+    REQUESTS,
+    WAITING_ROWS,
+)
+from serve.observability.alert import Alert
+from serve.observability.objectives import MIN_BAD
+from serve.observability.promql import BY_API, BY_MODEL, Expressions
+
+REFUSED = 0.01  # of requests: less are the bursts that a short line is there to refuse
+IN_LINE = 0.5  # of an answer's time: from here on callers wait longer for others than for their own answer
+WAITING = 1.0  # rows on average: without a line no share of it matters
+PADDED = 0.3  # three times what the padded layout allows itself (`batching.max_padding`)
+BUSY = 0.1  # of the time in the model: what an idle one wastes costs nobody
+CACHE_FULL = 0.9  # where a row joins only when another leaves
+LOADS = 3  # of each replica within an hour: a release and a scaling are two
+GATEWAY_FAILED = 0.05
+
+_now = Expressions("10m")
+
+
+def symptom_alerts() -> Iterator[Alert]:
+    """All of them."""
+    yield from _availability()
+    yield from _replicas()
+    yield from _load()
+    yield from _waste()
+
+
+def _availability() -> Iterator[Alert]:
+    yield Alert(
+        "AutomodelDown",
+        f"absent({_now.series(BUILD_INFO)})",
+        "5m",
+        "critical",
+        "no automodel-serve is scraped",
+        "Neither a gateway nor any replica tells anything: the service is down, or the scraping is broken.",
+    )
+    ready = Expressions("2m").over_time(
+        "max_over_time", MODEL_READY, BY_MODEL
+    )  # a replica in between two may be unseen
+    yield Alert(
+        "AutomodelModelNotReady",
+        f"{ready} == 0",
+        "5m",
+        "critical",
+        "{{ $labels.model }} has no replica that is ready",
+        "Requests to this model are not answered. Its replicas load, or fail their health checks.",
+    )
+    failed = _now.rate(GATEWAY_REQUESTS, BY_API, {"code": "5.."})
+    yield Alert(
+        "AutomodelGatewayFailing",
+        f"{failed} / {_now.rate(GATEWAY_REQUESTS, BY_API)} > {GATEWAY_FAILED:g}\n"
+        f"and {_now.increase(GATEWAY_REQUESTS, BY_API, {'code': '5..'})} >= {MIN_BAD}",
+        "5m",
+        "critical",
+        "the gateway answers {{ $value | humanizePercentage }} of the requests to {{ $labels.api }} with 5xx",
+        "A model behind it has no replica, fails or is too late, or the gateway itself fails.",
+    )
+
+
+def _replicas() -> Iterator[Alert]:
+    loads = Expressions("1h").increase(MODEL_LOADS, BY_MODEL, {"outcome": ("ready",)})
+    replicas = _now.total(MODEL_READY, BY_MODEL, function="count")
+    yield Alert(
+        "AutomodelReplicaFlapping",
+        f"{loads} > {LOADS} * {replicas}",
+        "0m",
+        "warning",
+        "replicas of {{ $labels.model }} were loaded {{ $value | humanize }} times in an hour",
+        "They are killed, or fail their health checks, after they have become ready; each time its requests are lost "
+        "or sent again, and the others take its load.",
+    )
+    yield Alert(
+        "AutomodelLoadFailing",
+        f"{Expressions('15m').increase(MODEL_LOADS, BY_MODEL, {'outcome': ('failed',)})} > 1",
+        "0m",
+        "critical",
+        "{{ $labels.model }} cannot be loaded",
+        "New replicas end while they load. Those that are up go on, but none that ends is replaced.",
+    )
+    yield Alert(
+        "AutomodelCanaryFailing",
+        f"{Expressions('15m').increase(CANARIES, BY_MODEL, {'outcome': ('failed',)})} > 0",
+        "0m",
+        "warning",
+        "an idle replica of {{ $labels.model }} could not answer its own example",
+        "Its health check fails from then on, and Ray replaces it.",
+    )
+
+
+def _load() -> Iterator[Alert]:
+    refused = _now.rate(REQUESTS, BY_MODEL, {"outcome": ("overloaded",)})
+    yield Alert(
+        "AutomodelRefusing",
+        f"{refused} / {_now.rate(REQUESTS, BY_MODEL)} > {REFUSED:g}",
+        "10m",
+        "warning",
+        "{{ $labels.model }} refuses {{ $value | humanizePercentage }} of its requests",
+        "More requests come than its replicas get done; callers get 429 with a Retry-After.",
+    )
+    in_line = f"{_now.rate(QUEUE_SECONDS, BY_MODEL, part='_sum')} / {_now.rate(REQUEST_SECONDS, BY_MODEL, part='_sum')}"
+    waiting = f"{_now.average(WAITING_ROWS, BY_MODEL)} > {WAITING:g}"
+    yield Alert(
+        "AutomodelQueueing",
+        f"{in_line} > {IN_LINE:g}\nand {waiting}",
+        "15m",
+        "warning",
+        "requests to {{ $labels.model }} wait for {{ $value | humanizePercentage }} of their time",
+        "The model is busy all the time; a little more load, and it refuses.",
+    )
+    cache = f"max by ({', '.join(BY_MODEL)}) (avg_over_time({_now.series(KV_CACHE_USED)}[10m]))"
+    yield Alert(
+        "AutomodelKVCacheFull",
+        f"{cache} > {CACHE_FULL:g}\nand {waiting}",
+        "10m",
+        "warning",
+        "the cache of {{ $labels.model }} is {{ $value | humanizePercentage }} full, and rows wait for room",
+        "Answers are written one after another that could be written together.",
+    )
+
+
+def _waste() -> Iterator[Alert]:
+    hour = Expressions("1h")
+    busy = f"{hour.rate(BATCH_SECONDS, BY_MODEL, part='_sum')} > {BUSY:g}"
+    yield Alert(
+        "AutomodelPaddingWaste",
+        f"{hour.mean(PADDING, BY_MODEL)} > {PADDED:g}\nand {busy}",
+        "1h",
+        "warning",
+        "{{ $value | humanizePercentage }} of what {{ $labels.model }} computes is padding",
+        "Inputs of very different length share batches; the same load would need fewer replicas.",
+    )
+    yield Alert(
+        "AutomodelOutOfMemory",
+        f"{hour.increase(OUT_OF_MEMORY, BY_MODEL)} > 0",
+        "0m",
+        "warning",
+        "{{ $labels.model }} ran out of memory",
+        "The batch was split, and the budget of all further ones halved: the replica is slower until it is replaced.",
+    )
