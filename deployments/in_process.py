@@ -41,7 +41,13 @@ async def _run(app: ASGIApp, method: str, path: str, headers: Headers, body: byt
     whole.append((b"content-length", b"%d" % len(body)))
     scope = {"type": "http", "method": method, "path": path, "headers": whole, "query_string": b""}
 
+    given = False
+
     async def receive() -> dict[str, Any]:
+        nonlocal given
+        if given:  # who waits for the caller to leave is cancelled where it does
+            await asyncio.Future()
+        given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     await app(scope, receive, send)
