@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.captioning_checkpoints import captioning_checkpoint
 from tests.checkpoints import small_checkpoint
+from tests.nli_checkpoint import nli_checkpoint
 from tests.service.running import RunningService
 from tests.writing_checkpoints import writing_checkpoint
 
@@ -16,6 +18,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     models = [writing_checkpoint(root / "llama", "llama", chat=True), writing_checkpoint(root / "t5", "t5")]
     models.append(small_checkpoint(root / "ranker", "bert", "SequenceClassification", num_labels=1))
     models = [*map(str, models), "embedded:minilm", "embedded:spoken-digits-ctc", "embedded:prompt-injection"]
+    models += [str(nli_checkpoint(root / "nli")), str(captioning_checkpoint(root / "llava", "llava"))]
     arguments = [part for model in models for part in ("--model", model)]
     with RunningService(*arguments, log=root / "service.log") as running:
         yield running

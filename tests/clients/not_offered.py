@@ -5,12 +5,30 @@ For each client: a reason, and the tasks that it holds for.
 
 from collections.abc import Mapping
 
+from deployments.registry import TASKS
+
+_OTHER_THAN_VECTORS = tuple(task for task in TASKS if task != "feature-extraction")
+
 NOT_OFFERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "TEI": {
+        "TEI serves models of vectors and classes; `POST` the task's own request": tuple(
+            task for task in _OTHER_THAN_VECTORS if task != "text-classification"
+        ),
+    },
+    "cohere": {"its rerank asks models of text-classification; its other calls are Cohere's own": tuple(TASKS)},
+    "Jina's rerank": {"rerank asks models of text-classification": tuple(TASKS)},
+    "langchain-openai": {
+        "LangChain's classes for OpenAI's API have no such call; `POST` the task's own request": tuple(
+            task for task in _OTHER_THAN_VECTORS if task != "text-generation"
+        ),
+    },
     "huggingface_hub": {
-        "the client has no such call; `POST` the task's own request": ("multiple-choice", "text2text-generation"),
+        "the client has no such call; `POST` the task's own request": ("multiple-choice",),
+    },
+    "@huggingface/inference": {
+        "the client has no such call; `POST` the task's own request": ("multiple-choice",),
     },
     "openai": {
-        "not shown yet": ("image-to-text", "speech-recognition-seq2seq"),
         "OpenAI's API has no such call; `POST` the task's own request": (
             "text-classification",
             "token-classification",
