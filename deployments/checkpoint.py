@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
+from deployments.gpu_share import limit_memory
 
 if TYPE_CHECKING:
     from deployments.task import Medium, Task
@@ -165,6 +166,8 @@ def load(config: ModelConfig, kind: "type[Task[Any, Any]]") -> Checkpoint:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = choose_device(config)
+    if device == "cuda":
+        limit_memory(config.resources.num_gpus)
     dtype = config.dtype or ("float32" if device == "cpu" else "auto")
     auto_class = getattr(transformers, kind.auto_model)
     source = resolve(config.model)

@@ -20,9 +20,20 @@ class Resources(Settings):
     num_cpus: float = Field(default=0.1, ge=0, description="Logical CPUs of one replica, for placement only.")
     num_gpus: float = Field(default=0, ge=0, description="GPUs of one replica; a fraction shares one.")
     accelerator_type: str | None = Field(default=None, description="Ray's name of the accelerator, such as `L4`.")
+    memory_gib: float | None = Field(
+        default=None, gt=0, description="GiB of memory of one replica, for placement only."
+    )
     cpu_threads: int | None = Field(
         default=None, ge=1, description="torch's threads per replica; default: a fair share of the node's cores."
     )
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> "Resources":
+        if self.num_gpus > 1 and self.num_gpus != int(self.num_gpus):
+            raise ValueError(f"num_gpus is a fraction of one GPU or a whole number of them, not {self.num_gpus:g}")
+        if self.accelerator_type is not None and self.num_gpus == 0:
+            raise ValueError("accelerator_type without num_gpus asks for no accelerator")
+        return self
 
 
 class Replicas(Settings):

@@ -12,6 +12,7 @@ from deployments.generation.ask import Ask, Piece, Written
 from deployments.generation.families import most_positions
 from deployments.generation.grammar import Grammars
 from deployments.generation.parameters import GenerationParameters
+from deployments.gpu_share import free_memory
 from deployments.line import Opened
 from deployments.task import Pace, Prepared, RequestT, ResponseT, Task
 
@@ -261,9 +262,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
 
     def _cells(self, mode: "Mode") -> int:
         """Token places that the memory for the cache has room for."""
-        import torch
-
         size = CACHE_BYTES_CPU
         if self.checkpoint.device == "cuda":
-            size = int(CACHE_SHARE_GPU * torch.cuda.mem_get_info()[0])
+            size = int(CACHE_SHARE_GPU * free_memory(self.checkpoint.config.resources.num_gpus))
         return max(256, size // mode.cell_bytes) if mode.cell_bytes else 1 << 16

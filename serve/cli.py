@@ -170,6 +170,13 @@ def _with_keys(service: ServiceConfig) -> ServiceConfig:
     return service
 
 
+def _with_log_format(service: ServiceConfig) -> ServiceConfig:
+    """The service, its log lines made for people where one looks."""
+    if service.logging.format != "auto" or not console.is_terminal:
+        return service
+    return service.model_copy(update={"logging": service.logging.model_copy(update={"format": "text"})})
+
+
 def _serve(
     service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None, verbose: bool
 ) -> None:
@@ -178,6 +185,7 @@ def _serve(
         build_embedded(console, embedded)
     else:  # they are built on the cluster's nodes
         show_notices(console, embedded)
+    service = _with_log_format(service)
     table = route_table(service)  # a model that is not there ends it before Ray starts
     stop = _stop_on_signals()
     grpc_port = service.grpc.port
@@ -196,15 +204,18 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
     from ray import serve
 
     from serve.apps import build_apps
+    from serve.placement import Nodes
     from serve.progress import Progress, routes_table
     from serve.states import StateReader
 
     if not uses_haproxy():
         console.print("[dim]without HAProxy: Ray's own proxy serves the same routes, at a higher cost per request[/]")
+    if running.is_ours and (impossible := Nodes().impossible(service.models)):
+        return impossible  # nothing would ever change it
     apps = build_apps(service, table)
     try:
         serve.run_many(apps, wait_for_applications_running=False)
-        states = StateReader(route.model for route in table.routes)
+        states = StateReader(service.models)
         failed = Progress(console, table).follow(states.read, stop.is_set)
         if not failed and not stop.is_set():
             console.print()

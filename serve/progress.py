@@ -17,6 +17,7 @@ POLL_S = 0.25
 _WORDS = {
     "waiting": "waiting for a process",
     "loading": "loading weights",
+    "downloading": "downloading weights",
     "checking": "checking that batches equal running alone",
     "warming": "warming up",
     "ready": "ready",
@@ -56,11 +57,9 @@ class Progress:
         for name, state in states.items():
             if state.is_ready:
                 self._ready_after.setdefault(name, time.monotonic() - self._began)
-            if not self._console.is_terminal and self._printed.get(name) != state.state:
-                self._printed[name] = state.state
-                self._console.print(
-                    f"{time.monotonic() - self._began:5.1f} s  {name}: {_WORDS[state.state]}", style=None
-                )
+            if not self._console.is_terminal and self._printed.get(name) != _words(state):
+                self._printed[name] = _words(state)
+                self._console.print(f"{time.monotonic() - self._began:5.1f} s  {name}: {_words(state)}", style=None)
 
     def _lines(self, states: Mapping[str, ModelState]) -> Table:
         lines = Table.grid(padding=(0, 2))
@@ -72,8 +71,14 @@ class Progress:
                 mark, seconds = Text("✓", "green"), self._ready_after[route.model]
             elif state.state == "failed":
                 mark = Text("✗", "red")
-            lines.add_row(mark, route.model, Text(route.task, "dim"), _WORDS[state.state], f"{seconds:.1f} s")
+            lines.add_row(mark, route.model, Text(route.task, "dim"), _words(state), f"{seconds:.1f} s")
         return lines
+
+
+def _words(state: ModelState) -> str:
+    """What it is doing; of one that waits, for what."""
+    words = {"waiting": "waiting", "downloading": _WORDS["downloading"]}
+    return f"{words[state.state]}: {state.detail}" if state.state in words and state.detail else _WORDS[state.state]
 
 
 def routes_table(routes: Sequence[Route], url: str) -> Table:

@@ -1,12 +1,14 @@
 """The state of every model, from Serve's own status and what the replicas said while they loaded."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray import serve
 
 from deployments import stages
+from deployments.config import ModelConfig
+from serve.placement import Nodes
 
 SETTLE_S = 1.5
 
@@ -18,7 +20,7 @@ class ModelState:
     Attributes:
         state: "waiting", "loading", "checking", "warming", "ready", "idle" (scaled to none; the first request starts a
             replica) or "failed".
-        detail: the reason where it failed.
+        detail: the reason where it failed, or where it waits for a place in the cluster.
         replicas: replicas that answer.
     """
 
@@ -38,14 +40,19 @@ class StateReader:
     Serve does, and until then would answer 404 for it.
     """
 
-    def __init__(self, models: Iterable[str]) -> None:
-        self._models = list(models)
+    def __init__(self, models: Sequence[ModelConfig]) -> None:
+        self._models = models
         self._running_since: dict[str, float] = {}
 
     def read(self) -> dict[str, ModelState]:
         """The state of each model, in order. Asks Serve's controller: milliseconds."""
         applications = serve.status().applications
-        return {model: self._state(model, applications.get(model)) for model in self._models}
+        states = {model.name: self._state(model.name, applications.get(model.name)) for model in self._models}
+        waiting = [model for model in self._models if states[model.name].state == "waiting"]
+        if waiting:
+            nodes = Nodes()
+            states |= {model.name: ModelState("waiting", nodes.obstacle(model), 0) for model in waiting}
+        return states
 
     def _state(self, model: str, application: object) -> ModelState:
         deployment = getattr(application, "deployments", {}).get("model")

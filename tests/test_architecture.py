@@ -18,6 +18,7 @@ KNOWS_RAY = {
     "serve/cli.py",
     "serve/gateway.py",
     "serve/launch.py",
+    "serve/placement.py",
     "serve/states.py",
     "serve/upstream.py",
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
+from serve.asks import KIND, Amounts, asked, has_room, obstacle
 from serve.render.serve_config import GATEWAY_CPUS
 
 
@@ -24,6 +25,12 @@ class Node:
     memory_gib: int
     gpus: int = 0
     accelerator_type: str | None = None
+
+    @property
+    def amounts(self) -> Amounts:
+        """In Ray's own names."""
+        kind = {f"{KIND}{self.accelerator_type}": 1.0} if self.accelerator_type else {}
+        return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_gib * 2.0**30} | kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +74,37 @@ def pods_for(models: Sequence[ModelConfig], replicas: Sequence[int], node: Node)
     Raises:
         LoadError: a replica fits on no pod.
     """
-    order = sorted(zip(models, replicas, strict=True), key=lambda pair: _size(pair[0]), reverse=True)
-    pods: list[tuple[float, float, list[str]]] = []  # CPUs and GPUs left, and whose replicas are there
-    for model, count in order:
-        cpus, gpus = model.resources.num_cpus, model.resources.num_gpus
-        if cpus > node.cpus or gpus > node.gpus:
-            raise LoadError(
-                f"{model.name}: a replica asks for {cpus:g} CPUs and {gpus:g} GPUs, a worker has {node.cpus:g} and "
-                f"{node.gpus}; lower `resources`, or give workers more with --worker-cpus"
-            )
-        if cpus == 0 and gpus == 0:
+    pods: list[Pod] = []
+    for model, count in sorted(zip(models, replicas, strict=True), key=lambda pair: _size(pair[0]), reverse=True):
+        wanted = asked(model)
+        if not wanted:
             raise LoadError(f"{model.name}: with `resources.num_cpus: 0` it would be placed on the head, too")
+        if reason := obstacle(wanted, [node.amounts], [node.amounts]):
+            raise LoadError(f"{model.name}: {reason}; lower `resources`, or give workers more (--worker-cpus, -memory)")
         for _ in range(count):
-            at = next((i for i, pod in enumerate(pods) if _has_room(pod, model)), len(pods))
-            left_cpus, left_gpus, there = pods[at] if at < len(pods) else (node.cpus, node.gpus, [])
-            pods[at : at + 1] = [(left_cpus - cpus, left_gpus - gpus, [*there, model.name])]
+            pod = next((pod for pod in pods if pod.takes(model, wanted)), None)
+            if pod is None:
+                pod = Pod(dict(node.amounts))
+                pods.append(pod)
+            pod.place(model, wanted)
     return len(pods)
+
+
+class Pod:
+    """What is left of a worker, and whose replicas are there."""
+
+    def __init__(self, left: dict[str, float]) -> None:
+        self._left = left
+        self._there: list[str] = []
+
+    def takes(self, model: ModelConfig, wanted: Amounts) -> bool:
+        most = model.replicas.max_per_node
+        return has_room(wanted, self._left) and (most is None or self._there.count(model.name) < most)
+
+    def place(self, model: ModelConfig, wanted: Amounts) -> None:
+        self._there.append(model.name)
+        for name, amount in wanted.items():
+            self._left[name] -= amount
 
 
 def _kind(model: ModelConfig) -> tuple[bool, str | None]:
@@ -91,10 +113,3 @@ def _kind(model: ModelConfig) -> tuple[bool, str | None]:
 
 def _size(model: ModelConfig) -> tuple[float, float]:
     return model.resources.num_gpus, model.resources.num_cpus
-
-
-def _has_room(pod: tuple[float, float, list[str]], model: ModelConfig) -> bool:
-    cpus, gpus, there = pod
-    most = model.replicas.max_per_node
-    fits = cpus >= model.resources.num_cpus - 1e-9 and gpus >= model.resources.num_gpus - 1e-9
-    return fits and (most is None or there.count(model.name) < most)
