@@ -23,10 +23,7 @@ NOT_OFFERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "huggingface_hub": {
-        "the client has no such call; `POST` the task's own request": ("multiple-choice",),
-    },
-    "@huggingface/inference": {
-        "the client has no such call; `POST` the task's own request": ("multiple-choice",),
+        "the client has no such call; `POST` the task's own request": ("multiple-choice", "text2text-generation"),
     },
     "openai": {
         "OpenAI's API has no such call; `POST` the task's own request": (
