@@ -86,8 +86,8 @@ class ModelDeployment:
         if self._exporter is not None:
             self._exporter.stop()
 
-    def _tell(self, stage: str) -> None:
-        stages.tell(self._name, stage)
+    def _tell(self, stage: str, detail: str) -> None:
+        stages.tell(self._name, stage, detail)
 
 
 def build_deployment(
@@ -147,6 +147,8 @@ def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:
         "num_gpus": config.resources.num_gpus,
         "runtime_env": {"env_vars": variables},
     }
+    if config.resources.memory_gib is not None:
+        options["memory"] = int(config.resources.memory_gib * 2**30)
     if config.resources.accelerator_type is not None:
         options["accelerator_type"] = config.resources.accelerator_type
     return options

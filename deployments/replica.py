@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from deployments import checkpoint
 from deployments.call import Answer, Call, Render
 from deployments.config import Health, ModelConfig
+from deployments.downloading import watched
 from deployments.drain_rate import DrainRate
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
 from deployments.job import Job
@@ -26,7 +27,7 @@ from deployments.worker import ResultT, Worker
 logger = logging.getLogger(__name__)
 
 CallT = TypeVar("CallT", bound=Call)
-Stage = Callable[[str], None]
+Stage = Callable[[str, str], None]
 
 WARM_UP_WORDS = (1, 16, 128)
 
@@ -42,7 +43,8 @@ class Replica:
         config: the model.
         task: its task.
         limits: how much may wait, and how much one request may bring.
-        stage: told what the replica is doing while it loads: "loading", "checking", "warming", "ready".
+        stage: told what the replica is doing while it loads: "loading", "downloading" (with how much has come),
+            "checking", "warming", "ready".
         health: when it counts as broken.
         observer: told of requests, batches and the load.
     """
@@ -53,7 +55,7 @@ class Replica:
         task: type[Task[Any, Any]],
         *,
         limits: ReplicaLimits | None = None,
-        stage: Stage = lambda stage: None,
+        stage: Stage = lambda stage, detail: None,
         health: Health | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -85,7 +87,9 @@ class Replica:
         if self.config.resources.cpu_threads:
             torch.set_num_threads(self.config.resources.cpu_threads)
         self._stage("loading")
-        self.task = self.task_class(checkpoint.load(self.config, self.task_class))
+        with watched(self.config.model, lambda progress: self._tell_stage("downloading", progress)):
+            loaded = checkpoint.load(self.config, self.task_class)
+        self.task = self.task_class(loaded)
         self.task.limits = self.limits.media
         self._stage("checking")
         opened = self.task.open_line(f"model-{self.config.name}", self.observer)
@@ -105,7 +109,7 @@ class Replica:
             before, began = self._stage_at
             self.observer.stage(before, now - began)
         self._stage_at = (stage, now)
-        self._tell_stage(stage)
+        self._tell_stage(stage, "")
 
     @contextmanager
     def place(self, timeout_s: float) -> Iterator[None]:

@@ -16,7 +16,7 @@ class ModelStage:
     """The latest word of a model's replicas.
 
     Attributes:
-        stage: "loading", "checking", "warming", "ready" or "failed".
+        stage: "loading", "downloading", "checking", "warming", "ready" or "failed".
         detail: the reason of a failure, or how far a stage is.
         at: seconds since the epoch.
     """

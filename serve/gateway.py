@@ -127,7 +127,7 @@ class Gateway:
         ready = all(state.is_ready for state in states.values())
         models = {
             name: {"state": state.state, "replicas": state.replicas}
-            | ({"reason": state.detail} if state.detail else {})
+            | ({"progress" if state.state == "downloading" else "reason": state.detail} if state.detail else {})
             for name, state in states.items()
         }
         return JSONResponse({"status": "ready" if ready else "loading", "models": models}, 200 if ready else 503)

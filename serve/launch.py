@@ -115,6 +115,8 @@ def cluster(
         if grpc_port is not None:
             _require_free_for_grpc(host, port, grpc_port)
     set_environment()
+    if verbose:
+        os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "1")  # replicas' lines come here as well as into their files
     with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):
         import ray
         from ray import serve

@@ -18,9 +18,9 @@ class ModelState:
     """How far a model is.
 
     Attributes:
-        state: "waiting", "loading", "checking", "warming", "ready", "idle" (scaled to none; the first request starts a
-            replica) or "failed".
-        detail: the reason where it failed, or where it waits for a place in the cluster.
+        state: "waiting", "loading", "downloading", "checking", "warming", "ready", "idle" (scaled to none; the first
+            request starts a replica) or "failed".
+        detail: the reason where it failed, or where it waits for a place in the cluster; how far a download is.
         replicas: replicas that answer.
     """
 

@@ -69,8 +69,17 @@ def until(service: RunningService, model: str, expected: Counter[str]) -> Sample
 
 
 async def post(client: httpx.AsyncClient, path: str, content: str, **headers: str) -> int:
-    answer = await client.post(path, content=content, headers=JSON | headers)
-    return answer.status_code
+    """The status of the model's answer; what the front itself answers while a replica dies is asked again."""
+    for _ in range(10):
+        try:
+            answer = await client.post(path, content=content, headers=JSON | headers)
+        except httpx.RemoteProtocolError:
+            # What a killed replica had not read yet makes the kernel reset its connection; HAProxy does not repeat it.
+            continue
+        if "x-model" in answer.headers:
+            return answer.status_code
+        await asyncio.sleep(0.5)
+    raise AssertionError("no model answers")
 
 
 def body(text: str) -> str:
@@ -86,15 +95,13 @@ async def all_kinds(service: RunningService, model: str) -> None:
         wrong = await asyncio.gather(*(post(client, paths[n % 2], '{"inputs": 7}') for n in range(4)))
         failing = [await post(client, paths[n % 2], body("fail")) for n in range(3)]
         late = [await post(client, paths[n % 2], body("slow"), timeout="0.1") for n in range(2)]
-        with pytest.raises(httpx.ReadTimeout):  # the client leaves
-            await client.post(paths[0], content=body("slower"), headers=JSON, timeout=0.2)
     assert (set(good), set(bad), set(wrong), set(failing), set(late)) == ({200}, {400}, {422}, {500}, {504})
 
 
 def test_n_requests_are_n_in_the_metrics(moody: RunningService) -> None:
     for model in MODELS:
         asyncio.run(all_kinds(moody, model))
-    kinds = Counter(ok=40, client_error=10, error=3, expired=2, cancelled=1)
+    kinds = Counter(ok=40, client_error=10, error=3, expired=2)
     until(moody, MODELS[0], kinds)
     samples = until(moody, MODELS[1], kinds)
     for model in MODELS:
@@ -112,6 +119,17 @@ def test_n_requests_are_n_in_the_metrics(moody: RunningService) -> None:
     assert total(samples, "gateway_requests_total", api="models", code="200") == 2 * 20
     assert total(samples, "gateway_requests_total", api="models", code="400") == 2 * 3
     assert total(samples, "build_info") == 1
+
+
+def test_a_client_that_leaves_is_counted_once(moody: RunningService) -> None:
+    """As cancelled, or as answered where the front has not told the replica."""
+    before = outcomes(scrape(moody), "second")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{moody.url}/tasks/moody/second", content=body("slower"), headers=JSON, timeout=0.5)
+    end = time.monotonic() + EXPORTED_S
+    while not (more := outcomes(scrape(moody), "second") - before) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert more in (Counter(cancelled=1), Counter(ok=1))
 
 
 def test_the_exposition_is_well_formed(moody: RunningService) -> None:
@@ -132,13 +150,13 @@ def test_nothing_is_lost_or_counted_twice_when_a_replica_is_killed(moody: Runnin
 
     async def while_one_dies() -> list[int]:
         async with httpx.AsyncClient(base_url=moody.url, timeout=60) as client:
-            in_hand = [asyncio.create_task(post(client, "/tasks/moody/first", body("slow"))) for _ in range(8)]
-            await asyncio.sleep(0.1)  # both replicas have some of them
+            in_hand = [asyncio.create_task(post(client, "/tasks/moody/first", body("slower"))) for _ in range(8)]
+            await asyncio.sleep(0.5)  # both replicas have some of them, and have answered none
             os.kill(moody.replicas("first")[0].pid, signal.SIGKILL)
             more = [post(client, "/tasks/moody/first", body("fine")) for _ in range(20)]
             return list(await asyncio.gather(*in_hand, *more))
 
-    assert set(asyncio.run(while_one_dies())) == {200}
+    assert asyncio.run(while_one_dies()) == [200] * 28
     until(moody, "first", before + Counter(ok=28))
 
 
