@@ -4,7 +4,7 @@
 # buildah's storage as localhost/automodel-serve:check.
 #
 # PIP_CONFIG: a pip configuration to build with, such as one that knows a CPU build of torch; folders that it names are
-# given with VOLUMES (`--volume /opt/wheels:/opt/wheels:ro`).
+# given with VOLUMES (`--volume /opt/wheels:/opt/wheels:ro`). UP_OPTIONS: of `automodel-serve up`, such as fewer models.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export BUILDAH_ISOLATION=chroot
@@ -28,7 +28,8 @@ if [ "${1:-}" = started ]; then # in namespaces of its own
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
     ip link set lo up
     inside() { chroot --userspec=10001:10001 "$root" /usr/bin/env -i "${ENVIRONMENT[@]}" "$@"; }
-    inside tini -- automodel-serve up --host 0.0.0.0 --port 8000 &
+    # shellcheck disable=SC2086  # several options in one variable
+    inside tini -- automodel-serve up --host 0.0.0.0 --port 8000 ${UP_OPTIONS:-} &
     service=$!
     healthy='import urllib.request as r; r.urlopen("http://127.0.0.1:8000/health/ready", timeout=8)'
     for _ in $(seq 300); do
