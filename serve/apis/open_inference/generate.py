@@ -51,6 +51,8 @@ class Generate:
     async def stream(self, request: Request) -> Response:
         """The same for each piece of the text; pieces put together are the text."""
         route, body, options = await self._read(request)
+        if options.get("num_return_sequences", 1) != 1:
+            raise InvalidInput("parameters.num_return_sequences: a stream here has one text; ask /generate for several")
         single = body | {"inputs": body["inputs"][0]}
         return await event_stream(self._pieces(request, route, single, bool(options.get("details"))), end=b"")
 

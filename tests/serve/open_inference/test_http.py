@@ -269,6 +269,8 @@ async def test_generate_stream(service: Service, client: httpx.AsyncClient) -> N
     assert [event["details"]["finish_reason"] for event in events] == [None, "length"]
     assert {event["model_name"] for event in events} == {"text-generation-text"}
     service.replicas.events[1] = {"error": "out of time", "error_type": "deadline_exceeded", "request_id": "r"}
+    several = await client.post(path, json={"text_input": "They", "parameters": {"num_return_sequences": 2}})
+    assert several.status_code == 422
     broken = await client.post(path, json={"text_input": "They"})
     assert [orjson.loads(line[6:]) for line in broken.text.split("\n\n")[:-1]][1] == {"error": "out of time"}
 
