@@ -4,19 +4,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
 
 from serve.keys import entry_of, new_key
+from serve.ports import free_port
 from tests.service.running import RunningService
 from tests.writing_checkpoints import writing_checkpoint
 
 pytestmark = pytest.mark.ray
 EVERYTHING, LIMITED = new_key(), new_key()
 LIMIT = 5
+TENSORS = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
 BODIES = {
     "/v1/chat/completions": {"model": "minilm", "messages": []},
     "/v1/completions": {"model": "llama", "prompt": "a", "max_tokens": 1},
     "/v1/embeddings": {"model": "minilm", "input": "a"},
+    "/v2/models/minilm/infer": TENSORS,
+    "/v2/models/llama/generate": {"text_input": "a", "max_tokens": 1},
+    "/v2/repository/index": {},
 }
 
 
@@ -28,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     (root / "keys.yaml").write_text(f"keys:\n{entry_of('everything', EVERYTHING)}\n{limited}\n")
     config = "models:\n  - model: llama\n  - model: embedded:minilm\nauth: {api_keys_file: keys.yaml}\n"
     (root / "service.yaml").write_text(config)
-    with RunningService(str(root / "service.yaml"), log=root / "log") as running:
+    with RunningService(str(root / "service.yaml"), log=root / "log", grpc_port=free_port()) as running:
         yield running
 
 
@@ -44,11 +52,12 @@ def test_every_route_asks_for_a_key(service: RunningService) -> None:
             ("get", path) for path in ("/docs", "/docs/static/swagger-ui.css", "/openapi.json", "/v1/models/llama")
         ]
         asked += [("post", "/v1/audio/transcriptions"), ("post", "/tasks/embeddings"), ("post", "/nowhere")]
-        asked += [("post", path) for path in BODIES]
+        asked += [("get", path) for path in ("/v2", "/v2/models", "/v2/models/minilm", "/v2/models/minilm/ready")]
+        asked += [("get", "/v2/health/live"), ("get", "/v2/health/ready"), *(("post", path) for path in BODIES)]
         for method, path in asked:
             for headers in ({}, bearer("sk-wrong"), {"authorization": EVERYTHING}, {"authorization": "Bearer"}):
                 answer = client.request(method, path, headers=headers, json=BODIES.get(path, {"inputs": "a"}))
-                if path.startswith("/health/"):
+                if path.startswith(("/health/", "/v2/health/")):
                     assert answer.status_code == 200
                     continue
                 assert answer.status_code == 401, (method, path, headers)
@@ -69,6 +78,24 @@ def test_a_key_may_ask_its_own_models_at_its_own_rate(service: RunningService) -
     assert [answer.status_code for answer in answers[:LIMIT]] == [200] * LIMIT
     assert answers[-1].status_code == 429
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60 / LIMIT + 1
+
+
+def test_grpc_asks_for_the_same_keys(service: RunningService) -> None:
+    text = tritonclient.grpc.InferInput("text", [1], "BYTES")
+    text.set_data_from_numpy(np.array([b"a"], object))
+    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{service.grpc_port}") as client:
+        assert client.is_server_ready()
+        assert client.infer("llama", [text], headers=bearer(EVERYTHING)).as_numpy("generated_text").shape == (1, 1)
+        for model, headers, code in (
+            ("llama", None, "UNAUTHENTICATED"),
+            ("llama", bearer("sk-wrong"), "UNAUTHENTICATED"),
+            ("llama", bearer(LIMITED), "PERMISSION_DENIED"),
+        ):
+            for ask in (client.infer, client.get_model_metadata):
+                arguments = (model, [text]) if ask == client.infer else (model,)
+                with pytest.raises(InferenceServerException) as caught:
+                    ask(*arguments, headers=headers)
+                assert caught.value.status() == f"StatusCode.{code}"
 
 
 def test_no_key_is_written_anywhere(service: RunningService) -> None:
