@@ -133,7 +133,7 @@ async def test_health_and_information(service: RunningService, path: str) -> Non
     [
         ("/tasks/fill-mask", "fill_mask", ["There is nothing to fill in here."], "no mask"),
         ("/tasks/zero-shot-classification", "zero_shot_classification", [INJECTION, ["one", "two"]], "entailment"),
-        ("/tasks/speech", "automatic_speech_recognition", [MEDIA / "digits.wav"], "did you mean"),
+        ("/tasks/automatic-speech", "automatic_speech_recognition", [MEDIA / "digits.wav"], "did you mean"),
         ("/tasks/text-classification", "chat_completion", [CHAT], "does text-classification, not chat"),
     ],
 )
