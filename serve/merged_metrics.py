@@ -23,7 +23,8 @@ from deployments.metrics import EXPORTED_PREFIX, METRICS
 logger = logging.getLogger(__name__)
 
 AGE_S = 1.0  # of what is answered, at most: several scrapers cost as much as one
-TIMEOUT_S = 3.0  # for a node
+# For a node: one that is gone does not take the call, one that is busy takes its time. Prometheus waits 10 s for all.
+CONNECT_S, TIMEOUT_S = 2.0, 8.0
 SCRAPE_OK = "automodel_node_scrape_ok"
 OF_RAY = (
     "ray_serve_deployment_replica_healthy",
@@ -76,7 +77,8 @@ class MergedMetrics:
 
     async def _fetch(self) -> list[Family]:
         addresses = await asyncio.to_thread(self._nodes)
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+        timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S)
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
             texts = await asyncio.gather(*(_text(client, address) for address in addresses))
         return await asyncio.to_thread(merge, dict(zip(addresses, texts, strict=True)))
 

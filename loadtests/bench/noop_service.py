@@ -47,7 +47,12 @@ def _deploy(folder: str, kind: type[Task[Any, Any]]) -> None:
     route = table.routes[0]
     endpoint = endpoint_builder(route, table, config.options)
     app = build_deployment(
-        config.models[0], kind, endpoint, limits=ReplicaLimits(config.limits.max_waiting), cpu_threads=1
+        config.models[0],
+        kind,
+        endpoint,
+        limits=ReplicaLimits(config.limits.max_waiting),
+        cpu_threads=1,
+        watch=config.options.watch,
     )
     serve.run_many(
         [
