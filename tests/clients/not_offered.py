@@ -23,7 +23,10 @@ NOT_OFFERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "huggingface_hub": {
-        "the client has no such call; `POST` the task's own request": ("multiple-choice", "text2text-generation"),
+        "the client has no such call; `POST` the task's own request": ("multiple-choice",),
+    },
+    "@huggingface/inference": {
+        "the client has no such call; `POST` the task's own request": ("multiple-choice",),
     },
     "openai": {
         "OpenAI's API has no such call; `POST` the task's own request": (
