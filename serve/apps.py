@@ -29,7 +29,7 @@ def model_app(arguments: ModelArguments) -> serve.Application:
     return build_deployment(
         arguments.model,
         kind,
-        endpoint_builder(route, RouteTable([(route.model, kind)]), options),
+        endpoint_builder(route, options),
         limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
         cpu_threads=arguments.cpu_threads,
         watch=options.watch,

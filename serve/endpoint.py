@@ -1,6 +1,7 @@
 """The ASGI application of one model: parse, predict, render. Runs inside the replica; the front reaches it directly."""
 
 import asyncio
+import difflib
 import logging
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from serve.layers import Layered, layers
 from serve.messages import Headers, Receive, Scope, Send, send_json
 from serve.record import current
 from serve.request_id import request_id
-from serve.routes import Route, RouteTable
+from serve.routes import Route
 from serve.timing import measured, total
 from serve.tokens import TokenPaths
 
@@ -43,12 +44,9 @@ class Endpoint:
     routes: tuple[()] = ()
     router = SimpleNamespace(redirect_slashes=False)
 
-    def __init__(
-        self, replica: Replica, route: Route, table: RouteTable, limits: Limits, sources: MediaSources
-    ) -> None:
+    def __init__(self, replica: Replica, route: Route, limits: Limits, sources: MediaSources) -> None:
         self._replica = replica
         self._route = route
-        self._table = table
         self._timeout_s = limits.request_timeout_s
         self._body = BodyReader(replica.task_class.request, replica.task_class.medium, limits)
         self._tokens = TokenPaths(replica, route, limits)
@@ -139,19 +137,18 @@ class Endpoint:
         """Below the prefix of a default model lie names of models that do not exist."""
         parts = path.strip("/").split("/")
         if len(parts) == 3 and parts[0] == "tasks":
-            try:
-                self._table.task(parts[1], parts[2])
-            except NotFound as error:
-                return error
+            is_near = difflib.get_close_matches(parts[2], [self._route.model], n=1)
+            hint = f"did you mean {self._route.model!r}?" if is_near else "/v1/models lists what is served"
+            return NotFound(f"no model {parts[2]!r} of the task {parts[1]}; {hint}")
         return NotFound(f"no path {path!r} here; POST to {self._route.paths[-1]}")
 
 
-def endpoint_builder(route: Route, table: RouteTable, options: Options) -> Callable[[Replica], Layered]:
+def endpoint_builder(route: Route, options: Options) -> Callable[[Replica], Layered]:
     """What the deployment is handed, so that the model side need not know this side."""
 
     def build(replica: Replica) -> Layered:
-        endpoint = Endpoint(replica, route, table, options.limits, options.media)
-        app = ModelApp(endpoint, replica, route, table, options.limits)
+        endpoint = Endpoint(replica, route, options.limits, options.media)
+        app = ModelApp(endpoint, replica, route, options.limits)
         return Layered(app, layers(options, told_of_model(replica.observer, route), model=route.model))
 
     return build

@@ -45,7 +45,7 @@ def _deploy(folder: str, kind: type[Task[Any, Any]]) -> None:
     config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME, pooling=Pooling())])
     table = RouteTable([(NAME, kind)])
     route = table.routes[0]
-    endpoint = endpoint_builder(route, table, config.options)
+    endpoint = endpoint_builder(route, config.options)
     app = build_deployment(
         config.models[0],
         kind,

@@ -31,7 +31,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
 
 @pytest.fixture
 async def client(replica: Replica) -> AsyncIterator[httpx.AsyncClient]:
-    app = Endpoint(replica, TABLE.routes[0], TABLE, LIMITS, MediaSources())
+    app = Endpoint(replica, TABLE.routes[0], LIMITS, MediaSources())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -145,7 +145,7 @@ async def test_a_client_that_leaves_frees_its_place(replica: Replica, client: ht
 
 
 async def test_the_deadline_is_kept(replica: Replica) -> None:
-    app = Endpoint(replica, TABLE.routes[0], TABLE, Limits(request_timeout_s=0.0001), MediaSources())
+    app = Endpoint(replica, TABLE.routes[0], Limits(request_timeout_s=0.0001), MediaSources())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.post(PATH, json={"inputs": "a"})
     assert (answer.status_code, answer.json()["error_type"]) == (504, "deadline_exceeded")

@@ -24,7 +24,7 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
 
 def client_of(replica: Replica) -> httpx.AsyncClient:
     table = RouteTable([("small", replica.task_class)])
-    app = Endpoint(replica, table.routes[0], table, Limits(request_timeout_s=60), MediaSources())
+    app = Endpoint(replica, table.routes[0], Limits(request_timeout_s=60), MediaSources())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 

@@ -50,8 +50,8 @@ class Model:
         self.replica = Replica(config, task_of(config))
         table = RouteTable([(name, task_of(config))])
         (self.route,) = table.routes
-        endpoint = Endpoint(self.replica, self.route, table, LIMITS, MediaSources())
-        self.app = ModelApp(endpoint, self.replica, self.route, table, LIMITS)
+        endpoint = Endpoint(self.replica, self.route, LIMITS, MediaSources())
+        self.app = ModelApp(endpoint, self.replica, self.route, LIMITS)
 
     async def call(self, method: str, below: str, **options: Any) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test") as client:

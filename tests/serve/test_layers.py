@@ -32,7 +32,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
 
 
 def client_of(replica: Replica, options: Options) -> httpx.AsyncClient:
-    app = endpoint_builder(TABLE.routes[0], TABLE, options)(replica)
+    app = endpoint_builder(TABLE.routes[0], options)(replica)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 

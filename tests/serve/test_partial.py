@@ -34,7 +34,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
 
 @pytest.fixture
 async def client(replica: Replica) -> AsyncIterator[httpx.AsyncClient]:
-    app = Endpoint(replica, TABLE.routes[0], TABLE, Limits(), MediaSources())
+    app = Endpoint(replica, TABLE.routes[0], Limits(), MediaSources())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 

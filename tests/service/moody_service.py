@@ -44,7 +44,7 @@ def _deploy(folder: str) -> None:
     table = RouteTable((name, Moody) for name in MODELS)
     targets = [serve.RunTarget(target=build_gateway(table, config), name=GATEWAY, route_prefix="/")]
     for model, route in zip(models, table.routes, strict=True):
-        endpoint = endpoint_builder(route, table, config.options)
+        endpoint = endpoint_builder(route, config.options)
         app = build_deployment(
             model, Moody, endpoint, limits=ReplicaLimits(), cpu_threads=1, watch=config.options.watch
         )

@@ -38,12 +38,11 @@ class ModelCaller(Caller):
     Args:
         route: the model's.
         endpoint: its ASGI application.
-        table: what else is served.
         body_limit: of a request.
     """
 
-    def __init__(self, route: Route, endpoint: ASGIApp, table: RouteTable, body_limit: BodyLimit) -> None:
-        super().__init__(table, Local(endpoint), body_limit)
+    def __init__(self, route: Route, endpoint: ASGIApp, body_limit: BodyLimit) -> None:
+        super().__init__(RouteTable([(route.model, route.kind)]), Local(endpoint), body_limit)
         self._model = route
 
     def named(self, model: str | None, first_of: Collection[str]) -> Route:

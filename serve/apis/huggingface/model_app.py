@@ -32,7 +32,7 @@ from serve.apis.openai.errors import openai_error
 from serve.config import Limits
 from serve.json_response import JSONResponse
 from serve.messages import Headers, Receive, Scope, Send, header, read_body
-from serve.routes import Route, RouteTable
+from serve.routes import Route
 
 JAVASCRIPT = "@huggingface/inference/"  # how its User-Agent begins
 ONE_TEXT = ("image-to-text",)  # tasks of which it reads one text, where the Python client reads a list of them
@@ -47,7 +47,6 @@ class ModelApp:
         endpoint: the ASGI application of the model's own URL.
         replica: what stands behind it.
         route: to it.
-        table: what else is served.
         limits: of the service.
     """
 
@@ -55,12 +54,12 @@ class ModelApp:
     routes: tuple[()] = ()
     router = SimpleNamespace(redirect_slashes=False)
 
-    def __init__(self, endpoint: ASGIApp, replica: Replica, route: Route, table: RouteTable, limits: Limits) -> None:
+    def __init__(self, endpoint: ASGIApp, replica: Replica, route: Route, limits: Limits) -> None:
         self._endpoint = endpoint
         self._replica = replica
         self._route = route
         self._body_limit = limits.body
-        caller = ModelCaller(route, endpoint, table, limits.body)
+        caller = ModelCaller(route, endpoint, limits.body)
         self._info = Info(caller, limits)
         answers = self._answers(caller)
         self._pipelines = {PIPELINE + name for name in (route.task, *route.kind.aliases)}
