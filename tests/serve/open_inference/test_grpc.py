@@ -1,6 +1,7 @@
 """The protocol over gRPC, with Triton's own client and with the messages themselves: forms, keys, codes, time."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from serve.apis.open_inference.grpc_server import started
 from serve.apis.open_inference.grpc_service import GrpcService
 from serve.apis.open_inference.protobuf import COMPILED, Messages
 from serve.keys import KeyRing, entry_of, new_key
+from serve.launch import StartError, cluster
 from serve.ports import free_port
 from tests.open_inference_service import LIMITS, TABLE, Service
 
@@ -242,6 +244,18 @@ async def test_metadata_over_the_limit_are_not_read(service: Service, client: In
 async def test_a_port_in_use_is_refused(service: Service, address: str) -> None:
     with pytest.raises(RuntimeError):
         await started(GrpcService(service.inference, None), "127.0.0.1", int(address.rpartition(":")[2]), LIMITS)
+
+
+def test_up_refuses_a_port_in_use_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(StartError, match=f"port {port} .* choose another with --grpc-port"),
+            cluster("127.0.0.1", free_port(), grpc_port=port),
+        ):
+            pass
+    with pytest.raises(StartError, match="is that of HTTP"), cluster("127.0.0.1", port, grpc_port=port):
+        pass
 
 
 class TestKeys:
