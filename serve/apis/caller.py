@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from deployments.errors import InvalidInput, Unavailable
+from deployments.errors import InvalidInput
 from serve.errors import error_answer, validation_error
 from serve.messages import BodyLimit, Headers, read_body
 from serve.request_id import request_id
@@ -118,12 +118,9 @@ class Caller:
 
         Raises:
             Refused: it says nothing.
-            Unavailable: it is loading.
         """
         reply = _good(await self._upstream.ask(route, "GET", self._headers(request), b""))
         description: dict[str, Any] = reply.json()
-        if "source" not in description:
-            raise Unavailable(f"{route.model} is loading", retry_after=5)
         return description
 
     async def events(

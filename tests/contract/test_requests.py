@@ -48,7 +48,7 @@ def test_an_unknown_field_is_refused_and_named_wherever_it_stands(kind):
 
 
 @every_task
-@pytest.mark.parametrize("body", [{}, {"inputs": None}, {"inputs": 7}, {"inputs": [7]}, {"inputs": True}, [], "text"])
+@pytest.mark.parametrize("body", [{}, {"inputs": None}, {"inputs": 7}, {"inputs": [7.5]}, {"inputs": True}, [], "text"])
 def test_wrong_types_are_refused(kind, body):
     with pytest.raises(ValidationError):
         kind.request.model_validate(body)

@@ -73,7 +73,7 @@ def test_multiple_choice(client: httpx.Client) -> None:
 def test_every_way_to_a_model_gives_the_same_answer(client: httpx.Client, name: str) -> None:
     task = TASKS[DEFAULT[name].task]
     ways = [f"/tasks/{task.name}", f"/tasks/{task.name}/{name}", f"/models/{name}"]
-    ways += [f"/tasks/{alias}" for alias in task.aliases if name == _first_of(alias)]
+    ways += [f"/tasks/{alias}" for alias in task.aliases if name == _first_of(alias) and alias not in VIEWS]
     answers = [client.post(way, json=task.example) for way in ways]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
@@ -81,6 +81,10 @@ def test_every_way_to_a_model_gives_the_same_answer(client: httpx.Client, name: 
         assert answer.headers["x-model"] == name
         assert {"x-request-id", "server-timing", "x-batch-size", "x-padding-ratio"} <= answer.headers.keys()
         assert len(answer.headers.get_list("x-request-id")) == 1
+
+
+# Other shapes over the same models, with tests of their own.
+VIEWS = "zero-shot-classification sentence-similarity visual-question-answering summarization translation".split()
 
 
 def _first_of(alias: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from deployments.errors import Unavailable
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
 from serve.config import Limits
@@ -20,6 +21,8 @@ class Info:
     async def __call__(self, request: Request) -> Any:
         route = self._caller.named(request.query_params.get("model"), VECTORS + CLASSES)
         told = await self._caller.describe(request, route)
+        if "source" not in told:
+            raise Unavailable(f"{route.model} is loading", retry_after=5)
         return {
             "model_id": told["source"],
             "served_model_name": route.model,
