@@ -91,15 +91,18 @@ class Batch:
             self._sampler.keep(range(len(self.rows)))
             raise
 
-    def join(self, newcomers: Sequence[Row], prefill: Prefill, chosen: Step, limits: Limits) -> None:
-        """Take newcomers in behind the others, and say their first tokens."""
-        first, new = len(self.rows), prefill.rows()
+    def join(self, newcomers: Sequence[Row], prefill: Prefill, limits: Limits) -> None:
+        """Take newcomers in behind the others."""
+        new = prefill.rows()
         if self._running is None:
             self._running = new
         else:
             self._running.join(new, limits)
         self.rows += newcomers
-        self._say(chosen, first)
+
+    def say_first(self, chosen: Step) -> None:
+        """Hand on the first tokens of those that joined last."""
+        self._say(chosen, len(self.rows) - len(chosen.tokens))
 
     def step(self) -> "torch.Tensor":
         """Logits `[rows, vocabulary]`; the batch is as it was if this fails."""

@@ -129,12 +129,12 @@ class Decoding:
         except Exception as error:
             self._reading_failed(error)
             return
-        newcomers, prefill, beside = self._reading, self._prefill, self._beside
         try:
-            self._batch.join(newcomers, prefill, chosen, beside)
+            self._batch.join(self._reading, self._prefill, self._beside)
+            self._reading, self._prefill = [], None  # before anybody hears: who then asks finds each row once
+            self._batch.say_first(chosen)
         except Exception as error:
             self._lose_all(error)
-        self._reading, self._prefill = [], None
 
     def step(self) -> None:
         """One token for every row that runs."""

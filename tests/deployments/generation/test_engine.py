@@ -61,6 +61,20 @@ def run(engine, until=lambda: False):
     return iterations
 
 
+def test_a_row_counts_once_when_its_first_token_is_heard():
+    random, seen = Random(3), []
+    engine = engine_of("llama")
+    for _ in range(2):
+        job = job_of("llama", random, new=3)
+        job.on_token = lambda *_: seen.append((engine.running, engine.cells))
+        engine.submit(job)
+        engine.iterate()
+    run(engine)
+    assert [running for running, _ in seen if running > 2] == []
+    assert seen[0][0] == 1
+    assert seen[0][1] <= seen[1][1]  # nor do its places in the cache
+
+
 @pytest.mark.parametrize("name", IN_FLIGHT)
 def test_rows_that_come_and_go_say_what_they_say_alone(name):
     random = Random(11)
