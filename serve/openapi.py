@@ -168,7 +168,9 @@ def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     """JSON, and server-sent events where the request may ask for a stream."""
     answers: dict[str, Any] = {"application/json": {"schema": _partial(schemas["response", kind], schemas)}}
     if kind.event_type is not None:
-        answers[EVENT_STREAM] = {"schema": {"anyOf": [schemas["event", kind], schemas["error", ""]]}}
+        told = {"anyOf": [schemas["event", kind], schemas["error", ""]]}
+        data = {"type": "string", "contentMediaType": "application/json", "contentSchema": told}
+        answers[EVENT_STREAM] = {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
     return answers
 
 

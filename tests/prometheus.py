@@ -30,12 +30,12 @@ class RunningPrometheus:
     Args:
         folder: for its configuration and data.
         jobs: what it scrapes, as in its configuration.
-        rules: a file of rules, which it evaluates as often as it scrapes: every other second.
+        rules: a file of rules, which it evaluates as often as it scrapes: every three seconds, as replicas export.
     """
 
     def __init__(self, folder: Path, jobs: list[dict[str, Any]], rules: str) -> None:
         self._api = httpx.Client(base_url=f"http://127.0.0.1:{(port := free_port())}/api/v1", timeout=30)
-        often = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
+        often = {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "3s"}
         configuration = {"global": often, "rule_files": ["rules.yml"], "scrape_configs": jobs}
         (folder / "rules.yml").write_text(rules)
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
