@@ -13,10 +13,6 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before torch is imported
 
 ASKING = ("tests/clients/", "tests/service/")  # a service that runs beside other tests would slow them down
-STARTING = tuple(  # services of their own
-    f"tests/service/test_{name}.py"
-    for name in "counting declarative_deploy joining keys placement starting_and_ending".split()
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,14 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several workers one gets a whole file, whose tests share models, and one all that asks the
-    services that many share, another all that starts its own."""
+    """Of several workers one gets a whole file, whose tests share models, and one all that asks services.
+
+    Two workers that start services at once overload a machine of two cores: Ray gives a node 30 s to start."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(STARTING):
-                return "starting"
-            return "asking" if nodeid.startswith(ASKING) else nodeid.split("::")[0]
+            return "services" if nodeid.startswith(ASKING) else nodeid.split("::")[0]
 
     return ByFile(config, log)
