@@ -178,6 +178,8 @@ class Batcher:
                 raise RuntimeError(f"the model gave {len(outputs)} outputs for {len(batch)} rows")
         except Exception as error:
             self.busy_since, self._running = None, 0
+            if self._observer.tracer is not None:
+                self._observer.tracer.batch([entry.job for entry in batch], started, error=error)
             self._recover(batch, error, halved)
             return
         finished = time.monotonic()
@@ -186,6 +188,8 @@ class Batcher:
             len(batch), sum(e.cost for e in batch), self._padding([e.length for e in batch]), finished - started
         )
         self._observer.batch(report)
+        if self._observer.tracer is not None:
+            self._observer.tracer.batch([entry.job for entry in batch], started, report)
         for entry, output in zip(batch, outputs, strict=True):
             self._deliver(entry, output, report, finished)
 

@@ -9,16 +9,19 @@ Each arrow is one hand-over; the event loop is woken once.
 import asyncio
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge
 from deployments.job import Job
 from deployments.line import Line
 from deployments.task import Pace, Prepared, Task
+from deployments.tracebacks import let_go
 from deployments.worker import Worker
+
+if TYPE_CHECKING:
+    from deployments.tracing.call_trace import CallTrace
 
 Render = Callable[[Any], bytes]
 
@@ -71,6 +74,7 @@ class Call:
         self._prepared: list[Prepared] = []
         self._jobs: list[Job] = []
         self._preprocess_s = 0.0
+        self.trace: CallTrace | None = None
 
     def prepare(self) -> None:
         """Text thread: items to rows, rows into the line."""
@@ -86,11 +90,15 @@ class Call:
             self._check()
             self._read()
         except Exception as error:
+            if self.trace is not None:
+                self.trace.unreadable(began, error)
             self.fail(error)
             return
         self._preprocess_s = time.monotonic() - began
         self._jobs = [self._job(prepared) for prepared in self._prepared]
         self._left = len(self._jobs)
+        if self.trace is not None:
+            self.trace.prepared(began, self._jobs)
         if not self._jobs:
             self.finish()
         for job in self._jobs:
@@ -105,7 +113,10 @@ class Call:
             return
         began = time.monotonic()
         try:
-            self._finished(self._answer(self._render(self._task.join(self._request, self._answers())), began))
+            answer = self._answer(self._render(self._task.join(self._request, self._answers())), began)
+            if self.trace is not None:
+                self.trace.answered(self._jobs, answer, began)
+            self._finished(answer)
         except Exception as error:
             self.fail(error)
 
@@ -115,7 +126,9 @@ class Call:
             if self._failed:
                 return
             self._failed = True
-        _let_go(error)
+        if self.trace is not None:
+            self.trace.failed(self._jobs, error)
+        let_go(error)
         for job in self._jobs:
             if not job.settled:
                 self._line.cancel(job, error)
@@ -234,10 +247,3 @@ class Call:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
-
-
-def _let_go(error: BaseException | None) -> None:
-    """Empty the frames that an error passed through: they would keep what was decoded until the next collection."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__

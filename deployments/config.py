@@ -132,11 +132,28 @@ class Logging(Settings):
     )
 
 
+class Tracing(Settings):
+    """Where traces go, and how many of them."""
+
+    endpoint: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="OTLP collector that spans are sent to over HTTP, such as `http://127.0.0.1:4318`; default: none.",
+    )
+    sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, of those whose caller has not decided it (`traceparent`).",
+    )
+
+
 class Watch(Settings):
     """How a replica is watched."""
 
     metrics: bool = True
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     health: Health = Health()
 
 

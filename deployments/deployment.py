@@ -21,6 +21,8 @@ from deployments.observer import Observer
 from deployments.ray_metrics import RayExporter
 from deployments.replica import Replica
 from deployments.task import Task
+from deployments.tracing.attributes import of_model
+from deployments.tracing.opening import open_tracer
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +45,12 @@ class ModelDeployment:
         log_through_ray(watch.logging)
         self._name = config.name
         self._exporter: RayExporter | None = None
+        replica_id = serve.get_replica_context().replica_id.unique_id
         observer = Observer()
         if watch.metrics:
             observer = meter = ModelMeter(config.name, task.name)
-            self._exporter = RayExporter(meter.meter, MODEL_METRICS, serve.get_replica_context().replica_id.unique_id)
+            self._exporter = RayExporter(meter.meter, MODEL_METRICS, replica_id)
+        self._tracer = observer.tracer = open_tracer(watch.tracing, replica_id, of_model(config.name, task))
         self._replica = Replica(config, task, limits=limits, stage=self._tell, health=watch.health, observer=observer)
         self._endpoint = build_endpoint(self._replica)
         try:
@@ -85,6 +89,8 @@ class ModelDeployment:
     def _export_the_rest(self) -> None:
         if self._exporter is not None:
             self._exporter.stop()
+        if self._tracer is not None:
+            self._tracer.close()
 
     def _tell(self, stage: str, detail: str) -> None:
         stages.tell(self._name, stage, detail)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployments.task import Output
+
+if TYPE_CHECKING:
+    from deployments.tracing.call_trace import CallTrace
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Job:
     started: float = 0.0  # when the first of its rows entered the model
     finished: float = 0.0
     missing: int = 0
+    trace: "CallTrace | None" = None  # of the call, where it is traced
 
     @property
     def settled(self) -> bool:

@@ -1,18 +1,27 @@
 """Observer: what is told of requests, batches and the model, so that it can be measured. This one hears nothing."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from deployments.call import Answer
 from deployments.job import BatchReport
 from deployments.line import Load
+
+if TYPE_CHECKING:
+    from deployments.tracing.tracer import Tracer
 
 Dropped = Literal["expired", "cancelled"]
 Outcome = Literal["ok", "client_error", "overloaded", "unavailable", "expired", "cancelled", "error"]
 
 
 class Observer:
-    """Told by a replica and what it is made of, from any thread; must not block."""
+    """Told by a replica and what it is made of, from any thread; must not block.
+
+    Attributes:
+        tracer: what requests and batches are traced with; None where they are not.
+    """
+
+    tracer: "Tracer | None" = None
 
     def batch(self, report: BatchReport) -> None:
         """Rows have gone through the model together."""

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments import checkpoint
 from deployments.call import Answer, Call, Render
@@ -23,6 +23,9 @@ from deployments.stream_call import StreamCall
 from deployments.task import Task
 from deployments.watchdog import Watchdog
 from deployments.worker import ResultT, Worker
+
+if TYPE_CHECKING:
+    from deployments.tracing.request_trace import RequestTrace
 
 logger = logging.getLogger(__name__)
 
@@ -141,14 +144,16 @@ class Replica:
                 told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
                 raise Overloaded(f"{told}; try again later", retry_after=retry_after())
 
-    async def predict(self, request: Any, render: Render, timeout_s: float) -> Answer:
+    async def predict(
+        self, request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None" = None
+    ) -> Answer:
         """Answer one request; `render` turns the answer's value into bytes, on the text thread.
 
         Raises:
             ServiceError: what was wrong. A cancelled call drops its rows from the line.
         """
         kind = PartialCall if request.partial and request.is_batch else Call
-        call, timer = self._begin(kind, request, render, timeout_s)
+        call, timer = self._begin(kind, request, render, timeout_s, trace)
         assert call.future is not None
         try:
             answer = await call.future
@@ -161,7 +166,11 @@ class Replica:
             self._end(call, timer)
 
     async def stream(
-        self, request: Any, timeout_s: float, tell: Callable[[Answer], None] = lambda answer: None
+        self,
+        request: Any,
+        timeout_s: float,
+        tell: Callable[[Answer], None] = lambda answer: None,
+        trace: "RequestTrace | None" = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The events of one request, as the model writes; close it to end the request.
 
@@ -170,13 +179,15 @@ class Replica:
         Raises:
             ServiceError: what was wrong, before the first event or between two.
         """
-        call, timer = self._begin(StreamCall, request, lambda value: b"", timeout_s)
+        call, timer = self._begin(StreamCall, request, lambda value: b"", timeout_s, trace)
         assert call.future is not None
         try:
             is_first = True
             while (event := await call.events.get()) is not None:
                 if is_first and self._line is not None and (so_far := call.so_far(self._line.load)) is not None:
                     tell(so_far)
+                if is_first and call.trace is not None:
+                    call.trace.first_token(time.monotonic())
                 is_first = False
                 yield event
             answer = await call.future
@@ -209,13 +220,15 @@ class Replica:
             raise DeadlineExceeded("no answer within the request's time") from None
 
     def _begin(
-        self, kind: type[CallT], request: Any, render: Render, timeout_s: float
+        self, kind: type[CallT], request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None"
     ) -> tuple[CallT, asyncio.TimerHandle]:
         """Put a request on its way."""
         if self.task is None or self._line is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
         deadline = time.monotonic() + timeout_s
         call = kind(request, self.task, self._line, self._text, render, deadline, self.limits.max_input_tokens)
+        if trace is not None:
+            call.trace = trace.call()
         timer = asyncio.get_running_loop().call_later(timeout_s, call.expire)
         self.in_flight += 1
         self._drain.enter()

@@ -91,6 +91,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         request: pydantic model of the body.
         response: type of the answer (for the schema; answers are not validated on the way out).
         event_type: type of an event of its stream; None where nothing is streamed.
+        operation: what OpenTelemetry's conventions call it in a trace; None for those that it has no word for.
         example: a request body; feeds docs, warm-up, contract tests and load tests.
         preprocess_threads: threads that may preprocess and postprocess at once; one where a tokenizer keeps state.
         unused_weights: prefixes of weights whose absence does not change an answer (a pooler that nobody reads).
@@ -107,6 +108,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     request: ClassVar[type[BaseModel]]
     response: ClassVar[Any]
     event_type: ClassVar[Any] = None
+    operation: ClassVar[str | None] = None
     example: ClassVar[dict[str, Any]]
     preprocess_threads: ClassVar[int] = 1
     unused_weights: ClassVar[tuple[str, ...]] = ()

@@ -9,6 +9,7 @@ from typing import Any
 from serve.messages import Headers, Receive, Scope, Send, header
 from serve.record import CANCELLED, Record, keep
 from serve.request_id import new_request_id
+from serve.request_spans import RequestSpans
 from serve.timing import total
 
 Ended = Callable[[Scope, Record], None]
@@ -22,19 +23,31 @@ class Access:
         ended: told of every request once it is over.
         headers: what every answer has, unless it has it already.
         name: of this part in `Server-Timing`, where an answer that was passed on has its own times.
+        spans: that requests are traced with; None where they are not.
     """
 
-    def __init__(self, app: Any, *, ended: Ended, headers: Headers | None = None, name: bytes = b"total") -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        ended: Ended,
+        headers: Headers | None = None,
+        name: bytes = b"total",
+        spans: RequestSpans | None = None,
+    ) -> None:
         self._app = app
         self._ended = ended
         self._headers = headers or []
         self._name = name
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         record = Record(_identify(scope))
+        if self._spans is not None:
+            record.trace = self._spans.begin(scope, record.request_id)
         keep(record)
 
         async def noting(message: Any) -> None:
@@ -54,6 +67,8 @@ class Access:
             record.status = 500
             raise
         finally:
+            if self._spans is not None:
+                self._spans.end(scope, record)
             self._ended(scope, record)
 
     def _completed(self, headers: Headers, record: Record) -> Headers:

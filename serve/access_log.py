@@ -46,6 +46,7 @@ def _log(scope: Scope, record: Record, named: dict[str, Any], seconds: float) ->
         return
     fields = {
         "request_id": record.request_id,
+        **({} if record.trace is None else {"trace_id": record.trace.trace_id, "span_id": record.trace.span_id}),
         **named,
         "method": scope["method"],
         "path": scope["path"],

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from deployments.config import Health, Logging, ModelConfig, Settings, Watch
+from deployments.config import Health, Logging, ModelConfig, Settings, Tracing, Watch
 from deployments.errors import LoadError
 from serve.messages import BodyLimit
 
@@ -78,12 +78,13 @@ class Options(Settings):
     cors: Cors = Cors()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     health: Health = Health()
 
     @property
     def watch(self) -> Watch:
         """How replicas are watched."""
-        return Watch(metrics=self.metrics.enabled, logging=self.logging, health=self.health)
+        return Watch(metrics=self.metrics.enabled, logging=self.logging, tracing=self.tracing, health=self.health)
 
 
 class Grpc(Settings):

@@ -25,6 +25,7 @@ from serve.layers import Layered, layers
 from serve.messages import Headers, Receive, Scope, Send, send_json
 from serve.record import current
 from serve.request_id import request_id
+from serve.request_spans import RequestSpans
 from serve.routes import Route
 from serve.timing import measured, total
 from serve.tokens import TokenPaths
@@ -92,7 +93,7 @@ class Endpoint:
             if getattr(request, "stream", False):
                 await self._stream(scope, send, request, left_s, headers, began)
                 return None
-            answer = await self._replica.predict(request, render, left_s)
+            answer = await self._replica.predict(request, render, left_s, current().trace)
         current().answer = answer
         headers += measured(answer, began)
         return 200, answer.body
@@ -109,7 +110,7 @@ class Endpoint:
             told = [(b"server-timing", total(began))] if record.answer is None else measured(record.answer, began)
             return headers + told
 
-        await send_events(scope, send, self._replica.stream(request, timeout_s, tell), all_headers)
+        await send_events(scope, send, self._replica.stream(request, timeout_s, tell, record.trace), all_headers)
 
     def describe(self) -> dict[str, Any]:
         """What this replica serves, and how."""
@@ -149,7 +150,10 @@ def endpoint_builder(route: Route, options: Options) -> Callable[[Replica], Laye
     def build(replica: Replica) -> Layered:
         endpoint = Endpoint(replica, route, options.limits, options.media)
         app = ModelApp(endpoint, replica, route, options.limits)
-        return Layered(app, layers(options, told_of_model(replica.observer, route), model=route.model))
+        tracer = replica.observer.tracer
+        spans = None if tracer is None else RequestSpans(tracer, route.paths)
+        around = layers(options, told_of_model(replica.observer, route), model=route.model, spans=spans)
+        return Layered(app, around)
 
     return build
 

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from deployments.errors import MethodNotAllowed, NotFound
 from deployments.logs import log_through_ray
+from deployments.tracing.opening import open_tracer
 from serve import routes
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.routes import embeddings_inference_routes
@@ -36,8 +37,10 @@ from serve.layers import layers
 from serve.messages import read_body
 from serve.openapi import openapi
 from serve.request_id import request_id
+from serve.request_spans import RequestSpans
 from serve.states import ModelState, StateReader
-from serve.upstream import Upstream
+from serve.traced_upstream import TracedUpstream
+from serve.upstream import Replicas, Upstream
 
 STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
 PUBLIC = ("/health/", "/v2/health/")  # what needs no key
@@ -52,7 +55,9 @@ class Gateway:
         self._limits = config.limits
         self._limit = config.limits.body
         self._sources = {model.name: model.model for model in config.models}
-        self._upstream = Upstream(config.limits.request_timeout_s)
+        self._tracer = open_tracer(config.tracing, serve.get_replica_context().replica_id.unique_id)
+        upstream = Upstream(config.limits.request_timeout_s)
+        self._upstream: Replicas = upstream if self._tracer is None else TracedUpstream(upstream)
         self._reader = StateReader(config.models)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
@@ -82,10 +87,20 @@ class Gateway:
                 Route("/tasks/{task}{below:below}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}{below:below}", self.by_task, methods=["GET", "POST"]),
             ],
-            middleware=layers(self._config.options, self._metrics.ended, public=self._metrics.public(PUBLIC)),
+            middleware=layers(
+                self._config.options,
+                self._metrics.ended,
+                public=self._metrics.public(PUBLIC),
+                spans=None if self._tracer is None else RequestSpans(self._tracer),
+            ),
             exception_handlers={404: self._no_path, 405: self._no_method, Exception: _failed},
             lifespan=grpc_lifespan(inference, self._config, _http_host),
         )
+
+    def __del__(self) -> None:
+        tracer = getattr(self, "_tracer", None)
+        if tracer is not None:
+            tracer.close()
 
     async def index(self, request: Request) -> Response:
         """What runs here."""

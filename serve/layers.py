@@ -18,6 +18,7 @@ from serve.guard import Guard
 from serve.header_limit import HeaderLimit
 from serve.keys import KeyRing
 from serve.messages import Headers, Receive, Scope, Send
+from serve.request_spans import RequestSpans
 
 # What a page may read of an answer, beside the headers that it always may.
 EXPOSED = (
@@ -34,7 +35,12 @@ EXPOSED = (
 
 
 def layers(
-    options: Options, ended: Ended, *, model: str | None = None, public: tuple[str, ...] = ()
+    options: Options,
+    ended: Ended,
+    *,
+    model: str | None = None,
+    public: tuple[str, ...] = (),
+    spans: RequestSpans | None = None,
 ) -> list[Middleware]:
     """The layers of one application, outermost first.
 
@@ -43,10 +49,11 @@ def layers(
         ended: told of every request once it is over.
         model: whose application it is, which a key may be limited to; None for the gateway.
         public: beginnings of paths that need no key.
+        spans: that requests are traced with; None where they are not.
     """
     own: Headers = [] if model is None else [(b"x-model", model.encode())]
     name = b"gateway" if model is None else b"total"
-    made = [Middleware(Access, ended=ended, headers=own, name=name)]
+    made = [Middleware(Access, ended=ended, headers=own, name=name, spans=spans)]
     made.append(Middleware(HeaderLimit, most=int(options.limits.max_header_kb * 1024)))
     if options.cors.allow_origins:
         made.append(

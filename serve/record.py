@@ -3,9 +3,13 @@
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from deployments.call import Answer
 from deployments.observer import Outcome
+
+if TYPE_CHECKING:
+    from deployments.tracing.request_trace import RequestTrace
 
 CANCELLED = 499  # what nginx writes where the client has gone; nobody reads it
 _OUTCOMES: dict[int, Outcome] = {429: "overloaded", 503: "unavailable", 504: "expired", CANCELLED: "cancelled"}
@@ -21,6 +25,7 @@ class Record:
             read it.
         answer: the model's, with its times; None where there was none.
         bytes_out: of the body that was sent.
+        trace: its span; None where it is not traced.
         is_passed_on: a model behind the gateway answered, and has counted it.
     """
 
@@ -30,6 +35,7 @@ class Record:
     answer: Answer | None = None
     bytes_out: int = 0
     is_passed_on: bool = False
+    trace: "RequestTrace | None" = None
 
     @property
     def seconds(self) -> float:

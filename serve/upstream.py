@@ -51,7 +51,7 @@ class Replicas(Protocol):
     async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         """The whole answer."""
 
-    async def stream(self, route: Route, method: str, headers: Headers, body: bytes) -> StreamedReply:
+    async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
         """The answer piece by piece."""
 
 

@@ -175,7 +175,7 @@ class GenerationLine:
             self._row_done(job, index, writer, part.error, part.started, part.report)
 
         self._writers[ask] = writer
-        part = Job([ask], [ask.length * ask.num_beams], self._static_key(ask), done, job.deadline)
+        part = Job([ask], [ask.length * ask.num_beams], self._static_key(ask), done, job.deadline, trace=job.trace)
         self._batcher.submit(part)
         self._add_part(job, lambda error: self._batcher.cancel(part, error))
 

@@ -41,6 +41,7 @@ class FeatureExtraction(TextTask[Request, Any]):
     name = "feature-extraction"
     aliases = ("embeddings", "sentence-embeddings", "sentence-similarity")
     auto_model = "AutoModel"
+    operation = "embeddings"
     architectures = ("Model",)
     request = Request
     response = list[list[float]] | list[list[list[float]]] | list[str] | str

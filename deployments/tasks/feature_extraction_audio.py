@@ -25,6 +25,7 @@ class SoundFeatures(SoundTask[Request, Any]):
 
     name = "feature-extraction"
     auto_model = "AutoModel"
+    operation = "embeddings"
     architectures = ("Model",)
     request = Request
     response = list[list[float]] | list[list[list[float]]] | list[str] | str

@@ -70,6 +70,7 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
     name = "image-to-text"
     aliases = ("image-text-to-text", "visual-question-answering")
     auto_model = "AutoModelForImageTextToText"
+    operation = "generate_content"
     auto_models = ("AutoModelForVision2Seq",)
     auto_processor = "AutoProcessor"
     medium = "image"

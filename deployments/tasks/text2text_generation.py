@@ -37,6 +37,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
     name = "text2text-generation"
     aliases = ("summarization", "translation")
     auto_model = "AutoModelForSeq2SeqLM"
+    operation = "text_completion"
     auto_processor = "AutoTokenizer"
     architectures = ("ForConditionalGeneration", "MTModel")
     request = Request

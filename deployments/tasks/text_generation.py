@@ -58,6 +58,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
 
     name = "text-generation"
     auto_model = "AutoModelForCausalLM"
+    operation = "text_completion"
     auto_processor = "AutoTokenizer"
     architectures = ("ForCausalLM", "LMHeadModel")
     request = Request

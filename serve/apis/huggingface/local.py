@@ -25,9 +25,9 @@ class Local:
         """The whole answer."""
         return Reply(*await in_process.ask(self._endpoint, method, route.path + below, headers, body))
 
-    async def stream(self, route: Route, method: str, headers: Headers, body: bytes) -> StreamedReply:
+    async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
         """The answer as it comes."""
-        response = in_process.stream(self._endpoint, method, route.path, headers, body)
+        response = in_process.stream(self._endpoint, method, route.path + below, headers, body)
         status, answered = await anext(response)
         return StreamedReply(status, answered, response)
 
