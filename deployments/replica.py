@@ -130,6 +130,14 @@ class Replica:
         finally:
             self.places -= 1
 
+    def is_full(self, timeout_s: float) -> bool:
+        """Whether `place` would refuse a request here and now."""
+        try:
+            self._admit(timeout_s)
+        except (Overloaded, Unavailable) as error:
+            return isinstance(error, Overloaded)
+        return False
+
     def _admit(self, timeout_s: float) -> None:
         if self._line is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)

@@ -10,6 +10,8 @@ Ray learns of this module by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`, in eve
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.shortcut import Shortcut
+
 RENAMED = {b"x-request-timeout-seconds": b"timeout"}
 DROPPED = frozenset({b"x-request-disconnect-disabled"})
 STEERING = DROPPED | RENAMED.keys()
@@ -31,4 +33,4 @@ class RayHeaders:
 
 def middlewares() -> list[Middleware]:
     """What Ray puts around its own handling of a request."""
-    return [Middleware(RayHeaders)]
+    return [Middleware(RayHeaders), Middleware(Shortcut)]

@@ -111,7 +111,7 @@ async def test_rays_own_headers_do_not_reach_it() -> None:
     async def ray(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["headers"])
 
-    (layer,) = middlewares()
+    layer = middlewares()[0]
     app: Any = layer.cls(ray, *layer.args, **layer.kwargs)
     steering = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1"), (b"x-other", b"1")]
     await app({"type": "http", "headers": steering}, None, None)
