@@ -44,7 +44,7 @@ class Plan:
     seconds: float = 20.0
     settle_s: float = 8.0
     capacity_s: float = 15.0
-    after_s: float = 25.0
+    after_s: float = 35.0
     timeout_s: float = 15.0
     rounds: int = 1
 

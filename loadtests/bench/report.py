@@ -74,7 +74,8 @@ def _targets_table(targets: Sequence[Target]) -> Table:
     for column in ("wanted", "measured", ""):
         table.add_column(column, justify="right")
     for target in targets:
-        verdict = "[green]ok[/]" if target.is_met else f"[red]missed by {target.missed_by:.0%}[/]"
+        missed = "never reached" if math.isnan(target.measured) else f"missed by {target.missed_by:.0%}"
+        verdict = "[green]ok[/]" if target.is_met else f"[red]{missed}[/]"
         table.add_row(target.name, target.bound, _text(target.measured), verdict)
     return table
 
