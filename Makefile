@@ -6,13 +6,17 @@ PORT ?= 8000
 # Processes that run tests; each may hold a few models at once.
 WORKERS ?= 2
 BENCH ?= overhead batching media generation overload
+# Of `make loadtest`: a running service and which of its models to ask; other options, as `--help` tells, in LOADTEST.
+URL ?=
+MODELS ?=
+LOADTEST ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JAVASCRIPT := tests/clients/javascript
 PROMETHEUS := .prometheus
 
-.PHONY: install javascript prometheus serve test lint format k8s-render k8s-check image-check bench clean
+.PHONY: install javascript prometheus serve test lint format k8s-render k8s-check image-check bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -69,6 +73,10 @@ image-check:
 
 bench: install
 	for name in $(BENCH); do $(BIN)/python -m loadtests.bench $$name || exit 1; done
+
+# Puts a load on the service at URL, or on the embedded models, which it serves meanwhile; writes a report.
+loadtest: install
+	$(BIN)/python -m loadtests $(if $(URL),--url "$(URL)") $(if $(MODELS),--models "$(MODELS)") $(LOADTEST)
 
 clean:
 	rm -rf $(VENV) $(JAVASCRIPT)/node_modules $(PROMETHEUS) .mypy_cache .pytest_cache .ruff_cache loadtests/results

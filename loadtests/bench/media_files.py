@@ -6,9 +6,11 @@ import random
 from pathlib import Path
 from typing import Any
 
+from loadtests.bench.log_normal import LogNormal
+
 SEED = 20
-MEDIAN_SIDE, LEAST_SIDE, MOST_SIDE = 480, 96, 1600  # pixels of a picture's longer side
-MEDIAN_S, LEAST_S, MOST_S = 2.0, 0.4, 12.0  # seconds of a recording
+SIDE = LogNormal(median=480, spread=0.6, least=96, most=1600)  # pixels of a picture's longer side
+SECONDS = LogNormal(median=2.0, spread=0.7, least=0.4, most=12.0)  # of a recording
 RECORDED_AT = 44_100  # Hz: not what the models read, so that resampling is part of the work
 
 
@@ -17,7 +19,7 @@ def pictures(folder: Path, count: int) -> list[Path]:
     draw = random.Random(SEED)
     paths = []
     for number in range(count):
-        longer = round(_log_normal(draw, MEDIAN_SIDE, 0.6, LEAST_SIDE, MOST_SIDE))
+        longer = SIDE.count(draw)
         shorter = round(longer * draw.uniform(0.55, 1))
         size = (shorter, longer) if draw.random() < 0.3 else (longer, shorter)
         paths.append(folder / f"{number:04}.jpg")
@@ -31,12 +33,8 @@ def recordings(folder: Path, count: int) -> list[Path]:
     paths = []
     for number in range(count):
         paths.append(folder / f"{number:04}.flac")
-        paths[-1].write_bytes(_flac(_log_normal(draw, MEDIAN_S, 0.7, LEAST_S, MOST_S), seed=number))
+        paths[-1].write_bytes(_flac(SECONDS.draw(draw), seed=number))
     return paths
-
-
-def _log_normal(draw: random.Random, median: float, spread: float, least: float, most: float) -> float:
-    return min(max(draw.lognormvariate(math.log(median), spread), least), most)
 
 
 def _jpeg(width: int, height: int, seed: int) -> bytes:

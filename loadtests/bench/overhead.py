@@ -20,7 +20,8 @@ CALLERS = 32
 WARM_UP_REQUESTS = 500
 GATEWAY_TITLE = "ServeReplica:gateway"
 
-PARTS = ("service", "taught", "bare", "protocols")
+PARTS = ("service", "unmeasured", "taught", "bare", "protocols")
+OURS = frozenset({"service", "unmeasured", "protocols"})
 TASK_ROUTE = "/tasks/feature-extraction"  # what the protocols are compared with
 
 
@@ -39,6 +40,7 @@ _ROUTES: Mapping[str, Mapping[str, Asked]] = {
         "service, task route": Asked("/tasks/no-op"),
         "service, gateway route": Asked(f"/models/{NAME}"),
     },
+    "unmeasured": {"unmeasured": Asked("/tasks/no-op")},
     "taught": {"taught": Asked("/")},
     "bare": {"bare": Asked("/")},
     "protocols": {
@@ -84,7 +86,7 @@ def run(plan: Plan, say: Say) -> Figures:
     """Measure all parts of the plan, each round all of them."""
     figures = Figures()
     with TemporaryDirectory(prefix="bench-") as folder, load_process() as loads:
-        start = _starters(build_tiny(Path(folder)) if {"service", "protocols"} & set(plan.parts) else Path())
+        start = _starters(build_tiny(Path(folder)) if OURS & set(plan.parts) else Path())
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
             for part in plan.parts:
@@ -105,6 +107,7 @@ def _starters(folder: Path) -> Mapping[str, Callable[[], AbstractContextManager[
     noop, service = "loadtests.bench.noop_service", ["--model", str(folder)]
     return {
         "service": lambda: running(noop, service, "/tasks/no-op", EXAMPLE, model=NAME),
+        "unmeasured": lambda: running(noop, [*service, "--unmeasured"], "/tasks/no-op", EXAMPLE, model=NAME),
         "protocols": lambda: running(noop, [*service, "--vectors"], TASK_ROUTE, EXAMPLE, model=NAME),
         "taught": lambda: running("loadtests.bench.taught_noop", (), "/", EXAMPLE),
         "bare": lambda: running("loadtests.bench.fastapi_noop", (), "/", EXAMPLE),

@@ -28,6 +28,7 @@ REFERENCE_BARE_MS = 0.14
 _LABELS = {
     "service, task route": "this service, task route",
     "service, gateway route": "this service, gateway route",
+    "unmeasured": "the same without metrics and log lines",
     "taught": "Ray Serve, ingress -> handle -> @serve.batch",
     "bare": "uvicorn + FastAPI, nothing behind",
 }
@@ -98,6 +99,9 @@ def _targets(single: Mapping[str, Measured], many: Mapping[str, Measured], speed
         Target("task route: CPU ms per request at 32", 0.9, many[name].cpu_ms / speed, at_most=True),
         Target("task route: p50 at 1, ms", 1.5, single[name].p50_ms / speed, at_most=True),
     ]
+    if "unmeasured" in many:
+        share = many[name].cpu_ms / many["unmeasured"].cpu_ms
+        targets.append(Target("task route: CPU over that without metrics and log lines", 1.1, share, at_most=True))
     if "taught" in many:
         share = many[name].cpu_ms / many["taught"].cpu_ms
         targets.append(Target("task route: CPU over the taught composition's", 0.1, share, at_most=True))

@@ -1,0 +1,49 @@
+"""A load as it could have been recorded, for what is made of it."""
+
+import random
+from collections.abc import Sequence
+
+from loadtests.callers import CALLERS
+from loadtests.figures import Stretch, stretches
+from loadtests.plan import Plan
+from loadtests.recorded import Record
+from loadtests.scrapes import HISTOGRAMS, Sums
+
+PLAN = Plan(rates=(2, 4, 8), seconds=10, pause_s=6)
+MODELS = ("minilm", "whisper-tiny-en")
+
+
+def records(plan: Plan = PLAN, latency_s: float = 0.1, failed_above: float = 5, seed: int = 1) -> list[Record]:
+    """Slower with the rate; above some rate each fourth is refused."""
+    draw, made = random.Random(seed), []
+    for window in plan.windows:
+        for number in range(round(window.rate * window.seconds)):
+            due = window.begin + number / window.rate
+            caller = CALLERS[number % len(CALLERS)].name
+            taken = latency_s * window.rate / 2 * draw.uniform(0.9, 1.1)
+            outcome = "429" if window.rate > failed_above and number % 4 == 0 else "200"
+            record = Record(due, due, due + taken, outcome, None, caller, "fill-mask", MODELS[number % 2])
+            if caller == "chat stream" and record.is_answered:
+                record.first, record.tokens = due + taken / 5, 9
+            made.append(record)
+    return made
+
+
+def scrapes(plan: Plan = PLAN) -> list[Sums]:
+    """Before the load and behind each window: ten batches more each time, of as many rows as the window's number."""
+    made: list[Sums] = []
+    sums = {model: {f"{name}_{end}": 5.0 for name in HISTOGRAMS for end in ("sum", "count")} for model in MODELS}
+    for number in range(len(plan.windows) + 1):
+        for model in MODELS:
+            sums[model]["batch_rows_sum"] += 10 * number
+            sums[model]["padding_ratio_sum"] += 0.5 * number
+            sums[model]["request_seconds_sum"] += 4
+            sums[model]["queue_seconds_sum"] += number
+            for name in ("batch_rows", "padding_ratio", "request_seconds"):
+                sums[model][f"{name}_count"] += 10
+        made.append({model: dict(values) for model, values in sums.items()})
+    return made
+
+
+def figures(plan: Plan = PLAN, taken: Sequence[Record] | None = None) -> list[Stretch]:
+    return stretches(plan, records(plan) if taken is None else taken, scrapes(plan))
