@@ -1,4 +1,4 @@
-"""`automodel-serve up | check | models | key | render`."""
+"""`automodel-serve up | check | models | key | render | top`."""
 
 import logging
 import os
@@ -25,6 +25,7 @@ from serve.keys import entry_of, new_key, read_keys
 from serve.launch import Cluster, StartError, cluster, uses_haproxy
 from serve.render.command import render
 from serve.routes import RouteTable, route_table
+from serve.top.command import top
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -137,6 +138,9 @@ def models(
         facts = f"{entry.task}, {entry.size_mb:.0f} MB, {entry.licence}{asked_for}"
         console.print(f"[bold]embedded:{entry.name}[/]  {facts}")
         console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
+
+
+app.command()(top)
 
 
 def _log(verbose: bool) -> None:

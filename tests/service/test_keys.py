@@ -1,5 +1,8 @@
 """With a file of keys, every route of every application asks for one, but those of the health checks."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +41,39 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     (root / "service.yaml").write_text(config)
     with RunningService(str(root / "service.yaml"), log=root / "log", grpc_port=free_port()) as running:
         yield running
+
+
+def top(service: RunningService, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "serve.cli", "top", "--url", service.url, "--once", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_top_shows_what_models_do_to_those_with_a_key(service: RunningService) -> None:
+    for given, why in ([], "asks for an API key"), (["--key", "sk-wrong"], "does not know this API key"):
+        refused = top(service, *given, "--interval", "0.5")
+        assert refused.returncode == 1
+        assert why in refused.stderr
+    over = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=service.url, headers=bearer(EVERYTHING), timeout=60) as client:
+            while not over.is_set():
+                assert client.post("/tasks/feature-extraction", json={"inputs": "a text"}).status_code == 200
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        shown = top(service, "--key", EVERYTHING, "--interval", "8")
+    finally:
+        over.set()
+        asking.join()
+    assert shown.returncode == 0, shown.stderr
+    lines = {line.split()[0]: line.split() for line in shown.stdout.splitlines() if line}
+    assert lines["llama"][1:5] == ["text-generation", "ready", "1", "0"]
+    model, task, state, replicas, requests, p50, p99, *_ = lines["minilm"]
+    assert (task, state, replicas) == ("feature-extraction", "ready", "1")
+    assert float(requests.replace(",", "")) > 0
+    assert 0 < float(p50.replace(",", "")) <= float(p99.replace(",", ""))
 
 
 def bearer(key: str) -> dict[str, str]:
