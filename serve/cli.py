@@ -1,4 +1,4 @@
-"""`automodel-serve up | check | models | key | render | top`."""
+"""`automodel-serve up | check | plan | models | key | render | top`."""
 
 import logging
 import os
@@ -23,6 +23,7 @@ from serve.config_file import ConfigError, describe, read_config_file
 from serve.embedded import build_embedded, show_notices
 from serve.keys import entry_of, new_key, read_keys
 from serve.launch import Cluster, StartError, cluster, uses_haproxy
+from serve.planning.command import plan
 from serve.render.command import render
 from serve.routes import RouteTable, route_table
 from serve.top.command import top
@@ -141,6 +142,7 @@ def models(
 
 
 app.command()(top)
+app.command()(plan)
 
 
 def _log(verbose: bool) -> None:

@@ -1,0 +1,1 @@
+"""What a configuration takes, and whether some workers hold it."""
