@@ -1,6 +1,7 @@
 """What spans say of calls and batches of a replica, without HTTP."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,8 @@ import orjson
 import pytest
 
 from deployments.config import ModelConfig
-from deployments.errors import ForwardFailed, InvalidInput, ServiceError
+from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, ServiceError
+from deployments.job import Job
 from deployments.replica import Replica
 from deployments.tasks.text_classification import TextClassification
 from tests.checkpoints import small_checkpoint
@@ -131,13 +133,16 @@ async def test_failures_say_where_but_not_what(
     assert SECRET not in "".join(span.to_json() for span in kept.spans)
 
 
-async def test_no_time_left_ends_in_the_queue_or_before(replica: Replica, kept: KeptSpans) -> None:
+def test_a_request_that_never_reaches_the_model_ends_in_the_queue(kept: KeptSpans) -> None:
     trace = kept.tracer.request("request", {}, {})
-    with pytest.raises(ServiceError):
-        await replica.predict(classify("fine"), orjson.dumps, 0, trace)
-    trace.end({})
-    await traced(replica, kept, [classify("fine")])  # on the same thread, after what is left of the first
-    assert any(span.attributes.get("error.type") == "deadline_exceeded" for span in kept.spans)
+    call = trace.call()
+    assert call is not None
+    job = Job([], [], None, lambda job: None, submitted=time.monotonic())
+    call.failed([], DeadlineExceeded(SECRET))
+    assert kept.spans == [], "it was not even read"
+    call.failed([job], DeadlineExceeded(SECRET))
+    (queue,) = kept.spans
+    assert (queue.name, queue.attributes["error.type"]) == ("queue", "deadline_exceeded")
 
 
 async def test_what_the_caller_does_not_keep_costs_no_spans(replica: Replica, kept: KeptSpans) -> None:
