@@ -40,7 +40,11 @@ if not console.is_terminal:
 )
 def run(
     url: Annotated[
-        str, typer.Option(help="A running service; without one the embedded models are served for the test.")
+        str,
+        typer.Option(
+            help="A running service; without one the embedded models are served for the test. A key for it is taken "
+            "from AUTOMODEL_SERVE_API_KEY."
+        ),
     ] = "",
     models: Annotated[
         str, typer.Option(help="Names of the models to ask, with spaces or commas between; all where none is given.")

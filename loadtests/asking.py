@@ -10,6 +10,7 @@ from geventhttpclient.response import HTTPParseError
 
 from loadtests.bench.level import ANSWERED
 from loadtests.bench.open_load import MOST_CONNECTIONS
+from loadtests.key import authorization
 from loadtests.payload import Payload
 from loadtests.recorded import CUT_OFF, ERROR_IN_STREAM, Record
 
@@ -22,9 +23,9 @@ def client_of(url: str, timeout_s: float) -> HTTPClient:
     return HTTPClient.from_url(
         url,
         concurrency=MOST_CONNECTIONS,
+        headers=authorization(),
         connection_timeout=timeout_s,
         network_timeout=timeout_s + PATIENCE_S,
-        insecure=False,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from loadtests import key
 from loadtests.bench.environment import child_environment
 from loadtests.plan import Plan
 
@@ -34,7 +35,7 @@ def locust(plan: Plan, url: str, folder: Path) -> Iterator["subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=child_environment() | plan.to_environment(),
+            env=child_environment() | plan.to_environment() | key.to_environment(),
         )
     try:
         yield process

@@ -26,6 +26,7 @@ def measure(plan: Plan, url: str, folder: Path, say: Say) -> tuple[list[Stretch]
     records = folder / RECORDS
     records.unlink(missing_ok=True)
     plan = replace(plan, records=str(records))
+    time.sleep(LAG_S)  # what was asked before is then in the metrics already, and counts for nothing
     scrapes = [_scrape(url, say)]
     with locust(plan, url, folder) as process:
         wait_until(lambda: began_at(records) is not None or process.poll() is not None, START_LIMIT_S)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.metrics import EXPORTED_PREFIX
+from loadtests.key import authorization
 
 # Replicas export every three seconds, Ray's agents and the gateway's own age come on top.
 LAG_S = 5.0
@@ -39,7 +40,8 @@ class Measured:
 
 def scrape(url: str) -> Sums:
     """The sums of a service now."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=TIMEOUT_S) as answer:
+    request = urllib.request.Request(f"{url}/metrics", headers=authorization())
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
         return sums_of(answer.read().decode())
 
 

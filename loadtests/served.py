@@ -9,6 +9,7 @@ from urllib.error import URLError
 
 from deployments.registry import KINDS
 from deployments.task import Task
+from loadtests.key import authorization
 
 TIMEOUT_S = 20.0
 
@@ -63,5 +64,6 @@ def _served(url: str, entry: dict[str, Any]) -> Served:
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+    request = urllib.request.Request(url, headers=authorization())
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
         return json.load(answer)

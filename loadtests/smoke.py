@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from loadtests.callers import CALLERS
+from loadtests.key import authorization
 from loadtests.payload import Payload
 from loadtests.served import Served
 
@@ -33,7 +34,7 @@ def ask_each_once(url: str, served: Sequence[Served], seed: int) -> int:
 
 
 def _ask(url: str, payload: Payload, what: str) -> None:
-    request = urllib.request.Request(url, payload.content, {"Content-Type": payload.content_type})
+    request = urllib.request.Request(url, payload.content, {"Content-Type": payload.content_type} | authorization())
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             answer.read()

@@ -29,7 +29,9 @@ class Target:
     @property
     def missed_by(self) -> float:
         """How far the figure is on the wrong side, as a share of the bound; 0 where it is met."""
-        return 0.0 if self.is_met else abs(self.measured / self.wanted - 1)
+        if self.is_met:
+            return 0.0
+        return abs(self.measured / self.wanted - 1) if self.wanted else math.inf
 
     @property
     def bound(self) -> str:

@@ -31,6 +31,7 @@ class FakeService(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.wait, self.whole_streams = wait, whole_streams
         self.bodies: list[dict[str, Any]] = []
+        self.keys: set[str | None] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -44,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.bodies.append(body)
+        self.server.keys.add(self.headers["authorization"])
         self.server.wait(len(self.server.bodies))
         self._stream() if body.get("stream") else self._answer(200, [])
 

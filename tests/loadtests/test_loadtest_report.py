@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -56,6 +57,13 @@ def test_the_page_needs_nothing_else(folder: Path) -> None:
     assert all(each.startswith("#") for each in page.refers)
     assert {each[1:] for each in page.refers} <= set(page.ids)
     assert [each for each, count in Counter(page.ids).items() if count > 1] == []
+
+
+def test_the_plots_are_whole_svg_as_wide_as_the_page(folder: Path) -> None:
+    for svg in re.findall(r"<svg.*?</svg>", (folder / "report.html").read_text(), re.DOTALL):
+        root = ElementTree.fromstring(svg)
+        assert "viewBox" in root.attrib
+        assert not {"width", "height"} & set(root.attrib)
 
 
 def test_the_page_says_what_was_broken_and_escapes_names(folder: Path) -> None:

@@ -48,9 +48,11 @@ def test_who_would_have_asked_while_it_stalls_is_counted_with_all_its_waiting(tm
     assert stretch.service is None  # it has no metrics
 
 
-def test_streams_are_heard_to_their_end(tmp_path: Path) -> None:
+def test_streams_are_heard_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOMODEL_SERVE_API_KEY", "secret")
     with fake_service() as server:
         (stretch,), records = under(server, tmp_path, models=("writer",))
+    assert server.keys == {"Bearer secret"}
     assert {record.caller for record in records} == {"short text", "chat stream"}
     streams = [record for record in records if record.caller == "chat stream"]
     assert len(streams) == sum("stream" in body for body in server.bodies) > 5

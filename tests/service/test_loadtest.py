@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ray
 
 # Fast ones, so that a crowded machine can answer them; every kind of caller asks at least one.
 MODELS = "prompt-injection bert-tiny spoken-digit glosses"
-LAX = "up_to_rate: 5\nerror_share: {share}\n"
+LAX = "up_to_rate: 8\nerror_share: {share}\n"
 
 
 def loadtest(service: RunningService, folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -28,28 +28,16 @@ def loadtest(service: RunningService, folder: Path, *options: str) -> "subproces
 def test_a_load_is_put_on_measured_and_reported(service: RunningService, tmp_path: Path) -> None:
     objectives = tmp_path / "slo.yaml"
     objectives.write_text(LAX.format(share=0.2))
-    ran = loadtest(
-        service,
-        tmp_path,
-        "--models",
-        MODELS,
-        "--rates",
-        "5 8",
-        "--seconds",
-        "7",
-        "--pause",
-        "6",
-        "--slo",
-        str(objectives),
-    )
+    options = ("--models", MODELS, "--rates", "8", "--seconds", "8", "--slo", str(objectives))
+    ran = loadtest(service, tmp_path, *options)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     records = read_records(tmp_path / "requests.csv")
     assert Counter(record.caller for record in records).keys() == {caller.name for caller in CALLERS}
     assert {record.model for record in records} == set(MODELS.split())
     assert sum(record.is_answered for record in records) > 0.8 * len(records) > 40
-    assert all(record.tokens > 1 for record in records if record.caller == "chat stream" and record.is_answered)
+    assert all(record.tokens for record in records if record.caller == "chat stream" and record.is_answered)
     models = list(csv.DictReader((tmp_path / "models.csv").read_text().splitlines()))
-    asked = {row["model"]: row for row in models if row["window"] == "8/s" and row["model"] in MODELS.split()}
+    asked = {row["model"]: row for row in models if row["model"] in MODELS.split()}
     assert len(asked) == 4
     answered = sum(float(row["answered"]) for row in models)
     assert answered == pytest.approx(sum(record.is_answered for record in records), rel=0.1)
