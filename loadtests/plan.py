@@ -32,8 +32,8 @@ class Plan:
     """
 
     shape: Shape = "steps"
-    rates: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 12.0)
-    peak: float = 20.0
+    rates: tuple[float, ...] = (2.0, 4.0, 8.0, 12.0, 20.0)
+    peak: float = 30.0
     seconds: float | None = None
     pause_s: float = 8.0
     timeout_s: float = 15.0
