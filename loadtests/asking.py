@@ -6,7 +6,7 @@ from typing import Any
 
 import gevent
 from geventhttpclient.client import HTTPClient
-from geventhttpclient.response import HTTPParseError
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from loadtests.bench.level import ANSWERED
 from loadtests.bench.open_load import MOST_CONNECTIONS
@@ -43,8 +43,8 @@ def ask(
             else:
                 answer.read()
             if record.outcome != ANSWERED and (told := answer.get("retry-after")) is not None:
-                record.retry_after = float(told)
-    except (OSError, HTTPParseError, gevent.Timeout) as error:
+                record.retry_after = float(str(told))
+    except (OSError, HTTPParseError, HTTPConnectionClosed, ValueError, gevent.Timeout) as error:
         record.outcome = type(error).__name__
     record.ended = now()
 
@@ -61,6 +61,6 @@ def _hear(answer: Any, record: Record, now: Callable[[], float]) -> str:
         record.tokens += 1
         if record.first is None:
             record.first = now()
-        if event["generated_text"] is not None:
+        if event.get("generated_text") is not None:
             outcome = ANSWERED  # the last event has the whole text
     return outcome

@@ -6,7 +6,7 @@ from typing import Any
 from loadtests.figures import ALL, PERCENTILES, Seen, Stretch
 from loadtests.plan import Plan
 from loadtests.plots.style import GREY, PERCENTILE_COLOURS, label_x, log_seconds, new_figure
-from loadtests.slo import Objectives
+from loadtests.slo import Objective, Objectives
 
 COLUMNS = 3
 Panel = tuple[str, Callable[[Stretch], Mapping[int, float]], float | None]
@@ -34,11 +34,11 @@ def _panels(stretches: Sequence[Stretch], objectives: Objectives) -> list[Panel]
     callers = [name for name in stretches[0].seen if name != ALL]
     panels: list[Panel] = []
     for name in callers:
-        bounds = objectives.callers.get(name)
-        panels.append((name, _of(name, lambda seen: seen.latency), bounds and bounds.p99_s))
+        bounds = objectives.callers.get(name, Objective())
+        panels.append((name, _of(name, lambda seen: seen.latency), bounds.p99_s))
         if any(stretch.seen[name].first_token for stretch in stretches):
             first = _of(name, lambda seen: seen.first_token)
-            panels.append((f"{name}: first token", first, bounds and bounds.first_token_p99_s))
+            panels.append((f"{name}: first token", first, bounds.first_token_p99_s))
     return panels
 
 

@@ -11,7 +11,7 @@ from loadtests.plan import Plan
 
 PERCENTILE_COLOURS = {50: "#1b6ca8", 90: "#e09f3e", 99: "#d1495b"}
 ANSWERED, REFUSED, LOST, GREY, LIGHT = "#1b6ca8", "#e09f3e", "#d1495b", "#6b7280", "#e6e6e6"
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
