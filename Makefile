@@ -20,13 +20,12 @@ PROMETHEUS := .prometheus
 
 install: $(INSTALLED)
 
-# torch goes first and alone: its pin decides between the CPU build at hand and gigabytes of CUDA. What is imported is
-# compiled then, a tenth of what is installed.
+# torch goes first and alone: its pin decides between the CPU build at hand and gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 serve: install
