@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import serve
 from ray.serve.context import _get_global_client
@@ -42,6 +42,9 @@ from serve.states import ModelState, StateReader
 from serve.traced_upstream import TracedUpstream
 from serve.upstream import Replicas, Upstream
 
+if TYPE_CHECKING:
+    from deployments.tracing.tracer import Tracer
+
 STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
 PUBLIC = ("/health/", "/v2/health/")  # what needs no key
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
@@ -55,7 +58,7 @@ class Gateway:
         self._limits = config.limits
         self._limit = config.limits.body
         self._sources = {model.name: model.model for model in config.models}
-        self._tracer = open_tracer(config.tracing, serve.get_replica_context().replica_id.unique_id)
+        self._tracer = _tracer(config)
         upstream = Upstream(config.limits.request_timeout_s)
         self._upstream: Replicas = upstream if self._tracer is None else TracedUpstream(upstream)
         self._reader = StateReader(config.models)
@@ -234,6 +237,13 @@ def _swagger_files() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "static"
+
+
+def _tracer(config: Service) -> "Tracer | None":
+    """Of this replica; a gateway that is made to see its routes is none."""
+    if config.tracing.endpoint is None:
+        return None
+    return open_tracer(config.tracing, serve.get_replica_context().replica_id.unique_id)
 
 
 def build_gateway(table: routes.RouteTable, config: Service) -> serve.Application:
