@@ -177,7 +177,8 @@ class Engine:
             self._settle(job, Unavailable("the model is shutting down", retry_after=1))
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
-        for job in self._decoding.jobs:
+        # What is on board after the last step leaves no row behind, unless that step still runs.
+        for job in self._decoding.jobs if self._thread.is_alive() else self._decoding.forget():
             self._settle(job, Unavailable("the model is shutting down", retry_after=1))
 
     def iterate(self) -> bool:
