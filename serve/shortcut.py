@@ -1,8 +1,7 @@
 """Shortcut: while a replica is full, requests go past Ray's bookkeeping to the application, which refuses them.
 
 Ray spends as much on a request that is refused as on one that is answered: tasks, contexts, metrics of its own. Under
-ten times the load that a model can answer that took a third of the answers, as refusals held the interpreter when the
-model thread asked for it.
+ten times the load that a model can answer, refusals hold the interpreter when the model thread asks for it.
 
 A request goes the short way only if it will be refused before anything is awaited, so that no request is under way
 that Ray does not know of: it counts them to scale, and waits for them before it ends a replica.
