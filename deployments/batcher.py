@@ -9,35 +9,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, ServiceError, TooLarge, Unavailable
+from deployments.forward_time import ForwardTime
 from deployments.job import BatchReport, Job
 from deployments.line import Load
 from deployments.observer import Observer
 from deployments.selection import Selection
 from deployments.task import Output, Row
+from deployments.waiting_rows import Entry, WaitingRows
 
 logger = logging.getLogger(__name__)
 
 Forward = Callable[[Sequence[Row], Hashable], Sequence[Output]]
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A waiting row."""
-
-    job: Job
-    index: int
-    cost: int
-    length: int
-    params: Hashable
-
-    @property
-    def row(self) -> Row:
-        row: Row = self.job.rows[self.index]
-        return row
 
 
 class Batcher:
@@ -49,6 +34,8 @@ class Batcher:
         padding: share of padding of a batch that was laid out from these lengths.
         is_out_of_memory: tells an out-of-memory error from another.
         observer: told of batches, splits, and rows that left the line.
+        forward_time: estimates the next batch, so that rows that would be late are not run. None where what a batch
+            takes does not follow from its cost.
         name: of the thread.
     """
 
@@ -60,6 +47,7 @@ class Batcher:
         padding: Callable[[Sequence[int]], float] = lambda lengths: 0.0,
         is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
         observer: Observer | None = None,
+        forward_time: ForwardTime | None = None,
         name: str = "model",
     ) -> None:
         self._forward = forward
@@ -67,8 +55,9 @@ class Batcher:
         self._padding = padding
         self._is_out_of_memory = is_out_of_memory
         self._observer = observer or Observer()
+        self._forward_time = forward_time
         self._running = 0  # rows in the model
-        self._waiting: list[Entry] = []
+        self._waiting = WaitingRows(selection, forward_time)
         self._changed = threading.Condition()
         self._stopping = False
         self.busy_since: float | None = None  # time.monotonic() at which the running forward began
@@ -96,10 +85,9 @@ class Batcher:
         job.submitted = time.monotonic()
         job.outputs = [None] * len(job.rows)
         job.missing = len(job.rows)
-        entries = [Entry(job, i, job.costs[i], row.length, job.params) for i, row in enumerate(job.rows)]
         with self._changed:
             if not self._stopping:
-                self._waiting += entries
+                self._waiting.add(job)
                 self._changed.notify()
                 return
         self._settle(job, Unavailable("the model is shutting down", retry_after=1))
@@ -107,8 +95,7 @@ class Batcher:
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
         """Drop a job whose client has gone; its waiting rows leave the line at once."""
         with self._changed:
-            left = [entry for entry in self._waiting if entry.job is not job]
-            dropped, self._waiting = len(self._waiting) - len(left), left
+            dropped = self._waiting.remove({job})
         if dropped:
             self._observer.dropped("cancelled", dropped)
         self._settle(job, error or Unavailable("the request was cancelled"))
@@ -117,10 +104,10 @@ class Batcher:
         """Answer what waits with `Unavailable` and end the thread once the running forward is over."""
         with self._changed:
             self._stopping = True
-            left, self._waiting = self._waiting, []
+            left = self._waiting.clear()
             self._changed.notify_all()
-        for entry in left:
-            self._settle(entry.job, Unavailable("the model is shutting down", retry_after=1))
+        for job in left:
+            self._settle(job, Unavailable("the model is shutting down", retry_after=1))
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
@@ -136,29 +123,12 @@ class Batcher:
                 self._changed.wait()
             if self._stopping:
                 return None
-            expired = self._drop_settled_and_expired()
-            batch = self._take() if self._waiting else []
-        for job in expired:
+            taken = self._waiting.take(time.monotonic())
+        if taken.dropped:
+            self._observer.dropped("expired", taken.dropped)
+        for job in taken.expired:
             self._settle(job, DeadlineExceeded("the request's time ran out while it waited for the model"))
-        return batch
-
-    def _drop_settled_and_expired(self) -> set[Job]:
-        now = time.monotonic()
-        expired = {entry.job for entry in self._waiting if entry.job.deadline < now}
-        if expired:
-            self._observer.dropped("expired", sum(entry.job in expired for entry in self._waiting))
-        self._waiting = [entry for entry in self._waiting if entry.job not in expired and not entry.job.settled]
-        return expired
-
-    def _take(self) -> list[Entry]:
-        picked = sorted(self.selection.pick(self._waiting))
-        batch = [self._waiting[index] for index in picked]
-        if picked[-1] == len(picked) - 1:  # the usual case: the front of the line
-            del self._waiting[: len(picked)]
-        else:
-            taken = set(picked)
-            self._waiting = [entry for index, entry in enumerate(self._waiting) if index not in taken]
-        return batch
+        return taken.batch
 
     def _run_batch(self, batch: list[Entry], *, halved: bool = False) -> None:
         """Run one batch; on an error split it, so that one failing row never fails its neighbours.
@@ -188,6 +158,8 @@ class Batcher:
             len(batch), sum(e.cost for e in batch), self._padding([e.length for e in batch]), finished - started
         )
         self._observer.batch(report)
+        if self._forward_time is not None:
+            self._forward_time.note(report.cost, report.forward_s)
         if self._observer.tracer is not None:
             self._observer.tracer.batch([entry.job for entry in batch], started, report)
         for entry, output in zip(batch, outputs, strict=True):

@@ -42,6 +42,12 @@ class Replicas(Settings):
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
     target_ongoing_requests: float = Field(default=32, gt=0, description="Requests per replica to scale towards.")
+    scale_up_delay_s: float = Field(
+        default=30, ge=0, description="How long more replicas must be called for before they are started."
+    )
+    scale_down_delay_s: float = Field(
+        default=600, ge=0, description="How long fewer replicas must be enough, or none, before some are taken away."
+    )
     max_per_node: int | None = Field(default=None, ge=1, description="Most replicas on one node; 1 spreads them.")
 
     @model_validator(mode="after")

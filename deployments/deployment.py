@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 BuildEndpoint = Callable[[Replica], ASGIApp]
 
+# While a version takes the place of another, so many percent more replicas: one for up to a hundred of them.
+SURGE_PERCENT = 1
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -104,6 +107,8 @@ def build_deployment(
     limits: ReplicaLimits,
     cpu_threads: int,
     watch: Watch | None = None,
+    shutdown_s: float = 20,
+    version: str | None = None,
 ) -> serve.Application:
     """The Serve application of one model.
 
@@ -114,6 +119,9 @@ def build_deployment(
         limits: what one replica takes.
         cpu_threads: compute threads of one replica where the configuration names none.
         watch: how replicas are watched.
+        shutdown_s: that a replica which goes away has to answer what it has begun.
+        version: Serve's own name of what a running replica was made of. With it a replica that runs already is kept,
+            and only the number of replicas, how they scale, and the path change; without it each is replaced.
     """
     watch = watch or Watch()
     threads = config.resources.cpu_threads or cpu_threads
@@ -126,6 +134,8 @@ def build_deployment(
                 min_replicas=config.replicas.min,
                 max_replicas=config.replicas.max,
                 target_ongoing_requests=config.replicas.target_ongoing_requests,
+                upscale_delay_s=config.replicas.scale_up_delay_s,
+                downscale_delay_s=config.replicas.scale_down_delay_s,
             )
         }
     # The replica counts and refuses by itself, with a measured Retry-After; Ray's own limits lie behind as a backstop.
@@ -137,11 +147,16 @@ def build_deployment(
         ray_actor_options=_actor_options(config, threads),
         max_constructor_retry_count=2,
         graceful_shutdown_wait_loop_s=0.5,
+        graceful_shutdown_timeout_s=shutdown_s,
         health_check_period_s=watch.health.period_s,
         logging_config=LoggingConfig(enable_access_log=False),
         max_replicas_per_node=config.replicas.max_per_node,
+        # A replica goes only when its successor is ready; where nodes have a place for so many and no more, before it.
+        max_surge_percent=SURGE_PERCENT if config.replicas.max_per_node is None else 0,
         **scaling,
     )
+    if version is not None:
+        deployment = deployment.options(version=version, _internal=True)
     return deployment.bind(config, task, build_endpoint, limits, watch)
 
 

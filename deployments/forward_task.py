@@ -35,6 +35,7 @@ class ForwardTask(Task[RequestT, ResponseT]):
 
     def open_line(self, name: str, observer: "Observer") -> Opened:
         from deployments.batcher import Batcher
+        from deployments.forward_time import ForwardTime
         from deployments.layout_check import choose_layout
         from deployments.out_of_memory import is_out_of_memory
 
@@ -49,6 +50,7 @@ class ForwardTask(Task[RequestT, ResponseT]):
             padding=layout.padding,
             is_out_of_memory=is_out_of_memory,
             observer=observer,
+            forward_time=ForwardTime(),
             name=name,
         )
         description = {

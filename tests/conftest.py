@@ -12,7 +12,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before torch is imported
 
-ASKING = ("tests/clients/", "tests/service/")  # a service that runs beside other tests would slow them down
+# A service that runs beside other tests would slow them down.
+ASKING = ("tests/clients/", "tests/playground/", "tests/service/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

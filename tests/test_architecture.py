@@ -15,6 +15,7 @@ KNOWS_RAY = {
     "deployments/ray_metrics.py",
     "deployments/stages.py",
     "serve/apps.py",
+    "serve/changing/on_serve.py",
     "serve/cli.py",
     "serve/gateway.py",
     "serve/launch.py",

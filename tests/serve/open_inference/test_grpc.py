@@ -246,6 +246,15 @@ async def test_a_port_in_use_is_refused(service: Service, address: str) -> None:
         await started(GrpcService(service.inference, None), "127.0.0.1", int(address.rpartition(":")[2]), LIMITS)
 
 
+async def test_a_gateway_listens_beside_the_one_whose_place_it_takes(service: Service) -> None:
+    port = free_port()
+    grpc_service = GrpcService(service.inference, None)
+    old, new = [await started(grpc_service, "127.0.0.1", port, LIMITS, is_shared=True) for _ in range(2)]
+    await old.stop(0)
+    assert await call(f"127.0.0.1:{port}", question(contents={"bytes_contents": [b"a"]}))
+    await new.stop(0)
+
+
 def test_up_refuses_a_port_in_use_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
