@@ -13,10 +13,12 @@ LOADTEST ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-JAVASCRIPT := tests/clients/javascript
+# What tests ask with that npm has: a JavaScript client, and axe-core, which looks at the playground.
+JAVASCRIPT := tests/clients/javascript tests/playground/javascript
 PROMETHEUS := .prometheus
+CHROMIUM := .chromium
 
-.PHONY: install javascript prometheus serve test lint format k8s-render k8s-check image-check bench loadtest clean
+.PHONY: install javascript prometheus chromium screenshots serve test lint format k8s-render k8s-check image-check bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -31,11 +33,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 serve: install
 	$(BIN)/automodel-serve up $(CONFIG) --host $(HOST) --port $(PORT)
 
-# The JavaScript client that tests/clients asks with; without Node, or without npm's registry, its tests are skipped.
-javascript: $(JAVASCRIPT)/node_modules
+# Without Node, or without npm's registry, the tests that need them are skipped.
+javascript: $(JAVASCRIPT:=/node_modules)
 
-$(JAVASCRIPT)/node_modules: $(JAVASCRIPT)/package-lock.json
-	@! command -v npm >/dev/null || (cd $(JAVASCRIPT) && npm ci --silent && touch node_modules) || echo "the JavaScript client is not installed"
+%/node_modules: %/package-lock.json
+	@! command -v npm >/dev/null || (cd $* && npm ci --silent && touch node_modules) || echo "$* is not installed"
 
 # Debian's own, unpacked here and not installed, for the tests that run every rule and dashboard; skipped without it.
 prometheus: $(PROMETHEUS)/usr/bin/prometheus
@@ -44,6 +46,22 @@ $(PROMETHEUS)/usr/bin/prometheus:
 	mkdir -p $(PROMETHEUS)
 	cd $(PROMETHEUS) && (apt-get download prometheus || (apt-get update && apt-get download prometheus))
 	cd $(PROMETHEUS) && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb
+
+# Debian's own Chromium, with the libraries that this machine lacks, unpacked here and not installed, for the tests of
+# the playground; skipped without it.
+chromium: $(CHROMIUM)/usr/lib/chromium/headless_shell
+
+DOWNLOAD := apt-get install --download-only --yes --quiet --no-install-recommends -o Debug::NoLocking=1 \
+	-o Dir::Cache::Archives=$(CURDIR)/$(CHROMIUM) chromium-headless-shell fonts-inter fonts-jetbrains-mono
+
+$(CHROMIUM)/usr/lib/chromium/headless_shell:
+	mkdir -p $(CHROMIUM)/partial
+	$(DOWNLOAD) || (apt-get update && $(DOWNLOAD))
+	cd $(CHROMIUM) && for package in *.deb; do dpkg-deb --extract $$package . && rm $$package || exit 1; done
+
+# The pictures in docs/images of the playground, taken by its tests.
+screenshots: install
+	PLAYGROUND_IMAGES=docs/images $(BIN)/python -m pytest tests/playground/test_screenshots.py
 
 test: install javascript
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
@@ -79,5 +97,5 @@ loadtest: install
 	$(BIN)/python -m loadtests $(if $(URL),--url "$(URL)") $(if $(MODELS),--models "$(MODELS)") $(LOADTEST)
 
 clean:
-	rm -rf $(VENV) $(JAVASCRIPT)/node_modules $(PROMETHEUS) .mypy_cache .pytest_cache .ruff_cache loadtests/results
+	rm -rf $(VENV) $(JAVASCRIPT:=/node_modules) $(PROMETHEUS) $(CHROMIUM) .mypy_cache .pytest_cache .ruff_cache loadtests/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,6 +37,7 @@ from serve.layers import layers
 from serve.messages import read_body
 from serve.openapi import openapi
 from serve.request_id import request_id
+from serve.playground.routes import PAGE, playground_routes
 from serve.request_spans import RequestSpans
 from serve.states import ModelState, StateReader
 from serve.traced_upstream import TracedUpstream
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from deployments.tracing.tracer import Tracer
 
 STREAM = b'"stream"'  # in the body of every request that wants a stream: JSON, or a form
-PUBLIC = ("/health/", "/v2/health/")  # what needs no key
+# What needs no key. The page's files hold nothing of the service, and a browser sends no key with them; what the page
+# asks for is not among them.
+PUBLIC = ("/health/", "/v2/health/", PAGE)
 STATE_AGE_S = 1.0  # asking Serve's controller costs milliseconds; health checks may come often
 
 
@@ -84,6 +87,7 @@ class Gateway:
                 Route("/docs", self.docs),
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
                 Route("/models/{model}{below:below}", self.by_model, methods=["GET", "POST"]),
+                *playground_routes(),
                 *openai_routes(caller),
                 *embeddings_inference_routes(caller, self._limits),
                 *open_inference_routes(caller, inference, self._limits),
@@ -122,6 +126,7 @@ class Gateway:
                 ],
                 "links": {
                     "docs": "/docs",
+                    "playground": PAGE,
                     "openapi": "/openapi.json",
                     "models": "/v1/models",
                     "ready": "/health/ready",

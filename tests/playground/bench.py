@@ -28,7 +28,8 @@ class Exchange:
     async def asked_again(self) -> Any:
         """The JSON that the service's own route answers to the same request from another client."""
         headers = {"content-type": (await self.request.all_headers())["content-type"]}
-        answer = httpx.post(self.request.url, content=self.request.post_data_buffer, headers=headers, timeout=60)
+        async with httpx.AsyncClient(timeout=60) as client:
+            answer = await client.post(self.request.url, content=self.request.post_data_buffer, headers=headers)
         return answer.json()
 
 

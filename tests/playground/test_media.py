@@ -11,34 +11,37 @@ from tests.playground.bench import Bench
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="package")]
 
 MEDIA = Path(__file__).parents[2] / "examples/media"
-# A file as the operating system would hand it to the page, made of bytes.
+# A file as the operating system would hand it to the page, made of bytes; and the two ways to do so.
 FILE = "const transfer = new DataTransfer(); transfer.items.add(new File([new Uint8Array(bytes)], name, { type }));"
+OPTIONS = "bubbles: true, cancelable: true"
+EVENTS = {
+    "drop": "document.querySelector('.drop')"
+    f".dispatchEvent(new DragEvent('drop', {{ dataTransfer: transfer, {OPTIONS} }}))",
+    "paste": f"document.dispatchEvent(new ClipboardEvent('paste', {{ clipboardData: transfer, {OPTIONS} }}))",
+}
+CAT, DIGITS = (MEDIA / "cat.jpg").read_bytes(), (MEDIA / "digits.wav").read_bytes()
 
 
-async def hand_over(bench: Bench, how: str, file: Path, kind: str) -> None:
-    events = {
-        "drop": "document.querySelector('.drop').dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));",
-        "paste": "document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true, cancelable: true }));",
-    }
-    given = {"bytes": list(file.read_bytes()), "name": file.name, "type": kind}
-    await bench.page.evaluate(f"({{ bytes, name, type }}) => {{ {FILE} {events[how]} }}", given)
-    await bench.page.get_by_text(file.name).wait_for()
+async def hand_over(bench: Bench, how: str, content: bytes, name: str, kind: str) -> None:
+    given = {"bytes": list(content), "name": name, "type": kind}
+    await bench.page.evaluate(f"({{ bytes, name, type }}) => {{ {FILE} {EVENTS[how]} }}", given)
+    await bench.page.get_by_text(name).wait_for()
 
 
 @pytest.mark.parametrize("how", ["drop", "paste"])
 async def test_a_picture_is_dropped_or_pasted(bench: Bench, how: str) -> None:
     await bench.open("image-to-text")
-    await hand_over(bench, how, MEDIA / "cat.jpg", "image/jpeg")
+    await hand_over(bench, how, CAT, "cat.jpg", "image/jpeg")
     exchange = await bench.run()
     assert exchange.request.post_data_buffer is not None
-    assert (MEDIA / "cat.jpg").read_bytes() in exchange.request.post_data_buffer
+    assert CAT in exchange.request.post_data_buffer
 
 
 async def test_a_recording_is_dropped(bench: Bench) -> None:
     await bench.open("audio-classification")
-    await hand_over(bench, "drop", MEDIA / "digits.wav", "audio/wav")
+    await hand_over(bench, "drop", DIGITS, "digits.wav", "audio/wav")
     exchange = await bench.run()
-    assert exchange.request.post_data_buffer == (MEDIA / "digits.wav").read_bytes()
+    assert exchange.request.post_data_buffer == DIGITS
 
 
 async def test_a_photo_is_taken(bench: Bench) -> None:

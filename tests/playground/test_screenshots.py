@@ -1,4 +1,4 @@
-"""Pictures of the page for docs/: `make screenshots` keeps them there, every other run in a folder that is thrown away."""
+"""Pictures of the page: `make screenshots` keeps them in docs/images, every other run in a folder for the moment."""
 
 import os
 from pathlib import Path

@@ -98,7 +98,7 @@ async def test_a_file_with_options_is_a_form(bench: Bench) -> None:
 
 async def test_quotes_survive_the_shell(bench: Bench) -> None:
     await bench.open("text-classification")
-    await bench.page.get_by_label("Text", exact=True).fill("It's \"quoted\" \\ and $HOME `ls`\nin two lines")
+    await bench.page.get_by_label("Text", exact=True).fill('It\'s "quoted" \\ and $HOME `ls`\nin two lines')
     exchange = await bench.run()
     assert close(by_curl(await bench.code("curl")), json.loads(exchange.text))
     assert "label=" in printed(await bench.code("huggingface_hub"))

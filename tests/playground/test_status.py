@@ -33,13 +33,20 @@ async def test_what_models_do_is_seen(bench: Bench, embedded: RunningService) ->
 
 
 async def test_a_model_that_loads_says_how_far_it_is(bench: Bench) -> None:
-    states = {"minilm": {"state": "downloading", "replicas": 0, "progress": "40 %"}, "pii": {"state": "ready", "replicas": 2}}
+    states = {
+        "minilm": {"state": "downloading", "replicas": 0, "progress": "40 %"},
+        "pii": {"state": "ready", "replicas": 2},
+    }
     states["facts-qa"] = {"state": "failed", "replicas": 0, "reason": "no weights for the head"}
     ready = {"status": "loading", "models": states}
     bench.watched.refused = True
     await bench.page.route("**/health/ready", lambda route: route.fulfill(status=503, json=ready))
     await bench.open("status")
     await bench.page.get_by_text("1 of 3 models ready").wait_for()
-    for model, words in {"minilm": "downloading 40 %", "pii": "ready 2 replicas", "facts-qa": "failed no weights for the head"}.items():
+    for model, words in {
+        "minilm": "downloading 40 %",
+        "pii": "ready 2 replicas",
+        "facts-qa": "failed no weights for the head",
+    }.items():
         card = bench.page.locator(".model-card", has=bench.page.get_by_role("link", name=model, exact=True))
         assert " ".join((await card.locator(".state-line").inner_text()).split()) == words

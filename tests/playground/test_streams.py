@@ -14,7 +14,8 @@ async def test_a_text_grows_token_by_token(bench: Bench) -> None:
     await bench.page.evaluate(
         """() => {
           window.seen = new Set();
-          const watch = () => document.querySelectorAll('.new-text').forEach((text) => window.seen.add(text.textContent));
+          const note = (text) => window.seen.add(text.textContent);
+          const watch = () => document.querySelectorAll('.new-text').forEach(note);
           new MutationObserver(watch).observe(document.body, { childList: true, subtree: true, characterData: true });
         }"""
     )

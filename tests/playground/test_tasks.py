@@ -16,12 +16,17 @@ Shown = dict[str, list[str]]
 
 
 def percent(share: float) -> str:
-    """As the page writes a share that is neither 1 nor tiny."""
+    """As the page writes a share that is not tiny."""
+    if share >= 0.9995:
+        return "100 %"
     return f"{share * 100:.1f} %" if share >= 0.0995 else f"{share * 100:.2f} %"
 
 
 def bars(labels: list[Any]) -> Shown:
-    return {".score-bars li:first-child .bar-name": [labels[0]["label"]], ".score-bars .bar-name": [each["label"] for each in labels]}
+    return {
+        ".score-bars li:first-child .bar-name": [labels[0]["label"]],
+        ".score-bars .bar-name": [each["label"] for each in labels],
+    }
 
 
 def classes(answer: Any) -> Shown:
@@ -31,7 +36,10 @@ def classes(answer: Any) -> Shown:
 
 def entities(answer: Any) -> Shown:
     assert {"GIVEN_NAME", "SURNAME", "CITY"} <= {entity["entity_group"] for entity in answer}
-    return {".entity .entity-label": [entity["entity_group"] for entity in answer], "td:last-child": [percent(e["score"]) for e in answer]}
+    return {
+        ".entity .entity-label": [entity["entity_group"] for entity in answer],
+        "td:last-child": [percent(e["score"]) for e in answer],
+    }
 
 
 def marked(answer: Any) -> Shown:
@@ -123,7 +131,9 @@ async def test_a_form_gets_what_the_route_answers(bench: Bench, task: str) -> No
     assert [line.split()[0] for line in await bench.shown(".time-legend div")] == [
         *("queue", "preprocess", "forward", "postprocess", "other")
     ]
-    assert {"batch size", "padding"} <= {" ".join(line.split()[:-1]).removesuffix(" 0") for line in await bench.shown(".batch-facts div")}
+    assert {"batch size", "padding"} <= {
+        " ".join(line.split()[:-1]).removesuffix(" 0") for line in await bench.shown(".batch-facts div")
+    }
 
 
 async def test_characters_are_counted_as_the_service_counts_them(bench: Bench) -> None:

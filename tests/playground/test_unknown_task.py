@@ -26,7 +26,10 @@ SENTENCES = {
 REQUEST = {
     "type": "object",
     "properties": {
-        "inputs": {"anyOf": [{"$ref": "#/components/schemas/Sentences"}, {"type": "array"}], "description": "Two sentences."},
+        "inputs": {
+            "anyOf": [{"$ref": "#/components/schemas/Sentences"}, {"type": "array"}],
+            "description": "Two sentences.",
+        },
         "parameters": {"$ref": "#/components/schemas/NextParameters"},
     },
 }
@@ -50,7 +53,8 @@ def with_a_task_more(models: Any, document: Any) -> None:
 
 
 async def test_a_form_is_made_from_the_schema(bench: Bench, embedded: RunningService) -> None:
-    models, document = (httpx.get(embedded.url + path).json() for path in ("/v1/models", "/openapi.json"))
+    async with httpx.AsyncClient(base_url=embedded.url) as client:
+        models, document = [(await client.get(path)).json() for path in ("/v1/models", "/openapi.json")]
     with_a_task_more(models, document)
     asked: list[Any] = []
 

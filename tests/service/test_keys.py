@@ -1,4 +1,4 @@
-"""With a file of keys, every route of every application asks for one, but those of the health checks."""
+"""With a file of keys, every route of every application asks for one, but the health checks and the page's files."""
 
 import subprocess
 import sys
@@ -14,12 +14,15 @@ from tritonclient.utils import InferenceServerException
 
 from serve.keys import entry_of, new_key
 from serve.ports import free_port
+from tests.chromium import browser
 from tests.service.running import RunningService
+from tests.watched_page import watched_page
 from tests.writing_checkpoints import writing_checkpoint
 
 pytestmark = pytest.mark.ray
 EVERYTHING, LIMITED = new_key(), new_key()
 LIMIT = 5
+PUBLIC = ("/health/", "/v2/health/", "/playground")
 TENSORS = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
 BODIES = {
     "/v1/chat/completions": {"model": "minilm", "messages": []},
@@ -87,13 +90,14 @@ def test_every_route_asks_for_a_key(service: RunningService) -> None:
         asked += [
             ("get", path) for path in ("/docs", "/docs/static/swagger-ui.css", "/openapi.json", "/v1/models/llama")
         ]
+        asked += [("get", path) for path in ("/playground", "/playground/static/main.js")]
         asked += [("post", "/v1/audio/transcriptions"), ("post", "/tasks/embeddings"), ("post", "/nowhere")]
         asked += [("get", path) for path in ("/v2", "/v2/models", "/v2/models/minilm", "/v2/models/minilm/ready")]
         asked += [("get", "/v2/health/live"), ("get", "/v2/health/ready"), *(("post", path) for path in BODIES)]
         for method, path in asked:
             for headers in ({}, bearer("sk-wrong"), {"authorization": EVERYTHING}, {"authorization": "Bearer"}):
                 answer = client.request(method, path, headers=headers, json=BODIES.get(path, {"inputs": "a"}))
-                if path.startswith(("/health/", "/v2/health/")):
+                if path.startswith(PUBLIC):
                     assert answer.status_code == 200
                     continue
                 assert answer.status_code == 401, (method, path, headers)
@@ -101,6 +105,32 @@ def test_every_route_asks_for_a_key(service: RunningService) -> None:
                 assert answer.json()["error_type"] == "unauthenticated"
             known = client.request(method, path, headers=bearer(EVERYTHING), json=BODIES.get(path, {"inputs": "a"}))
             assert known.status_code not in (401, 403), (method, path)
+
+
+async def test_the_playground_says_that_a_key_is_wrong(service: RunningService) -> None:
+    async with browser() as running, watched_page(running, service.url) as watched:
+        watched.refused = True
+        page = watched.page
+        await page.goto("/playground#feature-extraction")
+        refusal = page.locator(".refusal .error-words")
+        assert (await refusal.inner_text()).startswith("401: an API key is needed")
+        for key in ("sk-wrong", EVERYTHING):
+            await page.get_by_role("button", name="API key", exact=False).first.click()
+            await page.get_by_label("Key", exact=True).fill(key)
+            await page.get_by_role("button", name="Use this key").click()
+            if key == "sk-wrong":
+                await page.get_by_text("401: this API key is not known here").wait_for()
+        await page.get_by_role("button", name="Run").click()
+        await page.locator(".matrix").wait_for()
+        await page.get_by_role("tab", name="curl").click()
+        code = await page.locator(".snippet code").inner_text()
+        assert "authorization: Bearer $AUTOMODEL_KEY" in code
+        assert EVERYTHING not in await page.content()
+        await page.reload()
+        await page.get_by_role("button", name="Run").wait_for()  # the tab keeps it
+        other = await page.context.new_page()
+        await other.goto("/playground")
+        await other.get_by_text("401: an API key is needed").wait_for()  # another does not
 
 
 def test_a_key_may_ask_its_own_models_at_its_own_rate(service: RunningService) -> None:

@@ -43,7 +43,9 @@ async def test_nothing_of_another_host_and_nothing_inline(client: httpx.AsyncCli
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize(("file", "kind"), [("main.js", "javascript"), ("styles/base.css", "text/css"), ("media/speech.ogg", "ogg")])
+@pytest.mark.parametrize(
+    ("file", "kind"), [("main.js", "javascript"), ("styles/base.css", "text/css"), ("media/speech.ogg", "ogg")]
+)
 async def test_files_say_what_they_are(client: httpx.AsyncClient, file: str, kind: str) -> None:
     answer = await client.get(f"{PAGE}/static/{file}")
     assert kind in answer.headers["content-type"]
@@ -63,7 +65,7 @@ def test_the_page_names_no_other_host_and_has_nothing_inline() -> None:
     assert "https:" not in page
     assert "<style" not in page
     assert "style=" not in page
-    assert page.count("<script") == page.count("<script type=\"module\" src=")
+    assert page.count("<script") == page.count('<script type="module" src=')
     for file in FILES:
         if file.endswith((".js", ".css")):
             text = (FOLDER / file).read_text(encoding="utf-8")
