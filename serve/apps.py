@@ -13,27 +13,16 @@ from deployments.deployment import build_deployment
 from deployments.limits import ReplicaLimits
 from deployments.media.limits import MediaLimits
 from deployments.registry import task_of
-from serve.applications import ModelArguments, applications
+from serve.applications import ModelArguments, ServeApplication, applications
 from serve.config import Service
-from serve.endpoint import endpoint_builder
 from serve.gateway import build_gateway
+from serve.model_endpoint import ModelEndpoint
 from serve.routes import Route, RouteTable, route_table
 
 
 def model_app(arguments: ModelArguments) -> serve.Application:
     """The application of one model."""
-    options = arguments.options
-    kind = task_of(arguments.model)
-    route = Route(arguments.model.name, kind, is_default=arguments.is_default)
-    media = MediaLimits(options.limits.max_pixels, options.limits.max_audio_seconds)
-    return build_deployment(
-        arguments.model,
-        kind,
-        endpoint_builder(route, options),
-        limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
-        cpu_threads=arguments.cpu_threads,
-        watch=options.watch,
-    )
+    return _model_app(arguments)
 
 
 def gateway_app(service: Service) -> serve.Application:
@@ -41,13 +30,31 @@ def gateway_app(service: Service) -> serve.Application:
     return build_gateway(route_table(service), service)
 
 
+def build_app(app: ServeApplication, version: str | None = None) -> serve.RunTarget:
+    """One application, for Serve to run; with the version of what runs already, its replicas are kept."""
+    if isinstance(app.arguments, Service):
+        target = build_gateway(route_table(app.arguments), app.arguments, version)
+    else:
+        target = _model_app(app.arguments, version)
+    return serve.RunTarget(target=target, name=app.name, route_prefix=app.route_prefix)
+
+
 def build_apps(service: Service, table: RouteTable) -> Sequence[serve.RunTarget]:
     """The gateway and one Serve application per model, for a cluster of this machine."""
-    return [
-        serve.RunTarget(
-            target=gateway_app(app.arguments) if isinstance(app.arguments, Service) else model_app(app.arguments),
-            name=app.name,
-            route_prefix=app.route_prefix,
-        )
-        for app in applications(service, table, cores=os.cpu_count() or 1)
-    ]
+    return [build_app(app) for app in applications(service, table, cores=os.cpu_count() or 1)]
+
+
+def _model_app(arguments: ModelArguments, version: str | None = None) -> serve.Application:
+    options = arguments.options
+    kind = task_of(arguments.model)
+    media = MediaLimits(options.limits.max_pixels, options.limits.max_audio_seconds)
+    return build_deployment(
+        arguments.model,
+        kind,
+        ModelEndpoint(arguments, Route(arguments.model.name, kind, is_default=arguments.is_default)),
+        limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
+        cpu_threads=arguments.cpu_threads,
+        watch=options.watch,
+        shutdown_s=options.limits.shutdown_s,
+        version=version,
+    )

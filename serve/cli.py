@@ -1,16 +1,12 @@
-"""`automodel-serve up | check | plan | models | key | render | top`."""
+"""`automodel-serve up | apply | check | plan | models | key | render | top`."""
 
-import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -18,14 +14,16 @@ from rich.text import Text
 
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
+from serve.changing.command import apply
 from serve.config import Grpc, ServiceConfig, config_of, embedded_config
 from serve.config_file import ConfigError, describe, read_config_file
 from serve.embedded import build_embedded, show_notices
-from serve.keys import entry_of, new_key, read_keys
+from serve.keys import check_keys, entry_of, new_key
 from serve.launch import Cluster, StartError, cluster, uses_haproxy
 from serve.planning.command import plan
 from serve.render.command import render
 from serve.routes import RouteTable, route_table
+from serve.terminal import console, end, errors, log, stop_on_signals
 from serve.top.command import top
 
 app = typer.Typer(
@@ -35,9 +33,6 @@ app = typer.Typer(
     help="Serve any Hugging Face AutoModel checkpoint over HTTP, with dynamic batching, on Ray.",
 )
 app.add_typer(render, name="render")
-# Copies of the terminal's descriptors: while Ray runs, what it writes to the originals is dropped.
-console = Console(file=os.fdopen(os.dup(1), "w", buffering=1), highlight=False)
-errors = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
 
 END_S = 20.0  # for requests under way when the service ends
 
@@ -81,27 +76,27 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and the models log.")] = False,
 ) -> None:
     """Start the service; Ctrl-C ends it."""
-    _log(verbose)
+    log(verbose)
     if (added or left_out) and (config is not None or model):
-        _end("--with and --without choose among the embedded models; leave the file and --model out")
+        end("--with and --without choose among the embedded models; leave the file and --model out")
     service = _config(config, model or [], added or [], left_out or [])
     if grpc_port is not None:
         service = service.model_copy(update={"grpc": Grpc(port=grpc_port)})
     try:
         _serve(service, host, port, num_cpus, address, verbose)
     except (StartError, LoadError) as error:
-        _end(str(error))
+        end(str(error))
 
 
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
     """Say whether a configuration can be served, without starting anything."""
-    _log(verbose=False)
+    log(verbose=False)
     service = _config(config)
     try:
         routes = route_table(service).routes
     except LoadError as error:
-        _end(f"{config}: {error}")
+        end(f"{config}: {error}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "task", "source"):
         table.add_column(column, overflow="fold")
@@ -128,7 +123,7 @@ def models(
     ] = False,
 ) -> None:
     """List the embedded models."""
-    _log(verbose=False)
+    log(verbose=False)
     from deployments.zoo.embedded import DEFAULT, EMBEDDED
 
     if build:
@@ -141,14 +136,9 @@ def models(
         console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
 
 
+app.command()(apply)
 app.command()(top)
 app.command()(plan)
-
-
-def _log(verbose: bool) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    if not verbose:
-        os.environ.setdefault("HF_HUB_VERBOSITY", "critical")  # it tells every retry; the error at the end says enough
 
 
 def _config(
@@ -158,22 +148,17 @@ def _config(
     from pydantic_settings import SettingsError
 
     if path is not None and models:
-        _end("give either a configuration file or --model, not both")
+        end("give either a configuration file or --model, not both")
     try:
         if path is not None:
-            return _with_keys(read_config_file(path))
+            service = read_config_file(path)
+            check_keys(service.auth.api_keys_file)
+            return service
         return config_of(models) if models else embedded_config(added, left_out)
     except (ConfigError, SettingsError, LoadError) as error:
-        _end(str(error))
+        end(str(error))
     except ValidationError as error:
-        _end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
-
-
-def _with_keys(service: ServiceConfig) -> ServiceConfig:
-    """The service itself, once its file of keys has been found to be right."""
-    if service.auth.api_keys_file is not None:
-        read_keys(Path(service.auth.api_keys_file))
-    return service
+        end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
 
 
 def _with_log_format(service: ServiceConfig) -> ServiceConfig:
@@ -193,10 +178,10 @@ def _serve(
         show_notices(console, embedded)
     service = _with_log_format(service)
     table = route_table(service)  # a model that is not there ends it before Ray starts
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     grpc_port = service.grpc.port
     with cluster(host, port, grpc_port=grpc_port, num_cpus=num_cpus, address=address, verbose=verbose) as running:
-        _stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
+        stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
         failed = _run(service, table, running, stop)
     for name, reason in failed.items():
         errors.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
@@ -210,6 +195,7 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
     from ray import serve
 
     from serve.apps import build_apps
+    from serve.changing.on_serve import OnServe
     from serve.placement import Nodes
     from serve.progress import Progress, routes_table
     from serve.states import StateReader
@@ -222,7 +208,7 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
     try:
         serve.run_many(apps, wait_for_applications_running=False)
         states = StateReader(service.models)
-        failed = Progress(console, table).follow(states.read, stop.is_set)
+        failed = Progress(console, {route.model: route.task for route in table.routes}).follow(states.read, stop.is_set)
         if not failed and not stop.is_set():
             console.print()
             console.print(routes_table(table.routes, running.url))
@@ -233,31 +219,13 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
         console.print("ending …")
         return failed
     finally:
-        _remove([app.name for app in apps], wait_s=END_S if running.is_ours else 0)
-
-
-def _remove(names: list[str], wait_s: float) -> None:
-    """Take the applications off the cluster; each replica first answers what it has begun, for at most `wait_s`."""
-    from ray import serve
-
-    for name in names:
-        serve.delete(name, _blocking=False)
-    end = time.monotonic() + wait_s
-    while time.monotonic() < end and serve.status().applications.keys() & names:
-        time.sleep(0.1)
-
-
-def _stop_on_signals(stop: threading.Event | None = None) -> threading.Event:
-    """An event that SIGINT and SIGTERM set."""
-    event = stop or threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: event.set())
-    return event
-
-
-def _end(message: str) -> NoReturn:
-    errors.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
-    raise typer.Exit(1)
+        # What runs by now: `apply` may have added models, and taken others away.
+        deployed = OnServe()
+        names = {*deployed.names(), *(app.name for app in apps)}
+        deployed.take_away(names)
+        until = time.monotonic() + (END_S if running.is_ours else 0)
+        while time.monotonic() < until and deployed.look().keys() & names:
+            time.sleep(0.1)  # each replica first answers what it has begun
 
 
 def main() -> None:

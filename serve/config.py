@@ -13,6 +13,9 @@ from deployments.errors import LoadError
 from serve.messages import BodyLimit
 
 
+SHUTDOWN_MARGIN_S = 15
+
+
 class Limits(Settings):
     """What one request may ask, and how much may wait."""
 
@@ -35,6 +38,11 @@ class Limits(Settings):
     def body(self) -> BodyLimit:
         """Of a request's body."""
         return BodyLimit(int(self.max_body_mb * 1024 * 1024), self.body_timeout_s)
+
+    @property
+    def shutdown_s(self) -> int:
+        """How long a replica that goes away may take: longer than its longest request."""
+        return int(self.request_timeout_s) + SHUTDOWN_MARGIN_S
 
 
 class MediaSources(Settings):

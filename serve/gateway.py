@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from deployments.deployment import SURGE_PERCENT
 from deployments.errors import MethodNotAllowed, NotFound
 from deployments.logs import log_through_ray
 from deployments.tracing.opening import open_tracer
@@ -251,14 +252,16 @@ def _tracer(config: Service) -> "Tracer | None":
     return open_tracer(config.tracing, serve.get_replica_context().replica_id.unique_id)
 
 
-def build_gateway(table: routes.RouteTable, config: Service) -> serve.Application:
-    """The gateway's Serve application."""
+def build_gateway(table: routes.RouteTable, config: Service, version: str | None = None) -> serve.Application:
+    """The gateway's Serve application; `version` as in `build_deployment`."""
     deployment = serve.deployment(serve.ingress()(Gateway)).options(
         name="gateway",
         num_replicas=1,
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0},
         graceful_shutdown_wait_loop_s=0.5,
+        graceful_shutdown_timeout_s=config.limits.shutdown_s,
         logging_config=LoggingConfig(enable_access_log=False),
+        max_surge_percent=SURGE_PERCENT,
     )
     return deployment.bind(table, config)

@@ -90,6 +90,16 @@ def read_keys(path: Path) -> tuple[Key, ...]:
         raise LoadError(f"{path}: {'; '.join(places)}") from None
 
 
+def check_keys(path: str | None) -> None:
+    """Read the file of a service's keys, where it has one.
+
+    Raises:
+        LoadError: as `read_keys`.
+    """
+    if path is not None:
+        read_keys(Path(path))
+
+
 class KeyRing:
     """The keys of a file, as it is now.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TextIO
+from typing import Any, TextIO
 
 from serve.ports import free_port
 from serve.ray_environment import EVERYWHERE, HAPROXY
@@ -124,15 +124,7 @@ def cluster(
 
         # "local": without an address Ray would look for a cluster that somebody else runs on this machine.
         own = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
-        where = {"address": address} if address else own
-        level = logging.INFO if verbose else logging.ERROR
-        try:
-            ray.init(log_to_driver=verbose, logging_level=level, **where)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if address is None:
-                raise StartError(f"Ray cannot be started: {error}") from error
-            hint = "" if "RAY_AUTH_MODE" in os.environ else " (does it want a token? then set RAY_AUTH_MODE=token)"
-            raise StartError(f"no Ray cluster to be reached at {address}{hint}: {error}") from error
+        level = _connect({"address": address} if address else own, verbose)
         try:
             logging.getLogger("ray.serve").setLevel(level)
             serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S})
@@ -142,6 +134,52 @@ def cluster(
             if address is None:
                 serve.shutdown()
             ray.shutdown()
+
+
+@contextmanager
+def joined(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
+    """A cluster on which Serve runs already; both stay as they are on the way out.
+
+    Raises:
+        StartError: the cluster cannot be reached, or Serve is not there.
+    """
+    set_environment()
+    with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):
+        import ray
+        from ray.serve.context import _get_global_client
+
+        level = _connect({"address": address}, verbose)
+        try:
+            logging.getLogger("ray.serve").setLevel(level)
+            client = _get_global_client(raise_if_no_controller_running=False)
+            if client is None:
+                raise StartError(f"on the Ray cluster at {address} nothing is served")
+            yield Cluster(f"http://{client.http_config.host}:{client.http_config.port}", is_ours=False)
+        finally:
+            ray.shutdown()
+
+
+def local_addresses() -> list[str]:
+    """Of the Ray clusters of which a process runs on this machine."""
+    from ray._private.services import find_gcs_addresses
+
+    return sorted(find_gcs_addresses())
+
+
+def _connect(where: dict[str, Any], verbose: bool) -> int:
+    """Start or join Ray; the level from which on its loggers are heard."""
+    import ray
+
+    level = logging.INFO if verbose else logging.ERROR
+    try:
+        ray.init(log_to_driver=verbose, logging_level=level, **where)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        address = where["address"]
+        if address == "local":
+            raise StartError(f"Ray cannot be started: {error}") from error
+        hint = "" if "RAY_AUTH_MODE" in os.environ else " (does it want a token? then set RAY_AUTH_MODE=token)"
+        raise StartError(f"no Ray cluster to be reached at {address}{hint}: {error}") from error
+    return level
 
 
 @contextmanager

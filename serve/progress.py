@@ -1,4 +1,4 @@
-"""What a person sees while the service comes up: a line per model, then the table of routes."""
+"""What a person sees while models come up or change: a line for each, then the table of routes."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from serve.routes import Route, RouteTable
+from serve.routes import Route
 from serve.states import ModelState
 
 POLL_S = 0.25
@@ -23,6 +23,8 @@ _WORDS = {
     "ready": "ready",
     "idle": "starts with the first request",
     "failed": "failed",
+    "leaving": "answering what it has begun",
+    "gone": "gone",
 }
 
 
@@ -30,11 +32,15 @@ class Progress:
     """Follows the models until each is ready, or one has failed.
 
     On a terminal the lines change in place; elsewhere each change of state is a line of its own.
+
+    Args:
+        console: to write to.
+        notes: on every model, in order: its task, or what happens to it.
     """
 
-    def __init__(self, console: Console, table: RouteTable) -> None:
+    def __init__(self, console: Console, notes: Mapping[str, str]) -> None:
         self._console = console
-        self._table = table
+        self._notes = notes
         self._began = time.monotonic()
         self._ready_after: dict[str, float] = {}
         self._printed: dict[str, str] = {}
@@ -63,15 +69,15 @@ class Progress:
 
     def _lines(self, states: Mapping[str, ModelState]) -> Table:
         lines = Table.grid(padding=(0, 2))
-        for route in self._table.routes:
-            state = states[route.model]
+        for name, note in self._notes.items():
+            state = states[name]
             mark: Spinner | Text = Spinner("dots")
             seconds = time.monotonic() - self._began
             if state.is_ready:
-                mark, seconds = Text("✓", "green"), self._ready_after[route.model]
+                mark, seconds = Text("✓", "green"), self._ready_after[name]
             elif state.state == "failed":
                 mark = Text("✗", "red")
-            lines.add_row(mark, route.model, Text(route.task, "dim"), _words(state), f"{seconds:.1f} s")
+            lines.add_row(mark, name, Text(note, "dim"), _words(state), f"{seconds:.1f} s")
         return lines
 
 

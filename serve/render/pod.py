@@ -8,7 +8,6 @@ from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.config import Service
 from serve.ray_environment import EVERYWHERE, HAPROXY
-from serve.render.serve_config import shutdown_s
 from serve.render.worker_groups import Node
 
 USER = 10001
@@ -38,7 +37,7 @@ class PodPlan:
     @property
     def drain_s(self) -> int:
         """How long a node that is told to go may go on: until its replicas have successors and have answered."""
-        return REPLACEMENT_S + shutdown_s(self.service.limits)
+        return REPLACEMENT_S + self.service.limits.shutdown_s
 
     @property
     def reads_volume(self) -> bool:

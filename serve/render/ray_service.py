@@ -6,7 +6,7 @@ from typing import Any
 
 from serve.render.manifest import Literal, as_yaml
 from serve.render.pod import OBJECT_STORE_BYTES, PodPlan, head_pod, labels, worker_pod
-from serve.render.serve_config import serve_config, shutdown_s
+from serve.render.serve_config import serve_config
 from serve.render.worker_groups import WorkerGroup
 from serve.routes import RouteTable
 
@@ -32,7 +32,7 @@ def ray_service(plan: PodPlan, table: RouteTable, groups: Sequence[WorkerGroup])
             # A changed image or pod brings up a second cluster and moves the traffic when that is ready; the first one
             # has the time to answer what it has begun. A changed serveConfigV2 alone changes the running one in place.
             "upgradeStrategy": {"type": "NewCluster"},
-            "rayClusterDeletionDelaySeconds": shutdown_s(plan.service.limits) + 30,
+            "rayClusterDeletionDelaySeconds": plan.service.limits.shutdown_s + 30,
             "serveConfigV2": Literal(as_yaml(config)),
             "rayClusterConfig": {
                 "rayVersion": version("ray"),

@@ -7,13 +7,7 @@ from serve.config import Limits, Service
 from serve.launch import KEEP_ALIVE_S
 from serve.routes import GATEWAY, RouteTable
 
-MARGIN_S = 15
 GATEWAY_CPUS = 0.1
-
-
-def shutdown_s(limits: Limits) -> int:
-    """How long a replica that goes away may take: longer than its longest request."""
-    return int(limits.request_timeout_s) + MARGIN_S
 
 
 def serve_config(service: Service, table: RouteTable, *, gateways: int = 1, port: int = 8000) -> dict[str, Any]:
@@ -39,11 +33,12 @@ def _application(app: ServeApplication, limits: Limits, gateways: int) -> dict[s
         # Without any CPU it would be placed on the head, which has none to give.
         deployment = {"name": "gateway", "ray_actor_options": {"num_cpus": GATEWAY_CPUS}}
         if gateways > 1:
-            deployment |= {"num_replicas": gateways, "max_replicas_per_node": 1}
+            # One more would have to wait for a node of its own.
+            deployment |= {"num_replicas": gateways, "max_replicas_per_node": 1, "max_surge_percent": 0}
     return {
         "name": app.name,
         "route_prefix": app.route_prefix,
         "import_path": app.import_path,
         "args": app.arguments.model_dump(mode="json", exclude_defaults=True),
-        "deployments": [deployment | {"graceful_shutdown_timeout_s": shutdown_s(limits)}],
+        "deployments": [deployment | {"graceful_shutdown_timeout_s": limits.shutdown_s}],
     }

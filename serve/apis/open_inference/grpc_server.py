@@ -37,7 +37,7 @@ def grpc_lifespan(inference: OpenInference, config: Service, host: Callable[[], 
             return
         keys = config.auth.api_keys_file
         service = GrpcService(inference, KeyRing(Path(keys)) if keys else None)
-        server = await started(service, host(), config.grpc.port, config.limits)
+        server = await started(service, host(), config.grpc.port, config.limits, is_shared=True)
         try:
             yield
         finally:
@@ -46,7 +46,9 @@ def grpc_lifespan(inference: OpenInference, config: Service, host: Callable[[], 
     return lifespan
 
 
-async def started(service: GrpcService, host: str, port: int, limits: Limits) -> grpc.aio.Server:
+async def started(
+    service: GrpcService, host: str, port: int, limits: Limits, *, is_shared: bool = False
+) -> grpc.aio.Server:
     """A server that listens.
 
     Args:
@@ -54,12 +56,14 @@ async def started(service: GrpcService, host: str, port: int, limits: Limits) ->
         host: address to listen on.
         port: to listen on; 0 for any.
         limits: of a client's message and its metadata.
+        is_shared: others may listen there at the same time, as a gateway does until the next one has taken its place.
+            Two services would each get some of the calls: `up` looks beforehand whether the port is free.
 
     Raises:
         RuntimeError: the port is in use.
     """
     options = [
-        ("grpc.so_reuseport", 0),  # else two services would share a port, and each get some of the calls
+        ("grpc.so_reuseport", int(is_shared)),
         ("grpc.max_receive_message_length", limits.body.size),
         ("grpc.max_metadata_size", int(limits.max_header_kb * 1024)),
         ("grpc.absolute_max_metadata_size", int(limits.max_header_kb * 1024)),

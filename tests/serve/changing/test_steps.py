@@ -69,7 +69,7 @@ def test_all_goes_well() -> None:
 def test_what_was_made_is_taken_back_in_reverse() -> None:
     recorded = Recorded("up2")
     outcome = apply(PLANNED, recorded, recorded.follow, recorded.take_back)
-    assert outcome == Outcome({"up2": "bad weights"})
+    assert outcome == Outcome({"up2": "bad weights"}, is_taken_back=True)
     assert recorded.made[3:] == [
         "deploy up2(as it was, reconfigured)",
         "deploy up1(as it was, reconfigured)",
@@ -87,5 +87,6 @@ def test_what_cannot_be_taken_back_is_told() -> None:
 
 def test_a_model_that_does_not_leave_is_no_reason_to_take_the_others_back() -> None:
     recorded = Recorded("gone")
-    assert apply(PLANNED, recorded, recorded.follow, recorded.take_back).failed == {"gone": "bad weights"}
+    outcome = apply(PLANNED, recorded, recorded.follow, recorded.take_back)
+    assert outcome == Outcome({"gone": "bad weights"})
     assert recorded.made[-1] == "take away gone m"

@@ -1,0 +1,1 @@
+"""`automodel-serve apply`: changes a running service, model by model."""
