@@ -49,12 +49,12 @@ $(PROMETHEUS)/usr/bin/prometheus:
 
 # Debian's own Chromium, with the libraries that this machine lacks, unpacked here and not installed, for the tests of
 # the playground; skipped without it.
-chromium: $(CHROMIUM)/usr/lib/chromium/headless_shell
+chromium: $(CHROMIUM)/usr/lib/chromium/chromium-headless-shell
 
 DOWNLOAD := apt-get install --download-only --yes --quiet --no-install-recommends -o Debug::NoLocking=1 \
 	-o Dir::Cache::Archives=$(CURDIR)/$(CHROMIUM) chromium-headless-shell fonts-inter fonts-jetbrains-mono
 
-$(CHROMIUM)/usr/lib/chromium/headless_shell:
+$(CHROMIUM)/usr/lib/chromium/chromium-headless-shell:
 	mkdir -p $(CHROMIUM)/partial
 	$(DOWNLOAD) || (apt-get update && $(DOWNLOAD))
 	cd $(CHROMIUM) && for package in *.deb; do dpkg-deb --extract $$package . && rm $$package || exit 1; done

@@ -21,7 +21,7 @@ ARGUMENTS = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stre
 
 def chromium() -> str:
     """The program's path; skips the test where there is none."""
-    unpacked = UNPACKED / "usr/lib/chromium/headless_shell"
+    unpacked = UNPACKED / "usr/lib/chromium/chromium-headless-shell"
     found = next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None and unpacked.exists():
         return str(unpacked)
@@ -32,7 +32,7 @@ def chromium() -> str:
 
 def environment() -> dict[str, str | float | bool]:
     """With the libraries and fonts that were unpacked beside the program."""
-    libraries = [str(folder) for folder in UNPACKED.glob("usr/lib/*-linux-gnu")]
+    libraries = sorted({str(library.parent) for library in UNPACKED.glob("usr/lib/*-linux-gnu/**/*.so*")})
     own = {"LD_LIBRARY_PATH": ":".join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")])} if libraries else {}
     fonts = {"FONTCONFIG_FILE": str(FONTS)} if (UNPACKED / "usr/share/fonts").exists() else {}
     return {**os.environ, **own, **fonts}

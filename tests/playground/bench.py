@@ -1,5 +1,6 @@
 """Bench: the form of one task on the page, as a person uses it."""
 
+import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,28 +9,44 @@ import httpx
 from tests.watched_page import WatchedPage
 
 if TYPE_CHECKING:
-    from playwright.async_api import Locator, Request
+    from playwright.async_api import Locator
 
 PAGE = "/playground"
+# Chromium does not tell what files a request carries, so the page's own `fetch` notes what it is given.
+NOTING = """
+const fetched = window.fetch;
+window.fetch = async (address, options) => {
+  if (options?.method === 'POST') {
+    const request = new Request(address, options);
+    const reader = new FileReader();
+    reader.readAsDataURL(new Blob([await request.clone().arrayBuffer()]));
+    await new Promise((resolve) => (reader.onload = resolve));
+    window.sent = { type: request.headers.get('content-type'), body: reader.result.split(',')[1] ?? '' };
+    return fetched(request);
+  }
+  return fetched(address, options);
+};
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One request of the page, and what it was answered."""
 
-    request: "Request"
+    url: str
+    content_type: str
+    body: bytes
     status: int
     text: str
 
     @property
     def path(self) -> str:
-        return httpx.URL(self.request.url).path
+        return httpx.URL(self.url).path
 
     async def asked_again(self) -> Any:
         """The JSON that the service's own route answers to the same request from another client."""
-        headers = {"content-type": (await self.request.all_headers())["content-type"]}
         async with httpx.AsyncClient(timeout=60) as client:
-            answer = await client.post(self.request.url, content=self.request.post_data_buffer, headers=headers)
+            answer = await client.post(self.url, content=self.body, headers={"content-type": self.content_type})
         return answer.json()
 
 
@@ -42,15 +59,17 @@ class Bench:
 
     async def open(self, task: str = "") -> None:
         """Wait until a task's form is filled with its example; the first task's without a name."""
+        await self.page.add_init_script(NOTING)
         await self.page.goto(f"{PAGE}#{task}")
         await self.page.locator("html[data-ready]").wait_for()
-        await self.page.locator(".form, .status-page, .refusal").first.wait_for()
+        bench = f".bench[data-task='{task}']" if task else ".bench"
+        await self.page.locator(".status-page" if task == "status" else bench).wait_for()
 
     async def turn_to(self, task: str) -> None:
         """The same by the list of tasks."""
         await self.page.locator(f"#tasks a[href='#{task}']").click()
         await self.page.locator(f"#tasks a[href='#{task}'][aria-current]").wait_for()
-        await self.page.locator(".form").wait_for()
+        await self.page.locator(f".bench[data-task='{task}']").wait_for()
 
     async def run(self) -> Exchange:
         """Press the button and wait for the answer to be shown."""
@@ -59,7 +78,9 @@ class Bench:
         response = await told.value
         await self.page.locator(".answer-head").wait_for()
         await self.page.locator(".run:not(.is-running)").wait_for()
-        return Exchange(response.request, response.status, await response.text())
+        sent = await self.page.evaluate("window.sent")
+        body = base64.b64decode(sent["body"])
+        return Exchange(response.url, sent["type"], body, response.status, await response.text())
 
     @property
     def button(self) -> "Locator":

@@ -4,7 +4,6 @@ import ast
 import contextlib
 import io
 import json
-import shlex
 import subprocess
 from typing import Any
 
@@ -58,7 +57,7 @@ def printed(code: str) -> str:
 
 
 def by_curl(code: str) -> Any:
-    ran = subprocess.run(shlex.split(code), capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return parsed(ran.stdout)
 
 

@@ -24,25 +24,32 @@ async def test_a_text_grows_token_by_token(bench: Bench) -> None:
     assert len(seen) > 10
     assert all(later.startswith(earlier) for earlier, later in zip(seen, seen[1:], strict=False))
     (facts,) = await bench.shown(".stack > .stack > .facts")
-    assert re.fullmatch(r"64 tokens · [\d.]+ tokens/s · first after [\d.]+ ms", facts)
+    assert re.fullmatch(r"\d+ tokens · [\d.]+ tokens/s · first after [\d.]+ ms", facts)
     assert '"generated_text"' in await bench.code("JSON")
 
 
 async def test_a_stream_stops_on_demand(bench: Bench) -> None:
     await bench.open("text-generation")
     await bench.page.get_by_role("button", name="A long one").click()
+    # Pressed by the page itself once some words stand there: from here the text would be over before.
+    await bench.page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+          const button = document.querySelector('.run.is-running');
+          if (!button || (document.querySelector('.new-text')?.textContent.length ?? 0) < 30) return;
+          observer.disconnect();
+          window.pressed = button.textContent;
+          button.click();
+        }).observe(document.body, { childList: true, subtree: true, characterData: true })"""
+    )
     await bench.button.click()
-    text = bench.page.locator(".new-text")
-    await text.wait_for()
-    assert await bench.button.inner_text() == "Stop"
-    await bench.button.click()
-    await bench.page.locator(".run:not(.is-running)").wait_for()
+    await bench.page.get_by_text("stopped").wait_for()
+    assert await bench.page.evaluate("window.pressed") == "Stop"
+    assert await bench.button.inner_text() == "Run"
     (facts,) = await bench.shown(".stack > .stack > .facts")
-    assert facts.endswith("stopped")
-    assert int(facts.split()[0]) < 400
-    kept = await text.inner_text()
+    assert 5 < int(facts.split()[0]) < 250
+    (kept,) = await bench.shown(".new-text")
     await bench.page.wait_for_timeout(300)
-    assert await text.inner_text() == kept
+    assert await bench.shown(".new-text") == [kept]
 
 
 @pytest.mark.parametrize("task", ["text2text-generation", "image-to-text", "speech-recognition-seq2seq"])

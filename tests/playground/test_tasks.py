@@ -110,7 +110,7 @@ SHOWN: dict[str, Callable[[Any], Shown]] = {
 }
 
 
-def test_every_task_is_here() -> None:
+async def test_every_task_is_here() -> None:
     assert SHOWN.keys() == TASKS.keys()
 
 
@@ -142,8 +142,7 @@ async def test_characters_are_counted_as_the_service_counts_them(bench: Bench) -
     await bench.page.get_by_role("button", name="A message").click()
     await bench.run()
     marked = await bench.answer.locator(".entity").evaluate_all("marks => marks.map((mark) => mark.firstChild.data)")
-    assert marked[:2] == ["Maria", "Gonzalez"]
-    assert "maria.gonzalez@example.com" in marked
+    assert marked == ["Maria", "Gonzalez", "(415) 555-0182"]
 
 
 async def test_a_word_is_put_into_its_blank(bench: Bench) -> None:
@@ -162,7 +161,7 @@ async def test_options_come_from_the_schema(bench: Bench) -> None:
     await bench.page.locator("summary").click()
     await bench.page.get_by_label("top_k").fill("1")
     exchange = await bench.run()
-    assert json.loads(exchange.request.post_data or "")["parameters"] == {"top_k": 1}
+    assert json.loads(exchange.body)["parameters"] == {"top_k": 1}
     assert len(json.loads(exchange.text)[0]) == 1
 
 

@@ -71,7 +71,7 @@ async def test_a_form_is_made_from_the_schema(bench: Bench, embedded: RunningSer
     assert await bench.page.get_by_label("first").input_value() == "The river rose."
     await bench.page.get_by_label("weight").fill("2.5")
     await bench.page.locator("summary").click()
-    await bench.page.get_by_label("mode").select_option("exact")
+    await bench.page.get_by_label("mode", exact=True).select_option("exact")
     await bench.page.get_by_label("words").fill("one\ntwo")
     await bench.page.get_by_label("deep").fill('{"a": [1]}')
     await bench.run()

@@ -2,7 +2,6 @@ import { servedTasks } from './catalogue.js';
 import { h } from './element.js';
 import { keyButton } from './key.js';
 import { get, ServiceError } from './service.js';
-import { statusPage } from './status/status-page.js';
 import { taskList } from './task-list.js';
 import { themeButton } from './theme.js';
 import { workbench } from './workbench.js';
@@ -12,7 +11,8 @@ const keyOpener = document.getElementById('key-button');
 const statusLink = document.getElementById('status-link');
 const benches = new Map(); // what was typed stays while one looks at another task
 let page = null;
-let shown = null; // what the page shows can be left: the status asks no more then
+let leave = null; // what the page shows may want to know that it goes: the status asks no more then
+let turn = 0; // of several addresses in a row, the last one is shown
 
 /** Asks the service what it has and shows it; again once the key is another. */
 async function start() {
@@ -24,7 +24,7 @@ async function start() {
     await route();
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    show(refusal(error));
+    show({ element: refusal(error) });
   }
   performance.mark('interactive');
   window.document.documentElement.dataset.ready = 'true';
@@ -37,23 +37,29 @@ async function route() {
   const isStatus = name === 'status';
   statusLink.toggleAttribute('aria-current', isStatus);
   document.body.classList.toggle('on-status', isStatus);
-  if (isStatus) {
-    page.list.show(null);
-    const status = statusPage(page.served);
-    show(status.element, status.leave);
-    return;
-  }
+  const mine = (turn += 1);
+  const view = isStatus ? await statusView() : await taskView(name, modelName);
+  if (mine === turn) show(view);
+}
+
+async function statusView() {
+  page.list.show(null);
+  const { statusPage } = await import('./status/status-page.js');
+  return statusPage(page.served);
+}
+
+async function taskView(name, modelName) {
   const served = page.served.find(({ task }) => task === name) ?? page.served[0];
   const model = served.models.find(({ id }) => id === modelName) ?? served.models[0];
   page.list.show(served.task);
   if (!benches.has(model.id)) benches.set(model.id, workbench(served, model, page.document));
-  show(await benches.get(model.id));
+  return { element: await benches.get(model.id) };
 }
 
-function show(element, leave = null) {
-  shown?.();
-  shown = leave;
-  main.replaceChildren(element);
+function show(view) {
+  leave?.();
+  main.replaceChildren(view.element);
+  leave = view.enter?.() ?? null;
 }
 
 function refusal(error) {

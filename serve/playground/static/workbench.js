@@ -34,7 +34,7 @@ export async function workbench(served, model, document) {
     }
   });
   const form = await benchForm({ task: served.task, model, definition, about, button, submit: press, titleId });
-  return h('div', { class: 'bench' },
+  return h('div', { class: 'bench', 'data-task': served.task },
     h('div', { class: 'bench-head' }, h('h1', { id: titleId }, title), h('p', { class: 'lead' }, plain(about.summary)), modelPicker(served, model)),
     form.element, h('section', { class: 'card answer', 'aria-label': 'Answer' }, result, told));
 }

@@ -10,12 +10,12 @@ export async function takePhoto() {
   }
   const video = h('video', { autoplay: true, playsinline: true, muted: true });
   video.srcObject = stream;
-  const shoot = h('button', { value: 'taken', class: 'primary' }, 'Take it');
+  const shoot = h('button', { value: 'taken', class: 'primary', disabled: true }, 'Take it');
+  video.addEventListener('loadedmetadata', () => (shoot.disabled = false));
   const dialog = h('dialog', { class: 'dialog wide', 'aria-label': 'Camera' },
     h('form', { method: 'dialog' }, video, h('div', { class: 'row end' }, h('button', { value: '', class: 'quiet' }, 'Cancel'), shoot)));
   document.body.append(dialog);
   dialog.showModal();
-  shoot.focus();
   await new Promise((resolve) => dialog.addEventListener('close', resolve));
   const taken = dialog.returnValue === 'taken' ? await still(video) : null;
   stream.getTracks().forEach((track) => track.stop());

@@ -29,7 +29,7 @@ export default {
   examples: [
     { title: 'Fish', prompt: 'fish:' },
     { title: 'River', prompt: 'river:', preset: { max_new_tokens: 64, do_sample: true, temperature: 0.8, seed: 7 } },
-    { title: 'A long one', prompt: 'house:', preset: { max_new_tokens: 400, do_sample: true, temperature: 1, seed: 3 } },
+    { title: 'A long one', prompt: 'house:', preset: { max_new_tokens: 250, min_new_tokens: 250, do_sample: true, temperature: 1, seed: 3 } },
   ],
   before: (call) => (isChat(call) ? '' : call.inputs),
   hub: {
