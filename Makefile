@@ -18,7 +18,7 @@ JAVASCRIPT := tests/clients/javascript tests/playground/javascript
 PROMETHEUS := .prometheus
 CHROMIUM := .chromium
 
-.PHONY: install javascript prometheus chromium screenshots serve test lint format k8s-render k8s-check image-check bench loadtest clean
+.PHONY: install javascript prometheus chromium screenshots serve test lint format k8s-render k8s-check image-check docs bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -89,6 +89,10 @@ k8s-check: install
 image-check:
 	tests/k8s/image_check.sh
 
+# The documentation as a site, in site/; `python3 -m http.server --directory site` shows it.
+docs: install
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build
+
 bench: install
 	for name in $(BENCH); do $(BIN)/python -m loadtests.bench $$name || exit 1; done
 
@@ -97,5 +101,5 @@ loadtest: install
 	$(BIN)/python -m loadtests $(if $(URL),--url "$(URL)") $(if $(MODELS),--models "$(MODELS)") $(LOADTEST)
 
 clean:
-	rm -rf $(VENV) $(JAVASCRIPT:=/node_modules) $(PROMETHEUS) $(CHROMIUM) .mypy_cache .pytest_cache .ruff_cache loadtests/results
+	rm -rf $(VENV) $(JAVASCRIPT:=/node_modules) $(PROMETHEUS) $(CHROMIUM) .mypy_cache .pytest_cache .ruff_cache loadtests/results site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

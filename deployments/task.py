@@ -81,6 +81,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     Class attributes:
         name: the task's name in paths and configuration, as the Hugging Face hub calls it.
+        purpose: what people use it for; a sentence for those who look for a task.
         aliases: other names that the gateway understands.
         auto_model: the transformers class that loads it.
         auto_models: what that class was called before; understood in configurations.
@@ -98,6 +99,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     """
 
     name: ClassVar[str]
+    purpose: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
     auto_model: ClassVar[str]
     auto_models: ClassVar[tuple[str, ...]] = ()

@@ -21,6 +21,7 @@ class AudioClassification(SoundTask[Request, list[Label]]):
     """The best labels of a recording, best first; a list of them for a list of recordings."""
 
     name = "audio-classification"
+    purpose = "Say what a recording is: keywords, sounds of machines, language or speaker traits."
     auto_model = "AutoModelForAudioClassification"
     architectures = ("ForSequenceClassification", "ForAudioClassification")
     request = Request

@@ -39,6 +39,7 @@ class FeatureExtraction(TextTask[Request, Any]):
     """Pooled: `[inputs][dim]`, one vector per input, also for a single text. Otherwise `[tokens][dim]` per input."""
 
     name = "feature-extraction"
+    purpose = "Vectors for search, clustering, deduplication and recommendations: near in meaning is near in space."
     aliases = ("embeddings", "sentence-embeddings", "sentence-similarity")
     auto_model = "AutoModel"
     operation = "embeddings"

@@ -47,6 +47,7 @@ class FillMask(TextTask[Request, Any]):
     """Per text: a list of fillings, best first; where it has several blanks, such a list for each of them."""
 
     name = "fill-mask"
+    purpose = "Fill blanks in a text: suggestions, checks of grammar, and what a language model knows."
     auto_model = "AutoModelForMaskedLM"
     architectures = ("ForMaskedLM",)
     request = Request

@@ -21,6 +21,7 @@ class ImageClassification(PictureTask[Request, list[Label]]):
     """The best labels of a picture, best first; a list of them for a list of pictures."""
 
     name = "image-classification"
+    purpose = "Say what a picture shows: sorting uploads, moderation, quality control."
     auto_model = "AutoModelForImageClassification"
     architectures = ("ForImageClassification", "ForImageClassificationWithTeacher")
     request = Request

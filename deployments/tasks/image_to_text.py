@@ -68,6 +68,7 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
     """What the model writes to a picture: its caption, or the answer to a question about it."""
 
     name = "image-to-text"
+    purpose = "Write what is in a picture: captions, text that was read, answers to questions about it."
     aliases = ("image-text-to-text", "visual-question-answering")
     auto_model = "AutoModelForImageTextToText"
     operation = "generate_content"

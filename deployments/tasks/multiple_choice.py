@@ -41,6 +41,7 @@ class MultipleChoice(TextTask[Request, list[Choice]]):
     """All choices of each prompt, best first. Every choice is a row of its own: it never waits for its siblings."""
 
     name = "multiple-choice"
+    purpose = "Choose the best of several continuations or answers: quizzes, ranking of replies, common sense."
     auto_model = "AutoModelForMultipleChoice"
     architectures = ("ForMultipleChoice",)
     request = Request

@@ -69,6 +69,7 @@ class QuestionAnswering(TextTask[Request, Any]):
     """The best answer, or a list of the best `top_k`."""
 
     name = "question-answering"
+    purpose = "Find the answer to a question in a text of any length, word for word, with its place and score."
     auto_model = "AutoModelForQuestionAnswering"
     architectures = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")
     request = Request

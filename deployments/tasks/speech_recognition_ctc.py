@@ -41,6 +41,7 @@ class CTCSpeechRecognition(SoundTask[Request, Transcript]):
     """The text of a recording of any length. Long ones are read in overlapping chunks, each a row of its own."""
 
     name = "speech-recognition-ctc"
+    purpose = "Write down speech of any length with a model that reads all of it at once; times of words or letters."
     aliases = ("automatic-speech-recognition",)
     auto_model = "AutoModelForCTC"
     architectures = ("ForCTC",)

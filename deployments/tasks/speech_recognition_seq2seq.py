@@ -57,6 +57,7 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
     """The text of a recording: of any length where the model reads windows, else of what it reads in one piece."""
 
     name = "speech-recognition-seq2seq"
+    purpose = "Write down or translate speech with models such as Whisper, with punctuation and times."
     aliases = ("automatic-speech-recognition",)
     auto_model = "AutoModelForSpeechSeq2Seq"
     architectures = ("ForConditionalGeneration", "SpeechEncoderDecoderModel")

@@ -35,6 +35,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
     """The text that the model makes of another."""
 
     name = "text2text-generation"
+    purpose = "Turn a text into another: translations, summaries, corrections, pronunciations."
     aliases = ("summarization", "translation")
     auto_model = "AutoModelForSeq2SeqLM"
     operation = "text_completion"

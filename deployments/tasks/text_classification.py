@@ -36,6 +36,7 @@ class TextClassification(TextTask[Request, list[Label]]):
     """Labels of each input, best first; always a list per input, as the Hugging Face clients expect."""
 
     name = "text-classification"
+    purpose = "Sort texts by topic, tone or intent; judge pairs, such as whether one sentence follows from another."
     aliases = ("sentiment-analysis", "zero-shot-classification")
     auto_model = "AutoModelForSequenceClassification"
     architectures = ("ForSequenceClassification",)

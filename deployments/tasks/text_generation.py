@@ -57,6 +57,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
     """Text that goes on where the prompt ends, or the next message of a chat."""
 
     name = "text-generation"
+    purpose = "Continue a text or a chat, token by token, as a stream if wanted, and held to a JSON schema if wanted."
     auto_model = "AutoModelForCausalLM"
     operation = "text_completion"
     auto_processor = "AutoTokenizer"

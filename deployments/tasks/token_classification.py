@@ -61,6 +61,7 @@ class TokenClassification(TextTask[Request, list[Any]]):
     """Entities of each text, in the order of the text."""
 
     name = "token-classification"
+    purpose = "Find names, places, addresses and other stretches of a text, with where they begin and end."
     aliases = ("ner",)
     auto_model = "AutoModelForTokenClassification"
     architectures = ("ForTokenClassification",)
