@@ -56,10 +56,13 @@ class Bench:
     def __init__(self, watched: WatchedPage) -> None:
         self.watched = watched
         self.page = watched.page
+        self._notes = False
 
     async def open(self, task: str = "") -> None:
         """Wait until a task's form is filled with its example; the first task's without a name."""
-        await self.page.add_init_script(NOTING)
+        if not self._notes:
+            self._notes = True
+            await self.page.add_init_script(NOTING)
         await self.page.goto(f"{PAGE}#{task}")
         await self.page.locator("html[data-ready]").wait_for()
         bench = f".bench[data-task='{task}']" if task else ".bench"

@@ -25,3 +25,10 @@ async def bench(browser: "Browser", embedded: RunningService) -> AsyncIterator[B
     """The page, not opened yet."""
     async with watched_page(browser, embedded.url, viewport={"width": 1280, "height": 900}) as watched:
         yield Bench(watched)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def same_page(browser: "Browser", embedded: RunningService) -> AsyncIterator[Bench]:
+    """A page on which several tests turn from task to task, as a visitor does."""
+    async with watched_page(browser, embedded.url, viewport={"width": 1280, "height": 900}) as watched:
+        yield Bench(watched)

@@ -63,7 +63,8 @@ def by_curl(code: str) -> Any:
 
 @pytest.mark.parametrize("task", SHOWN)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the snippets leave the file that they send open
-async def test_the_snippets_of_a_task(bench: Bench, task: str) -> None:
+async def test_the_snippets_of_a_task(same_page: Bench, task: str) -> None:
+    bench = same_page
     await bench.open(task)
     exchange = await bench.run()
     tabs = await bench.answer.get_by_role("tab").all_inner_texts()

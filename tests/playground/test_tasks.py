@@ -61,7 +61,13 @@ def alike(answer: Any) -> Shown:
     a, b, c, _ = answer
     music, money = (sum(x * y for x, y in zip(a, other, strict=True)) for other in (b, c))
     assert music > 0.5 > money
-    return {".matrix tbody tr:first-child td:nth-child(n+2):nth-child(-n+4)": ["1.00", f"{music:.2f}", f"{money:.2f}"]}
+    return {
+        ".matrix tbody tr:first-child td:nth-child(n+2):nth-child(-n+4)": [
+            "1.00",
+            f"{music:.2f}",
+            f"{money:.2f}".replace("-", "\N{MINUS SIGN}"),
+        ]
+    }
 
 
 def seen(answer: Any) -> Shown:
@@ -115,7 +121,8 @@ async def test_every_task_is_here() -> None:
 
 
 @pytest.mark.parametrize("task", SHOWN)
-async def test_a_form_gets_what_the_route_answers(bench: Bench, task: str) -> None:
+async def test_a_form_gets_what_the_route_answers(same_page: Bench, task: str) -> None:
+    bench = same_page
     await bench.open(task)
     streams = bench.page.get_by_role("switch", name="Stream")
     if await streams.count():

@@ -19,7 +19,7 @@ export async function workbench(served, model, document) {
   const about = described(document, model.path, served.task);
   const { title, load } = taskEntry(served.task);
   const definition = await load(about.medium);
-  const result = h('div', { class: 'result' }, h('p', { class: 'empty' }, 'Run it, and the answer stands here.'));
+  const result = h('div', { class: 'result' }, h('p', { class: 'empty' }, 'Press Run: the answer appears here.'));
   const told = h('p', { class: 'hidden', role: 'status' });
   const titleId = freshId('title');
   const { button, press } = runButton(async (signal) => {
@@ -35,7 +35,7 @@ export async function workbench(served, model, document) {
   });
   const form = await benchForm({ task: served.task, model, definition, about, button, submit: press, titleId });
   return h('div', { class: 'bench', 'data-task': served.task },
-    h('div', { class: 'bench-head' }, h('h1', { id: titleId }, title), h('p', { class: 'lead' }, plain(about.summary)), modelPicker(served, model)),
+    h('div', { class: 'bench-head' }, h('h1', { id: titleId }, title), h('p', { class: 'lead' }, definition.lead ?? plain(about.summary)), modelPicker(served, model)),
     form.element, h('section', { class: 'card answer', 'aria-label': 'Answer' }, result, told));
 }
 

@@ -12,7 +12,8 @@ export function dropZone(medium, words, taken, ...others) {
   const input = h('input', { type: 'file', accept: `${medium}/*`, class: 'hidden', tabindex: '-1', 'aria-hidden': 'true' });
   const choose = h('button', { type: 'button', class: 'quiet small', onclick: () => input.click() }, icon('upload'), 'Choose a file');
   const shown = h('div', { class: 'drop-shown' });
-  const element = h('div', { class: 'drop', role: 'group', 'aria-label': words }, shown, h('p', { class: 'drop-words' }, words),
+  const told = h('p', { class: 'drop-words' }, words);
+  const element = h('div', { class: 'drop', role: 'group', 'aria-label': words }, shown, told,
     h('div', { class: 'row center' }, choose, others), input);
 
   input.addEventListener('change', () => {
@@ -35,7 +36,11 @@ export function dropZone(medium, words, taken, ...others) {
     event.preventDefault();
     taken(file);
   });
-  return { element, show: (...nodes) => { shown.replaceChildren(...nodes); element.classList.toggle('is-full', nodes.length > 0); } };
+  const show = (...nodes) => {
+    shown.replaceChildren(...nodes);
+    told.textContent = words.replace(/ (a) /, ' another ');
+  };
+  return { element, show };
 }
 
 /** A file that comes with the page, as the forms take one. */

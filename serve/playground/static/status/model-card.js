@@ -1,16 +1,20 @@
 import { h } from '../element.js';
-import { duration, percent } from '../number-text.js';
+import { percent } from '../number-text.js';
 import { POINTS } from './history.js';
 import { lineChart } from './line-chart.js';
 
 const STAGES = ['waiting', 'loading', 'checking', 'warming', 'ready'];
 const CHARTS = [
   { title: 'Requests/s', lines: ['rate'], least: 1, text: ({ rate }) => rate.toFixed(1) },
-  { title: 'p50 · p99', lines: ['p50', 'p99'], least: 0.005, text: ({ p50, p99 }) => (p50 === null ? '–' : `${duration(p50 * 1000)} · ${duration(p99 * 1000)}`) },
+  { title: 'p50 · p99', lines: ['p50', 'p99'], least: 0.005, text: ({ p50, p99 }) => (p50 === null ? '–' : `${brief(p50)} · ${brief(p99)}`) },
   { title: 'Batch', lines: ['rows'], least: 2, text: ({ rows }) => (rows === null ? '–' : `${rows.toFixed(1)} rows`) },
   { title: 'Padding', lines: ['padding'], least: 0.1, text: ({ padding }) => (padding === null ? '–' : percent(padding)) },
   { title: 'Queue', lines: ['waiting'], least: 2, text: ({ waiting }) => String(waiting) },
 ];
+
+function brief(seconds) {
+  return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
+}
 
 /**
  * One model: its state, and its figures as moving charts.

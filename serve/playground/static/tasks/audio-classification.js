@@ -3,6 +3,7 @@ import { soundForm } from './sound-form.js';
 
 /** What a recording is. */
 export default {
+  lead: 'What a recording is, with how sure the model is.',
   medium: 'audio',
   form: soundForm,
   examples: [{ title: 'A digit', file: 'digit.ogg' }],

@@ -16,6 +16,7 @@ function form() {
 
 /** Vectors of texts, and how alike they are. */
 export default {
+  lead: 'Texts become vectors; the matrix shows how alike their meanings are.',
   medium: 'text',
   form,
   examples: [

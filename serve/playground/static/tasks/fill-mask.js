@@ -20,6 +20,7 @@ function form() {
 
 /** Candidates for the blanks of a text. */
 export default {
+  lead: 'Words for a blank, likeliest first. Press one to put it in.',
   medium: 'text',
   form,
   examples: [

@@ -8,6 +8,7 @@ function form() {
 
 /** What a picture shows. */
 export default {
+  lead: 'What a picture shows, with how sure the model is.',
   medium: 'image',
   form,
   examples: [{ title: 'A cat', file: 'cat.jpg' }, { title: 'Digits', file: 'digits.png' }],

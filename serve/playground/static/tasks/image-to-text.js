@@ -18,6 +18,7 @@ function form() {
 
 /** What a model writes about a picture. */
 export default {
+  lead: 'What the model writes about a picture, or reads in it.',
   medium: 'image',
   form,
   writes: true,

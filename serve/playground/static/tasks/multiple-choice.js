@@ -22,6 +22,7 @@ function form() {
 
 /** Choices, ranked by how well they go with a prompt. No client of Hugging Face or OpenAI has such a call. */
 export default {
+  lead: 'Choices, ranked by how well they go with a prompt.',
   medium: 'text',
   form,
   examples: [

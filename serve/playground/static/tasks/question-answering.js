@@ -17,6 +17,7 @@ function form() {
 
 /** The answer to a question, marked in its context. */
 export default {
+  lead: 'The answer to a question, marked in the text that has it.',
   medium: 'text',
   form,
   examples: [

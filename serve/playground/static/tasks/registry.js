@@ -20,6 +20,9 @@ export const TASKS = {
 
 const OTHERS = 'More';
 
+/** The groups in the order in which they are shown. */
+export const GROUPS = [...new Set(Object.values(TASKS).map(({ group }) => group)), OTHERS];
+
 /** A task's title and group, and what loads its definition for a medium ('text', 'image' or 'audio'). */
 export function taskEntry(name) {
   const known = TASKS[name];

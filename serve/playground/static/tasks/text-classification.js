@@ -17,6 +17,7 @@ function form() {
 
 /** Labels of a text, with how sure the model is. */
 export default {
+  lead: 'Labels of a text, with how sure the model is of each.',
   medium: 'text',
   form,
   examples: [

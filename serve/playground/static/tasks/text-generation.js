@@ -21,6 +21,7 @@ const isChat = ({ inputs }) => Array.isArray(inputs);
 
 /** Text that goes on where a prompt ends, or answers a chat. */
 export default {
+  lead: 'Text that goes on where the prompt ends, or answers a chat.',
   medium: 'text',
   form,
   writes: true,

@@ -8,6 +8,7 @@ function form() {
 
 /** What a model makes of a text: a translation, a summary, a pronunciation. */
 export default {
+  lead: 'What the model makes of a text: a translation, a summary, a pronunciation.',
   medium: 'text',
   form,
   writes: true,

@@ -8,6 +8,7 @@ function form() {
 
 /** Entities of a text, coloured where they stand. */
 export default {
+  lead: 'Names, places and the like, coloured where they stand in the text.',
   medium: 'text',
   form,
   preset: { aggregation_strategy: 'first' },

@@ -6,6 +6,7 @@ const TIMED = { response_format: 'verbose_json' };
 /** What both tasks that write down speech have; `preset` are their own options to begin with. */
 export function transcription(preset, example) {
   return {
+    lead: 'Speech as text, with the times of its words. Press a word to hear it.',
     medium: 'audio',
     form: soundForm,
     preset,

@@ -19,7 +19,7 @@ export function similarity(body, texts) {
 
 function cell(value) {
   const share = Math.max(0, value) * 46; // more would leave the figures too little contrast
-  return h('td', { style: { background: `color-mix(in oklab, var(--accent) ${share.toFixed(1)}%, var(--surface))` } }, value.toFixed(2));
+  return h('td', { style: { background: `color-mix(in oklab, var(--accent) ${share.toFixed(1)}%, var(--surface))` } }, value.toFixed(2).replace('-', '−'));
 }
 
 /** One vector as a strip of stripes. */
