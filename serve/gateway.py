@@ -264,4 +264,6 @@ def build_gateway(table: routes.RouteTable, config: Service, version: str | None
         logging_config=LoggingConfig(enable_access_log=False),
         max_surge_percent=SURGE_PERCENT,
     )
+    if version is not None:
+        deployment = deployment.options(version=version, _internal=True)
     return deployment.bind(table, config)

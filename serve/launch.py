@@ -146,7 +146,7 @@ def joined(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
     set_environment()
     with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):
         import ray
-        from ray.serve.context import _get_global_client
+        from ray.serve.context import _disconnect, _get_global_client
 
         level = _connect({"address": address}, verbose)
         try:
@@ -157,6 +157,7 @@ def joined(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
             yield Cluster(f"http://{client.http_config.host}:{client.http_config.port}", is_ours=False)
         finally:
             ray.shutdown()
+            _disconnect()  # Serve would take another cluster for this one: each gives the same ids to its first jobs
 
 
 def local_addresses() -> list[str]:

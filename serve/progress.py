@@ -23,6 +23,7 @@ _WORDS = {
     "ready": "ready",
     "idle": "starts with the first request",
     "failed": "failed",
+    "changing": "being changed",
     "leaving": "answering what it has begun",
     "gone": "gone",
 }

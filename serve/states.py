@@ -19,7 +19,7 @@ class ModelState:
 
     Attributes:
         state: "waiting", "loading", "downloading", "checking", "warming", "ready", "idle" (scaled to none; the first
-            request starts a replica) or "failed"; of one that is taken away, "leaving" and "gone".
+            request starts a replica) or "failed"; of one that is changed, "changing", "leaving" and "gone".
         detail: the reason where it failed, or where it waits for a place in the cluster; how far a download is.
         replicas: replicas that answer.
     """

@@ -29,9 +29,8 @@ def running_service(address: str | None, port: int | None, *, verbose: bool = Fa
 
 def _local_address(port: int | None) -> str:
     """The Ray address of a service here. Looks into each Ray cluster, if there are several: a second each."""
-    os.environ.setdefault(
-        "RAY_AUTH_MODE", "token"
-    )  # so does Ray, for a cluster that `up` starts; before it is imported
+    # As Ray does for a cluster that `up` starts; before Ray is imported.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
     addresses = local_addresses()
     if len(addresses) == 1:
         return addresses[0]

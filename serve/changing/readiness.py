@@ -86,8 +86,7 @@ class ChangeReader:
         if seen.status == "RUNNING" and not seen.running & replaced:
             return ModelState("ready" if seen.running else "idle", "", len(seen.running))
         if seen.running - replaced:
-            is_leaving = "STOPPING" in seen.replicas.values()
-            return ModelState("leaving" if is_leaving else "warming", "", 0)
+            return ModelState(_between(seen), "", 0)
         if news is None:
             return ModelState("waiting", self._obstacle(change), 0)
         # "ready" is said by a replica that Serve has not taken up yet.
@@ -104,6 +103,12 @@ class ChangeReader:
             reason = f": {state.detail}" if state.detail else ""
             return ModelState("failed", f"not done after {self._timeout_s:g} s, still {state.state}{reason}", 0)
         return state
+
+
+def _between(seen: Seen) -> str:
+    """What an application does some replicas of which answer as they shall."""
+    states = seen.replicas.values()
+    return "warming" if "STARTING" in states else "leaving" if "STOPPING" in states else "changing"
 
 
 def _last_line(message: str) -> str:
