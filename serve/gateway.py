@@ -37,8 +37,8 @@ from serve.json_response import JSONResponse
 from serve.layers import layers
 from serve.messages import read_body
 from serve.openapi import openapi
-from serve.request_id import request_id
 from serve.playground.routes import PAGE, playground_routes
+from serve.request_id import request_id
 from serve.request_spans import RequestSpans
 from serve.states import ModelState, StateReader
 from serve.traced_upstream import TracedUpstream
@@ -87,8 +87,8 @@ class Gateway:
                 Route("/openapi.json", self.openapi),
                 Route("/docs", self.docs),
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
-                Route("/models/{model}{below:below}", self.by_model, methods=["GET", "POST"]),
                 *playground_routes(),
+                Route("/models/{model}{below:below}", self.by_model, methods=["GET", "POST"]),
                 *openai_routes(caller),
                 *embeddings_inference_routes(caller, self._limits),
                 *open_inference_routes(caller, inference, self._limits),
@@ -126,8 +126,8 @@ class Gateway:
                     for route in self._table.routes
                 ],
                 "links": {
-                    "docs": "/docs",
                     "playground": PAGE,
+                    "docs": "/docs",
                     "openapi": "/openapi.json",
                     "models": "/v1/models",
                     "ready": "/health/ready",
