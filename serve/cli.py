@@ -176,11 +176,22 @@ def _serve(
         build_embedded(console, embedded)
     else:  # they are built on the cluster's nodes
         show_notices(console, embedded)
+        if service.placement != "spread":
+            console.print(f"placement: {service.placement} is read when Ray starts: {address} places as it always did")
     service = _with_log_format(service)
     table = route_table(service)  # a model that is not there ends it before Ray starts
     stop = stop_on_signals()
     grpc_port = service.grpc.port
-    with cluster(host, port, grpc_port=grpc_port, num_cpus=num_cpus, address=address, verbose=verbose) as running:
+    starting = cluster(
+        host,
+        port,
+        grpc_port=grpc_port,
+        num_cpus=num_cpus,
+        address=address,
+        placement=service.placement,
+        verbose=verbose,
+    )
+    with starting as running:
         stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
         failed = _run(service, table, running, stop)
     for name, reason in failed.items():

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from deployments.config import Health, Logging, ModelConfig, Settings, Tracing, Watch
 from deployments.errors import LoadError
 from serve.messages import BodyLimit
-
+from serve.ray_environment import Placement
 
 SHUTDOWN_MARGIN_S = 15
 
@@ -107,6 +107,10 @@ class Service(Options):
     """A service: its models, and what holds for all of them. Reads nothing but what it is given."""
 
     models: list[ModelConfig] = Field(min_length=1)
+    placement: Placement = Field(
+        default="spread",
+        description="Replicas on all nodes, or on as few as hold them (`pack`). Ray reads it when it starts.",
+    )
     grpc: Grpc = Grpc()
 
     @field_validator("models")

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any, TextIO
 
 from serve.ports import free_port
-from serve.ray_environment import EVERYWHERE, HAPROXY
+from serve.ray_environment import EVERYWHERE, HAPROXY, PLACEMENT, Placement
 
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
 # for load balancers outside; ours hears within a tenth of a second.
@@ -60,9 +60,9 @@ def _require_free_for_grpc(host: str, port: int, grpc_port: int) -> None:
     require_free(host, grpc_port, "--grpc-port")
 
 
-def set_environment() -> None:
+def set_environment(placement: Placement = "spread") -> None:
     """What Ray reads from the environment, in every process: must stand before Ray starts. What is set stays."""
-    variables = EVERYWHERE | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
+    variables = EVERYWHERE | PLACEMENT[placement] | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
     if uses_haproxy():
         variables |= HAPROXY | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
@@ -100,6 +100,7 @@ def cluster(
     grpc_port: int | None = None,
     num_cpus: int | None = None,
     address: str | None = None,
+    placement: Placement = "spread",
     verbose: bool = False,
 ) -> Iterator[Cluster]:
     """Ray and Serve, listening on `host:port`, ended on the way out.
@@ -114,7 +115,7 @@ def cluster(
         require_free(host, port)
         if grpc_port is not None:
             _require_free_for_grpc(host, port, grpc_port)
-    set_environment()
+    set_environment(placement)
     if verbose:
         os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "1")  # replicas' lines come here as well as into their files
     with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):
@@ -156,8 +157,8 @@ def joined(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
                 raise StartError(f"on the Ray cluster at {address} nothing is served")
             yield Cluster(f"http://{client.http_config.host}:{client.http_config.port}", is_ours=False)
         finally:
-            ray.shutdown()
             _disconnect()  # Serve would take another cluster for this one: each gives the same ids to its first jobs
+            ray.shutdown()
 
 
 def local_addresses() -> list[str]:

@@ -1,5 +1,9 @@
 """What Ray and Serve read from the environment, in every process of a cluster and before it starts."""
 
+from typing import Literal
+
+Placement = Literal["spread", "pack"]
+
 EVERYWHERE = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # no line per request is written, so none need be held back
@@ -20,3 +24,9 @@ HAPROXY = {
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
 }
 """On a laptop and on a cluster alike; ports, threads and the time for draining are each one's own."""
+
+PLACEMENT: dict[Placement, dict[str, str]] = {
+    "spread": {},
+    "pack": {"RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1"},
+}
+"""For all models of a cluster: Serve has one way to choose nodes."""

@@ -7,7 +7,7 @@ from typing import Any
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.config import Service
-from serve.ray_environment import EVERYWHERE, HAPROXY
+from serve.ray_environment import EVERYWHERE, HAPROXY, PLACEMENT
 from serve.render.worker_groups import Node
 
 USER = 10001
@@ -137,6 +137,7 @@ def _environment(plan: PodPlan, node: Node) -> dict[str, str]:
     return (
         EVERYWHERE
         | HAPROXY
+        | PLACEMENT[plan.service.placement]
         | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, int(node.cpus))),
             # A node hears of a replica that goes away within a second or so; on one machine it is a tenth of that.

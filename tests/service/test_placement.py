@@ -42,6 +42,49 @@ cluster.shutdown()
 """
 
 
+# Two nodes, three replicas that would all fit on one; prints how many there are, and on how many nodes.
+USED_NODES = """
+import sys
+from serve.launch import set_environment
+set_environment(sys.argv[1])
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+from serve.ports import free_port
+
+node = {"num_cpus": 4, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args=node)
+cluster.add_node(num_cpus=4)
+cluster.wait_for_nodes()
+ray.init(cluster.address, log_to_driver=False)
+serve.start(http_options={"host": "127.0.0.1", "port": free_port()})
+
+@serve.deployment(num_replicas=3, ray_actor_options={"num_cpus": 0.1})
+class Model:
+    pass
+
+serve.run(Model.bind(), route_prefix=None)
+found = [actor["Address"]["NodeID"] for actor in ray._private.state.actors().values()
+         if actor["State"] == "ALIVE" and actor["ActorClassName"].startswith("ServeReplica")]
+print(len(found), len(set(found)))
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+def test_replicas_are_packed_where_that_is_wanted() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", USED_NODES, "pack"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "3 1" in ran.stdout.splitlines()  # spread, as Ray does by itself, they are on both
+
+
 def model(name: str, **resources: Any) -> dict[str, Any]:
     return {"model": "none", "name": name, "resources": resources}
 

@@ -51,6 +51,13 @@ def test_the_keys_have_their_place_in_a_pod(tmp_path: Path) -> None:
     assert places == {"/etc/automodel-serve/keys/keys.yaml"}
 
 
+@pytest.mark.parametrize(("placement", "value"), [("pack", "1"), ("spread", None)])
+def test_nodes_are_told_how_replicas_are_placed(tmp_path: Path, placement: str, value: str | None) -> None:
+    (container,) = pod(tmp_path, MODEL + f"placement: {placement}\n")["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert variables.get("RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY") == value
+
+
 def test_only_what_serve_takes(tmp_path: Path) -> None:
     config = yaml.safe_load(render(tmp_path, MODEL, "--serve-config").stdout)
     assert [app["name"] for app in config["applications"]] == ["gateway", "minilm"]
