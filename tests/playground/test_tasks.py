@@ -172,8 +172,7 @@ async def test_options_come_from_the_schema(bench: Bench) -> None:
     assert len(json.loads(exchange.text)[0]) == 1
 
 
-async def test_a_model_that_others_share_a_task_with(bench: Bench) -> None:
-    """Two texts and their labels stay apart: what was typed stays while another task is looked at."""
+async def test_what_was_typed_stays_while_another_task_is_looked_at(bench: Bench) -> None:
     await bench.open("text-classification")
     await bench.page.get_by_label("Text", exact=True).fill("A text of my own.")
     await bench.turn_to("fill-mask")
