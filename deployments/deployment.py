@@ -11,7 +11,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from deployments import in_process, stages
-from deployments.config import ModelConfig, Watch
+from deployments.config import ModelConfig, Replicas, Watch
 from deployments.in_process import ASGIApp
 from deployments.limits import ReplicaLimits
 from deployments.logs import log_through_ray
@@ -127,17 +127,6 @@ def build_deployment(
     threads = config.resources.cpu_threads or cpu_threads
     resources = config.resources.model_copy(update={"cpu_threads": threads})
     config = config.model_copy(update={"resources": resources})
-    scaling: dict[str, Any] = {"num_replicas": config.replicas.max}
-    if config.replicas.min < config.replicas.max:
-        scaling = {
-            "autoscaling_config": AutoscalingConfig(
-                min_replicas=config.replicas.min,
-                max_replicas=config.replicas.max,
-                target_ongoing_requests=config.replicas.target_ongoing_requests,
-                upscale_delay_s=config.replicas.scale_up_delay_s,
-                downscale_delay_s=config.replicas.scale_down_delay_s,
-            )
-        }
     # The replica counts and refuses by itself, with a measured Retry-After; Ray's own limits lie behind as a backstop.
     deployment = serve.deployment(serve.ingress()(ModelDeployment)).options(
         name="model",
@@ -153,11 +142,26 @@ def build_deployment(
         max_replicas_per_node=config.replicas.max_per_node,
         # A replica goes only when its successor is ready; where nodes have a place for so many and no more, before it.
         max_surge_percent=SURGE_PERCENT if config.replicas.max_per_node is None else 0,
-        **scaling,
+        **_scaling(config.replicas),
     )
     if version is not None:
         deployment = deployment.options(version=version, _internal=True)
     return deployment.bind(config, task, build_endpoint, limits, watch)
+
+
+def _scaling(replicas: Replicas) -> dict[str, Any]:
+    """A number of replicas, or how it follows the load."""
+    if replicas.min == replicas.max:
+        return {"num_replicas": replicas.max}
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=replicas.min,
+            max_replicas=replicas.max,
+            target_ongoing_requests=replicas.target_ongoing_requests,
+            upscale_delay_s=replicas.scale_up_delay_s,
+            downscale_delay_s=replicas.scale_down_delay_s,
+        )
+    }
 
 
 def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:
