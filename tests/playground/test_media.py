@@ -60,7 +60,7 @@ async def test_sound_is_recorded_and_converted(bench: Bench) -> None:
     await bench.page.wait_for_timeout(1200)
     await bench.page.get_by_role("button", name="Stop (").click()
     await bench.page.get_by_text("recording.wav").wait_for()
-    assert await bench.page.locator(".wave path").count() == 2
+    await bench.page.locator(".wave.is-played path").wait_for(state="attached")  # drawn once it is decoded
     exchange = await bench.run()
     assert exchange.status == 200, exchange.text
     sent = exchange.body
