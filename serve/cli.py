@@ -189,6 +189,7 @@ def _serve(
         num_cpus=num_cpus,
         address=address,
         placement=service.placement,
+        body_timeout_s=service.limits.body_timeout_s,
         verbose=verbose,
     )
     with starting as running:

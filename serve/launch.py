@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, TextIO
 
+from serve.config import Limits
+from serve.haproxy import haproxy_variables
 from serve.ports import free_port
-from serve.ray_environment import EVERYWHERE, HAPROXY, PLACEMENT, Placement
+from serve.ray_environment import EVERYWHERE, PLACEMENT, Placement
 
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
 # for load balancers outside; ours hears within a tenth of a second.
 DRAIN_S = 1
+BODY_TIMEOUT_S = Limits().body_timeout_s  # where no configuration is at hand
 KEEP_ALIVE_S = 90  # longer than clients and balancers keep an idle connection, so that they close it first
 
 HOSTS = ("127.0.0.1", "0.0.0.0")
@@ -60,11 +63,11 @@ def _require_free_for_grpc(host: str, port: int, grpc_port: int) -> None:
     require_free(host, grpc_port, "--grpc-port")
 
 
-def set_environment(placement: Placement = "spread") -> None:
+def set_environment(placement: Placement = "spread", body_timeout_s: float = BODY_TIMEOUT_S) -> None:
     """What Ray reads from the environment, in every process: must stand before Ray starts. What is set stays."""
     variables = EVERYWHERE | PLACEMENT[placement] | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
     if uses_haproxy():
-        variables |= HAPROXY | {
+        variables |= haproxy_variables(body_timeout_s) | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
             # Two services on one machine would share Ray's fixed ports.
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
@@ -101,6 +104,7 @@ def cluster(
     num_cpus: int | None = None,
     address: str | None = None,
     placement: Placement = "spread",
+    body_timeout_s: float = BODY_TIMEOUT_S,
     verbose: bool = False,
 ) -> Iterator[Cluster]:
     """Ray and Serve, listening on `host:port`, ended on the way out.
@@ -115,7 +119,7 @@ def cluster(
         require_free(host, port)
         if grpc_port is not None:
             _require_free_for_grpc(host, port, grpc_port)
-    set_environment(placement)
+    set_environment(placement, body_timeout_s)
     if verbose:
         os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "1")  # replicas' lines come here as well as into their files
     with nullcontext() if verbose else _silent(sys.stdout, sys.stderr):

@@ -41,6 +41,7 @@ _ERRORS = {
     "429": "The model has too many requests waiting; `Retry-After` says when to come again.",
     "431": "The headers are over the limit.",
     "500": "The model failed on this input alone, or something unforeseen.",
+    "502": "The replica ended before it had answered; ask again.",
     "503": "The model is loading or going away.",
     "504": "No answer within the request's time.",
 }

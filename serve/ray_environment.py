@@ -14,17 +14,6 @@ EVERYWHERE = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
-HAPROXY = {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # Inference can be repeated: a replica that dies with a request in hand loses none.
-    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",  # a request must fit to be sent again
-    # Ray's own counting of requests: a line to a Python process for each of them, a third of what a refusal costs.
-    # Replicas count for themselves (deployments/metrics.py).
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-}
-"""On a laptop and on a cluster alike; ports, threads and the time for draining are each one's own."""
-
 PLACEMENT: dict[Placement, dict[str, str]] = {
     "spread": {},
     "pack": {"RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1"},

@@ -15,6 +15,7 @@ from deployments.errors import ServiceError
 from deployments.registry import ALIASES, TASKS
 from serve.config import ServiceConfig
 from serve.config_file import ConfigError, _section, read_config_file
+from serve.haproxy import ANSWERS as HAPROXY_ANSWERS
 from serve.openapi import _HEADERS
 from tests import checkpoints
 from tests.service.test_readme import EXAMPLES
@@ -86,7 +87,8 @@ def test_every_error_is_in_the_table() -> None:
         if row[0].isdecimal()
         for error_type in re.findall(r"`(\w+)`", row[1])
     }
-    assert table == {(error.status, error.error_type) for error in [ServiceError, *subclasses(ServiceError)]}
+    ours = {(error.status, error.error_type) for error in [ServiceError, *subclasses(ServiceError)]}
+    assert table == ours | {(status, error.error_type) for status, error in HAPROXY_ANSWERS.items()}
 
 
 def subclasses(of: type[ServiceError]) -> Iterator[type[ServiceError]]:

@@ -6,7 +6,7 @@ import yaml
 
 
 class Literal(str):
-    """A text that is written as a block, as it stands."""
+    """A text that is written as a block even where it is one line."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -16,7 +16,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-_Dumper.add_representer(Literal, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|"))
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if isinstance(text, Literal) or "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(Literal, _text)
 
 
 def as_yaml(value: Any) -> str:

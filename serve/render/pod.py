@@ -7,7 +7,8 @@ from typing import Any
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.config import Service
-from serve.ray_environment import EVERYWHERE, HAPROXY, PLACEMENT
+from serve.haproxy import haproxy_variables
+from serve.ray_environment import EVERYWHERE, PLACEMENT
 from serve.render.worker_groups import Node
 
 USER = 10001
@@ -136,7 +137,7 @@ def _container(plan: PodPlan, node: Node, ports: tuple[str, ...]) -> dict[str, A
 def _environment(plan: PodPlan, node: Node) -> dict[str, str]:
     return (
         EVERYWHERE
-        | HAPROXY
+        | haproxy_variables(plan.service.limits.body_timeout_s)
         | PLACEMENT[plan.service.placement]
         | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, int(node.cpus))),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from serve.render.manifest import Literal, as_yaml
+from serve.render.manifest import as_yaml
 from serve.render.pod import OBJECT_STORE_BYTES, PodPlan, head_pod, labels, worker_pod
 from serve.render.serve_config import serve_config
 from serve.render.worker_groups import WorkerGroup
@@ -33,7 +33,7 @@ def ray_service(plan: PodPlan, table: RouteTable, groups: Sequence[WorkerGroup])
             # has the time to answer what it has begun. A changed serveConfigV2 alone changes the running one in place.
             "upgradeStrategy": {"type": "NewCluster"},
             "rayClusterDeletionDelaySeconds": plan.service.limits.shutdown_s + 30,
-            "serveConfigV2": Literal(as_yaml(config)),
+            "serveConfigV2": as_yaml(config),
             "rayClusterConfig": {
                 "rayVersion": version("ray"),
                 "enableInTreeAutoscaling": True,
