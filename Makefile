@@ -17,8 +17,9 @@ INSTALLED := $(VENV)/.installed
 JAVASCRIPT := tests/clients/javascript tests/playground/javascript
 PROMETHEUS := .prometheus
 CHROMIUM := .chromium
+REDIS := .redis
 
-.PHONY: install javascript prometheus chromium screenshots serve test lint format k8s-render k8s-check image-check docs bench loadtest clean
+.PHONY: install javascript prometheus chromium redis screenshots serve test faults lint format k8s-render k8s-check image-check docs bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -47,17 +48,30 @@ $(PROMETHEUS)/usr/bin/prometheus:
 	cd $(PROMETHEUS) && (apt-get download prometheus || (apt-get update && apt-get download prometheus))
 	cd $(PROMETHEUS) && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb
 
-# Debian's own Chromium, with the libraries that this machine lacks, unpacked here and not installed, for the tests of
-# the playground; skipped without it.
+# Packages of Debian, with the libraries that this machine lacks, unpacked into a folder and not installed.
+DOWNLOAD = apt-get install --download-only --yes --quiet --no-install-recommends -o Debug::NoLocking=1 \
+	-o Dir::Cache::Archives=$(CURDIR)/$(1) $(2)
+define UNPACK
+	mkdir -p $(1)/partial
+	$(DOWNLOAD) || (apt-get update && $(DOWNLOAD))
+	cd $(1) && for package in *.deb; do dpkg-deb --extract $$package . && rm $$package || exit 1; done
+endef
+
+# Chromium, for the tests of the playground; skipped without it.
 chromium: $(CHROMIUM)/usr/lib/chromium/chromium-headless-shell
 
-DOWNLOAD := apt-get install --download-only --yes --quiet --no-install-recommends -o Debug::NoLocking=1 \
-	-o Dir::Cache::Archives=$(CURDIR)/$(CHROMIUM) chromium-headless-shell fonts-inter fonts-jetbrains-mono
-
 $(CHROMIUM)/usr/lib/chromium/chromium-headless-shell:
-	mkdir -p $(CHROMIUM)/partial
-	$(DOWNLOAD) || (apt-get update && $(DOWNLOAD))
-	cd $(CHROMIUM) && for package in *.deb; do dpkg-deb --extract $$package . && rm $$package || exit 1; done
+	$(call UNPACK,$(CHROMIUM),chromium-headless-shell fonts-inter fonts-jetbrains-mono)
+
+# Redis, which holds the head's state in the tests that take a cluster apart.
+redis: $(REDIS)/usr/bin/redis-server
+
+$(REDIS)/usr/bin/redis-server:
+	$(call UNPACK,$(REDIS),redis-server)
+
+# Changes a cluster of three nodes and takes it apart while it is asked; as root on Linux, some ten minutes.
+faults: install redis
+	$(BIN)/python -m pytest --capture=no tests/faults/taken_apart.py
 
 # The pictures in docs/images of the playground, taken by its tests.
 screenshots: install

@@ -7,11 +7,11 @@ from contextlib import aclosing
 from typing import Any
 
 from ray import serve
-from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from deployments import in_process, stages
-from deployments.config import ModelConfig, Replicas, Watch
+from deployments.config import ModelConfig, Watch
 from deployments.in_process import ASGIApp
 from deployments.limits import ReplicaLimits
 from deployments.logs import log_through_ray
@@ -20,6 +20,7 @@ from deployments.model_meter import ModelMeter
 from deployments.observer import Observer
 from deployments.ray_metrics import RayExporter
 from deployments.replica import Replica
+from deployments.scaling import scaling
 from deployments.task import Task
 from deployments.tracing.attributes import of_model
 from deployments.tracing.opening import open_tracer
@@ -142,26 +143,11 @@ def build_deployment(
         max_replicas_per_node=config.replicas.max_per_node,
         # A replica goes only when its successor is ready; where nodes have a place for so many and no more, before it.
         max_surge_percent=SURGE_PERCENT if config.replicas.max_per_node is None else 0,
-        **_scaling(config.replicas),
+        **scaling(config.replicas),
     )
     if version is not None:
         deployment = deployment.options(version=version, _internal=True)
     return deployment.bind(config, task, build_endpoint, limits, watch)
-
-
-def _scaling(replicas: Replicas) -> dict[str, Any]:
-    """A number of replicas, or how it follows the load."""
-    if replicas.min == replicas.max:
-        return {"num_replicas": replicas.max}
-    return {
-        "autoscaling_config": AutoscalingConfig(
-            min_replicas=replicas.min,
-            max_replicas=replicas.max,
-            target_ongoing_requests=replicas.target_ongoing_requests,
-            upscale_delay_s=replicas.scale_up_delay_s,
-            downscale_delay_s=replicas.scale_down_delay_s,
-        )
-    }
 
 
 def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:

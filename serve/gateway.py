@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +26,7 @@ from serve import routes
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.routes import embeddings_inference_routes
 from serve.apis.huggingface.paths import below_model
-from serve.apis.open_inference.grpc_server import grpc_lifespan
+from serve.apis.open_inference.grpc_server import Lifespan, grpc_lifespan
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.routes import open_inference_routes
 from serve.apis.openai.routes import openai_routes
@@ -102,8 +103,17 @@ class Gateway:
                 spans=None if self._tracer is None else RequestSpans(self._tracer),
             ),
             exception_handlers={404: self._no_path, 405: self._no_method, Exception: _failed},
-            lifespan=grpc_lifespan(inference, self._config, _http_host),
+            lifespan=self._lifespan(grpc_lifespan(inference, self._config, _http_host)),
         )
+
+    def _lifespan(self, grpc: Lifespan) -> Lifespan:
+        @asynccontextmanager
+        async def lifespan(app: Any) -> AsyncIterator[None]:
+            await self._current_states()  # a new gateway does not take models for new that were there before it
+            async with grpc(app):
+                yield
+
+        return lifespan
 
     def __del__(self) -> None:
         tracer = getattr(self, "_tracer", None)

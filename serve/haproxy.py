@@ -29,6 +29,8 @@ def haproxy_variables(body_timeout_s: float) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # Inference can be repeated: a replica that dies with a request in hand loses none.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "2",  # a machine that is gone answers no connection: the next replica
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "2s",
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",  # a request must fit to be sent again
         # Ray's own counting of requests: a line to a Python process for each of them, a third of what a refusal costs.
         # Replicas count for themselves (deployments/metrics.py).
@@ -44,6 +46,11 @@ def _lines(body_timeout_s: float) -> list[str]:
         "option http-buffer-request",
         f"timeout http-request {round(body_timeout_s * 1000)}ms",
         "option http-ignore-probes",  # browsers open connections that they may need: no 408 for those
+        # A machine that is gone closes no connection. What waits for an answer of it is sent again after nine seconds.
+        "option srvtcpka",
+        "srvtcpka-idle 3s",
+        "srvtcpka-intvl 2s",
+        "srvtcpka-cnt 3",
         *(_error_line(status, error) for status, error in ANSWERS.items()),
     ]
 

