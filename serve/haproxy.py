@@ -30,7 +30,6 @@ def haproxy_variables(body_timeout_s: float) -> dict[str, str]:
         # Inference can be repeated: a replica that dies with a request in hand loses none.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "2",  # a machine that is gone answers no connection: the next replica
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "2s",
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",  # a request must fit to be sent again
         # Ray's own counting of requests: a line to a Python process for each of them, a third of what a refusal costs.
         # Replicas count for themselves (deployments/metrics.py).
