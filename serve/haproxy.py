@@ -4,12 +4,11 @@ import shlex
 
 import orjson
 
-from deployments.errors import BodyTimeout, DeadlineExceeded, MalformedRequest, ServiceError, Unavailable
+from deployments.errors import BodyTimeout, DeadlineExceeded, ServiceError, Unavailable
 
-# HAProxy's own errors, by the status that it gives them. It knows no request's id. What goes wrong before there is a
-# request (a head that is not HTTP, or comes too slowly) it answers with its own page, whatever is said here.
+# HAProxy's own errors, by the status that it gives them. It knows no request's id. What is not HTTP, or a head that
+# comes too slowly, it answers with its own page, whatever is said here.
 ANSWERS: dict[int, ServiceError] = {
-    400: MalformedRequest("the request's body is not HTTP"),
     408: BodyTimeout("the request did not come in time"),
     502: Unavailable("the replica ended before it had answered; ask again", retry_after=1),
     503: Unavailable("no replica can be reached; ask again", retry_after=1),

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from tests.faults.machines import Machines
+from tests.replica_processes import replicas_among
 
 
 class Pod:
@@ -35,7 +36,6 @@ class Pod:
         environment: Mapping[str, str],
         log: Path,
     ) -> None:
-        self.number = number
         container = group["template"]["spec"]["containers"][0]
         given = {"num-cpus": container["resources"]["requests"]["cpu"]} | group["rayStartParams"]
         self._folder = tempfile.TemporaryDirectory(prefix="am", ignore_cleanup_errors=True)  # sockets' paths are short
@@ -58,14 +58,9 @@ class Pod:
                 start_new_session=True,
             )
 
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
     def replicas(self, application: str) -> list[psutil.Process]:
         """The processes of a Serve application's replicas."""
-        mark = f"ServeReplica:{application}:"
-        return [process for process in self._tree() if mark in " ".join(_command(process))]
+        return replicas_among(self._tree(), application)
 
     def kill(self) -> None:
         """All of its processes at once, with no time to say good-bye."""
@@ -83,10 +78,3 @@ class Pod:
             return [root, *root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []

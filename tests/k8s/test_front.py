@@ -7,12 +7,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.quiet_server import QuietServer
 from tests.running_front import RunningFront
 
 MAX_BODY = 200_000
@@ -49,7 +50,7 @@ class Upstream(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFront]:
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    upstream = QuietServer(("127.0.0.1", 0), Upstream)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     environment = {
         "UPSTREAM": f"127.0.0.1:{upstream.server_address[1]}",

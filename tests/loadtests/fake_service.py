@@ -1,13 +1,14 @@
 """A service of a few lines, as slow as a test wants it, that says what it serves as ours does."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.quiet_server import QuietServer
 
 READS, WRITES = "/tasks/text-classification", "/tasks/text-generation"
 MODELS = [
@@ -17,7 +18,7 @@ MODELS = [
 TOKENS, TOKEN_S = 5, 0.02
 
 
-class FakeService(ThreadingHTTPServer):
+class FakeService(QuietServer):
     """Answers everything with 200.
 
     Args:
@@ -34,11 +35,6 @@ class FakeService(ThreadingHTTPServer):
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Of a client that has gone, nothing: a traceback is parsed, in a thread beside whatever pytest parses."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -10,6 +10,7 @@ from deployments.errors import InvalidInput, TooLarge
 from deployments.media.content import Media
 from deployments.registry import TASKS
 from serve.fetch import Fetcher
+from tests.quiet_server import QuietServer
 
 REQUEST = TASKS["image-classification"].request
 FILE = b"a picture, say"
@@ -33,7 +34,7 @@ class Files(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+    with QuietServer(("127.0.0.1", 0), Files) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()

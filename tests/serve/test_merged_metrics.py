@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from prometheus_client.core import Metric as Family
@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from serve import merged_metrics
 from serve.gateway_metrics import api_of
 from serve.merged_metrics import MergedMetrics, merge
+from tests.quiet_server import QuietServer
 
 RAY = 'Component="core_worker",NodeAddress="{node}",SessionName="s",Version="2.60.0",WorkerId="{worker}"'
 SCOPE = 'otel_scope_name="ray",otel_scope_schema_url="",otel_scope_version=""'
@@ -107,7 +108,7 @@ class Agent(BaseHTTPRequestHandler):
 @pytest.fixture
 def agent() -> Iterator[str]:
     Agent.asked = 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Agent)
+    server = QuietServer(("127.0.0.1", 0), Agent)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"127.0.0.1:{server.server_port}"

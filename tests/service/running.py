@@ -12,6 +12,7 @@ import httpx
 import psutil
 
 from serve.ports import free_port
+from tests.replica_processes import replicas_among
 
 START_S = 480.0
 END_S = 30.0
@@ -83,8 +84,7 @@ class RunningService:
 
     def replicas(self, application: str) -> list[psutil.Process]:
         """The processes of a Serve application's replicas."""
-        mark = f"ServeReplica:{application}:"
-        return [process for process in self.processes() if mark in " ".join(_command(process))]
+        return replicas_among(self.processes(), application)
 
     def stop(self) -> int:
         """End it as Ctrl-C would; kill what is left after `END_S`. Returns the exit status."""
@@ -100,10 +100,3 @@ class RunningService:
         for process in self.left:
             process.kill()
         return status
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []

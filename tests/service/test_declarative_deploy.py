@@ -14,6 +14,7 @@ import yaml
 
 from serve.ports import free_port
 from tests.checkpoints import small_checkpoint
+from tests.replica_processes import replicas_among
 from tests.service.running import START_S
 
 pytestmark = pytest.mark.ray
@@ -93,14 +94,8 @@ class Deployed:
     def replicas(self, application: str) -> list[int]:
         """Process ids of its replicas."""
         assert self.process is not None
-        found = []
-        for process in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if f"ServeReplica:{application}:" in " ".join(process.cmdline()):
-                    found.append(process.pid)
-            except psutil.Error:
-                continue
-        return found
+        started = psutil.Process(self.process.pid).children(recursive=True)
+        return [process.pid for process in replicas_among(started, application)]
 
     def stop(self) -> None:
         if self.process is None:
