@@ -129,7 +129,7 @@ def made(prometheus: RunningPrometheus, service: RunningService) -> dict[str, tu
         grown = counted(prometheus, job)
         return Counter({key: grown[key] - before[job][key] for key in load.counts})
 
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while any(more(job).total() < load.counts.total() for job in JOBS) and time.monotonic() < end:
         time.sleep(1)  # the tests say what is missing at the end
     return {job: (load.counts, more(job)) for job in JOBS}
