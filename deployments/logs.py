@@ -15,7 +15,7 @@ REQUESTS = "serve.requests"  # the logger of the lines for requests
 _RAY = "ray.serve"
 _WHOLE = "is_whole"  # attribute of a record whose message is lines as they are written
 _HELD_S = 0.25
-_TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "request_id")  # in a line for people
+_TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "refused", "request_id")  # in a line for people
 
 
 class JsonLines(logging.Formatter):

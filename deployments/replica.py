@@ -123,34 +123,32 @@ class Replica:
                 turn came.
             Unavailable: not loaded yet.
         """
-        self._admit(timeout_s)
+        if self._line is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        refusal = self.refusal(timeout_s)
+        if refusal is not None:
+            raise refusal
         self.places += 1
         try:
             yield
         finally:
             self.places -= 1
 
-    def is_full(self, timeout_s: float) -> bool:
-        """Whether `place` would refuse a request here and now."""
-        try:
-            self._admit(timeout_s)
-        except (Overloaded, Unavailable) as error:
-            return isinstance(error, Overloaded)
-        return False
-
-    def _admit(self, timeout_s: float) -> None:
+    def refusal(self, timeout_s: float) -> Overloaded | None:
+        """Why `place` would refuse a request here and now for those that wait; None where it would not."""
         if self._line is None:
-            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+            return None
         name, retry_after = self.config.name, self._drain.retry_after
         if self.places >= self.limits.max_waiting:
-            raise Overloaded(f"{name} has {self.places} requests waiting; try again later", retry_after=retry_after())
+            return Overloaded(f"{name} has {self.places} requests waiting; try again later", retry_after=retry_after())
         # Those in the model do not wait for their turn, nor do as many, who will go in together.
         waiting = self.in_flight - self._line.together
         if waiting > self._line.together:
             seconds = self._drain.seconds_for(waiting)
             if seconds is not None and seconds > timeout_s:
                 told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
-                raise Overloaded(f"{told}; try again later", retry_after=retry_after())
+                return Overloaded(f"{told}; try again later", retry_after=retry_after())
+        return None
 
     async def predict(
         self, request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None" = None

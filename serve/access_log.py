@@ -1,6 +1,12 @@
-"""One line for each request: what it was, what became of it and what it took. Never inputs, and never keys."""
+"""One line for each request: what it was, what became of it and what it took. Never inputs, and never keys.
+
+Under a load of many times what a model can answer, nearly every request is refused, and a line for each would cost as
+much as the refusal. Of refusals at most one a second is told of, with the number of those since the one before.
+"""
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,19 +19,43 @@ from serve.routes import Route
 
 logger = logging.getLogger(REQUESTS)
 
+REFUSALS_S = 1.0  # between two lines for refusals of a model
+
 
 def told_of_model(observer: Observer, route: Route) -> Ended:
     """Measures and logs the requests to a model: those that were posted, since others only describe it."""
     named = {"model": route.model, "task": route.task}
+    refused = _Seldom(REFUSALS_S)
 
     def ended(scope: Scope, record: Record) -> None:
         if scope["method"] != "POST":
             return
         seconds = record.seconds
         observer.ended(record.outcome, record.status, seconds)
-        _log(scope, record, named, seconds)
+        if record.outcome != "overloaded":
+            _log(scope, record, named, seconds)
+        elif times := refused.times():
+            _log(scope, record, named | {"refused": times}, seconds)
 
     return ended
+
+
+class _Seldom:
+    """What happens often, and is told of once in a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._told_at = -math.inf
+        self._times = 0
+
+    def times(self) -> int:
+        """It happened: how often since it was told of last, this time included; 0 while it is too early to tell."""
+        self._times += 1
+        now = time.monotonic()
+        if now - self._told_at < self._seconds:
+            return 0
+        self._told_at, times, self._times = now, self._times, 0
+        return times
 
 
 def told_of_gateway(count: Callable[[Scope, Record, float], None]) -> Ended:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from deployments.call import Answer
-from deployments.errors import InvalidInput, MethodNotAllowed, NotFound
+from deployments.errors import InvalidInput, MethodNotAllowed, NotFound, Overloaded
 from deployments.replica import Replica
 from serve import shortcut
 from serve.access_log import told_of_model
@@ -113,14 +113,14 @@ class Endpoint:
 
         await send_events(scope, send, self._replica.stream(request, timeout_s, tell, record.trace), all_headers)
 
-    def is_refused(self, scope: Scope) -> bool:
-        """Whether a request is refused here and now for the others that wait; not where anything else is wrong."""
+    def refusal(self, scope: Scope) -> Overloaded | None:
+        """Why a request is refused here and now for the others that wait; None also where anything else is wrong."""
         if scope["method"] != "POST" or scope["path"] not in self._paths:
-            return False
+            return None
         try:
-            return self._replica.is_full(timeout_of(scope, self._timeout_s))
+            return self._replica.refusal(timeout_of(scope, self._timeout_s))
         except InvalidInput:
-            return False
+            return None
 
     def describe(self) -> dict[str, Any]:
         """What this replica serves, and how."""
@@ -163,9 +163,8 @@ def endpoint_builder(route: Route, options: Options) -> Callable[[Replica], Laye
         tracer = replica.observer.tracer
         spans = None if tracer is None else RequestSpans(tracer, route.paths)
         around = layers(options, told_of_model(replica.observer, route), model=route.model, spans=spans)
-        layered = Layered(app, around)
-        shortcut.open_to(layered, endpoint.is_refused)
-        return layered
+        shortcut.open_to(Layered(shortcut.refuse, around), endpoint.refusal)
+        return Layered(app, around)
 
     return build
 

@@ -1,29 +1,42 @@
-"""Shortcut: while a replica is full, requests go past Ray's bookkeeping to the application, which refuses them.
+"""Shortcut: while a replica is full, requests go past Ray's bookkeeping and the model's application to a refusal.
 
 Ray spends as much on a request that is refused as on one that is answered: tasks, contexts, metrics of its own. Under
 ten times the load that a model can answer, refusals hold the interpreter when the model thread asks for it.
 
-A request goes the short way only if it will be refused before anything is awaited, so that no request is under way
-that Ray does not know of: it counts them to scale, and waits for them before it ends a replica.
+A request goes the short way only if it is refused before anything is awaited, so that no request is under way that Ray
+does not know of: it counts them to scale, and waits for them before it ends a replica. The layers stand around the
+short way, too: who has no key is told so, and a refusal is counted like any answer.
 """
 
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_application: ASGIApp | None = None
-_is_refused: Callable[[Scope], bool]
+from deployments.errors import Overloaded
+from serve.errors import error_answer
+from serve.messages import send_json
+from serve.request_id import request_id
+
+REFUSAL = "automodel.refusal"  # in the scope of a request that is refused: why
+
+_refusing: ASGIApp | None = None
+_refusal: Callable[[Scope], Overloaded | None]
 
 
-def open_to(application: ASGIApp, is_refused: Callable[[Scope], bool]) -> None:
+def open_to(refusing: ASGIApp, refusal: Callable[[Scope], Overloaded | None]) -> None:
     """Have this process, which is one replica's, take the short way.
 
     Args:
-        application: the replica's, with its layers.
-        is_refused: whether the application would refuse a request here and now, whoever sends it.
+        refusing: `refuse` with the replica's layers around it.
+        refusal: why a request is refused here and now, whoever sends it; None where it is not.
     """
-    global _application, _is_refused
-    _application, _is_refused = application, is_refused
+    global _refusing, _refusal
+    _refusing, _refusal = refusing, refusal
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application at the end of the short way."""
+    await send_json(send, *error_answer(scope[REFUSAL], request_id(scope)))
 
 
 class Shortcut:
@@ -37,7 +50,10 @@ class Shortcut:
         self._ray = ray
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _application is not None and scope["type"] == "http" and _is_refused(scope):
-            await _application(scope, receive, send)
-            return
+        if _refusing is not None and scope["type"] == "http":
+            refusal = _refusal(scope)
+            if refusal is not None:
+                scope[REFUSAL] = refusal
+                await _refusing(scope, receive, send)
+                return
         await self._ray(scope, receive, send)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -100,6 +101,22 @@ async def test_outcomes(meter: ModelMeter, lines: Lines, status: int, outcome: s
     (line,) = lines.records
     assert getattr(line, FIELDS)["outcome"] == outcome
     assert line.levelname == ("WARNING" if status >= 500 else "INFO")
+
+
+async def test_of_many_refusals_one_a_second_has_a_line(
+    meter: ModelMeter, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("serve.access_log.time", SimpleNamespace(monotonic=lambda: now))
+    refusing, answering = app_of(meter, answers(429)), app_of(meter, answers(200))
+    for second in (0.0, 0.3, 0.9, 1.0, 1.1, 2.5):
+        now = 100.0 + second
+        await ask(refusing)
+    await ask(answering)
+    told = [getattr(line, FIELDS) for line in lines.records]
+    assert [(line["status"], line.get("refused")) for line in told] == [(429, 1), (429, 3), (429, 2), (200, None)]
+    assert counted(meter) == {"overloaded": 6, "ok": 1}
+    assert " refused=3 " in TextLines().format(lines.records[1])
 
 
 async def test_a_line_says_all_but_what_was_asked(meter: ModelMeter, lines: Lines) -> None:

@@ -1,6 +1,7 @@
-"""While a replica is full, requests go past Ray to the application; all others go through Ray."""
+"""While a replica is full, requests go past Ray to a refusal; all others go through Ray."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +11,9 @@ from deployments.config import ModelConfig
 from deployments.drain_rate import DrainRate
 from deployments.registry import find_task
 from deployments.replica import Replica
-from serve.config import Options
+from serve.config import Auth, Options
 from serve.endpoint import endpoint_builder
+from serve.keys import entry_of, new_key
 from serve.routes import RouteTable
 from serve.shortcut import Shortcut
 from tests.checkpoints import small_checkpoint
@@ -62,6 +64,20 @@ async def test_what_is_refused_does_not(
     assert refused.headers["x-model"] == "small"
     assert refused.json()["request_id"] == "mine"
     assert through_ray == []
+
+
+async def test_who_has_no_key_is_told_so_although_the_model_is_full(
+    replica: Replica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica, "places", replica.limits.max_waiting)
+    key, keys = new_key(), tmp_path / "keys.yaml"
+    keys.write_text("keys:\n" + entry_of("team", key) + "\n")
+    application = endpoint_builder(ROUTE, Options(auth=Auth(api_keys_file=str(keys))))(replica)
+    transport = httpx.ASGITransport(Shortcut(application))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.post(PATH, json=ASKED)).status_code == 401
+        known = {"authorization": f"Bearer {key}"}
+        assert (await client.post(PATH, json=ASKED, headers=known)).status_code == 429
 
 
 async def test_only_requests_to_the_model_itself_do_not(
