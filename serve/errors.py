@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deployments.errors import InvalidInput, MalformedRequest, ServiceError
 from serve.messages import Headers
@@ -14,6 +14,14 @@ logger = logging.getLogger(__name__)
 
 _BUILTINS = {"str", "int", "float", "bool", "list", "dict", "none", "nullable"}
 _MOST = 5  # problems that one message names
+
+
+class ErrorAnswer(BaseModel):
+    """Every error, whatever its status."""
+
+    error: str
+    error_type: str
+    request_id: str
 
 
 def error_answer(error: BaseException, request_id: str) -> tuple[int, bytes, Headers]:

@@ -8,19 +8,13 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from deployments.task import Task
+from serve.errors import ErrorAnswer
 from serve.event_stream import EVENT_STREAM
+from serve.protocol_paths import protocol_paths, protocol_tags, protocol_types
 from serve.routes import Route, RouteTable
 from serve.tokens import OPERATIONS
 
 Kind = type[Task[Any, Any]]
-
-
-class ErrorAnswer(BaseModel):
-    """Every error, whatever its status."""
-
-    error: str
-    error_type: str
-    request_id: str
 
 
 class PartialError(BaseModel):
@@ -76,8 +70,8 @@ def openapi(table: RouteTable) -> dict[str, Any]:
             "version": version("automodel-serve"),
             "description": "Every Hugging Face AutoModel task class behind one HTTP service.",
         },
-        "tags": [{"name": name, "description": text} for name, text in _tags(kinds).items()],
-        "paths": paths | _service_paths(),
+        "tags": [{"name": name, "description": text} for name, text in (_tags(kinds) | protocol_tags()).items()],
+        "paths": paths | protocol_paths(table, schemas, _errors) | _service_paths(),
         "components": {"schemas": definitions},
     }
 
@@ -101,6 +95,7 @@ def _schemas(kinds: list[Kind]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
     for below, operation in OPERATIONS.items():
         inputs.append((("request", below), "validation", TypeAdapter(operation.request)))
         inputs.append((("response", below), "serialization", TypeAdapter(operation.response)))
+    inputs += protocol_types()
     inputs.append((("error", ""), "serialization", TypeAdapter(ErrorAnswer)))
     inputs.append((("partial", ""), "serialization", TypeAdapter(PartialError)))
     by_key, rest = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
@@ -110,8 +105,8 @@ def _schemas(kinds: list[Kind]) -> tuple[Mapping[Any, Any], dict[str, Any]]:
 
 def _short(name: str) -> str:
     """`deployments__tasks__text_classification__Request` to `TextClassificationRequest`."""
-    match = re.fullmatch(r"deployments__tasks__(\w+?)__(\w+)", name)
-    return match[1].title().replace("_", "") + match[2] if match else name
+    *modules, own = re.sub(r"^(deployments__(tasks__)?|serve__apis__)", "", name).split("__")
+    return "_".join(modules).title().replace("_", "") + own
 
 
 def _renamed(schema: Any) -> Any:
@@ -137,7 +132,7 @@ def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str,
                 "headers": headers,
                 "content": _answers(kind, schemas),
             },
-            **_errors(schemas),
+            **_errors(schemas["error", ""]),
         },
     }
 
@@ -155,13 +150,13 @@ def _beside(route: Route, below: str, schemas: Mapping[Any, Any]) -> dict[str, A
         },
         "responses": {
             "200": {"description": summary, "content": {"application/json": {"schema": schemas["response", below]}}},
-            **_errors(schemas),
+            **_errors(schemas["error", ""]),
         },
     }
 
 
-def _errors(schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    error = {"application/json": {"schema": schemas["error", ""]}}
+def _errors(schema: Any) -> dict[str, Any]:
+    error = {"application/json": {"schema": schema}}
     return {status: {"description": text, "content": error} for status, text in _ERRORS.items()}
 
 

@@ -1,9 +1,17 @@
 """The document covers every route, and every reference in it leads somewhere."""
 
+import re
 from typing import Any
 
 from deployments.registry import KINDS, TASKS
+from serve.apis.embeddings_inference.routes import embeddings_inference_routes
+from serve.apis.huggingface import operations as huggingface
+from serve.apis.huggingface.paths import PIPELINE, VIEWS, BelowModel
+from serve.apis.open_inference.routes import open_inference_routes
+from serve.apis.openai.routes import openai_routes
+from serve.config import Limits
 from serve.openapi import openapi
+from serve.protocol_paths import PROTOCOLS
 from serve.routes import RouteTable
 
 DOCUMENT = openapi(RouteTable((f"model-{number}", kind) for number, kind in enumerate(KINDS)))
@@ -32,6 +40,48 @@ def test_the_tokens_of_every_model_are_documented() -> None:
             operation = DOCUMENT["paths"][f"/tasks/{kind.name}/model-{number}/{below}"]["post"]
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             assert answers in str(schema)
+
+
+def test_every_route_of_a_protocol_is_documented() -> None:
+    anything: Any = None
+    routes = [
+        *openai_routes(anything),
+        *embeddings_inference_routes(anything, Limits()),
+        *open_inference_routes(anything, anything, Limits()),
+    ]
+    asked = {(route.path, verb) for route in routes for verb in (route.methods or set()) - {"HEAD"}}
+    below = {operation.path for operation in huggingface.OPERATIONS}
+    told = {
+        (path, verb.upper()) for path, verbs in DOCUMENT["paths"].items() for verb in verbs if tag(verbs) in PROTOCOLS
+    }
+    assert {(path, verb) for path, verb in told if path not in below} == asked
+
+
+def tag(verbs: dict[str, Any]) -> str:
+    (operation,) = verbs.values()
+    return operation["tags"][0]
+
+
+def test_what_is_documented_below_a_model_is_what_the_gateway_hands_on() -> None:
+    documented = [operation.path.removeprefix(huggingface.MODEL) for operation in huggingface.OPERATIONS]
+    assert all(re.fullmatch(BelowModel.regex, below) for below in documented)
+    assert {below.removeprefix(PIPELINE) for below in documented if below.startswith(PIPELINE)} == VIEWS.keys()
+
+
+def test_only_what_a_served_model_can_answer_is_documented() -> None:
+    paths = openapi(RouteTable([("words", TASKS["text-classification"])]))["paths"]
+    assert {"/predict", "/rerank", "/v2/models/{model}/infer", "/models/{model}/info"} <= paths.keys()
+    assert not {"/v1/chat/completions", "/embed", "/v2/models/{model}/generate"} & paths.keys()
+    (model,) = paths["/models/{model}/pipeline/zero-shot-classification"]["post"]["parameters"]
+    assert (model["name"], model["in"], model["schema"]["enum"]) == ("model", "path", ["words"])
+
+
+def test_an_upload_and_a_stream_are_documented_as_such() -> None:
+    upload = DOCUMENT["paths"]["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]
+    assert upload.keys() == {"multipart/form-data"}
+    chat = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["responses"]
+    assert chat["200"]["content"].keys() == {"application/json", "text/event-stream"}
+    assert "OpenAIError" in str(chat["429"])
 
 
 def test_every_reference_leads_somewhere() -> None:

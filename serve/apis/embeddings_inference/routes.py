@@ -1,6 +1,8 @@
 """The routes of TEI's API, and its errors."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -9,11 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.apis.caller import Caller, with_errors
-from serve.apis.embeddings_inference.classes import Classes
+from serve.apis.embeddings_inference.classes import Classes, DocumentsRequest, PredictRequest, RerankRequest
 from serve.apis.embeddings_inference.info import Info
-from serve.apis.embeddings_inference.tokens import Tokens
-from serve.apis.embeddings_inference.vectors import Vectors
+from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
+from serve.apis.embeddings_inference.tokens import DecodeRequest, TokenizeRequest, Tokens
+from serve.apis.embeddings_inference.vectors import EmbedAllRequest, EmbedRequest, SimilarityRequest, Vectors
+from serve.apis.operation import Operation
 from serve.config import Limits
+from serve.errors import ErrorAnswer
 from serve.json_response import JSONResponse
 from serve.messages import Headers
 
@@ -26,6 +31,49 @@ _TYPES = {
     "forward_failed": "backend",
     "internal": "backend",
 }
+
+_of_vectors = partial(Operation, error=ErrorAnswer, tasks=VECTORS)
+_of_classes = partial(Operation, error=ErrorAnswer, tasks=CLASSES)
+RERANK_DOCUMENTS = _of_classes(
+    path="/v2/rerank", summary="Documents ranked for a query, as Cohere and Jina have it.", request=DocumentsRequest
+)
+OPERATIONS = (
+    _of_vectors(path="/embed", summary="A vector for each text.", request=EmbedRequest, response=list[list[float]]),
+    _of_vectors(
+        path="/embed_all",
+        summary="A vector for each token of each text.",
+        request=EmbedAllRequest,
+        response=list[list[list[float]]],
+    ),
+    _of_vectors(
+        path="/similarity",
+        summary="How near each sentence is to the first one.",
+        request=SimilarityRequest,
+        response=list[float],
+    ),
+    _of_classes(
+        path="/predict",
+        summary="The classes of a text or of a pair of texts, or of each of a list.",
+        request=PredictRequest,
+        response=list[Any],
+    ),
+    _of_classes(
+        path="/rerank", summary="Texts ranked for a query.", request=RerankRequest, response=list[dict[str, Any]]
+    ),
+    RERANK_DOCUMENTS,
+    replace(RERANK_DOCUMENTS, path="/v1/rerank"),
+    Operation(
+        path="/tokenize",
+        summary="The tokens of texts; places in them are counted in bytes.",
+        request=TokenizeRequest,
+        response=list[list[dict[str, Any]]],
+        error=ErrorAnswer,
+    ),
+    Operation(
+        path="/decode", summary="The texts of token ids.", request=DecodeRequest, response=list[str], error=ErrorAnswer
+    ),
+    Operation(path="/info", summary="The model that is asked where none is named.", error=ErrorAnswer),
+)
 
 
 def embeddings_inference_routes(caller: Caller, limits: Limits) -> list[Route]:

@@ -23,21 +23,27 @@ class _Part(BaseModel):
     parameters: dict[str, Any] = {}
 
 
-class _Input(_Part):
+class InferInput(_Part):
+    """A tensor that is read."""
+
     name: str
     shape: list[Annotated[int, Field(ge=0)]]
     datatype: str
     data: Any = None
 
 
-class _Output(_Part):
+class InferOutput(_Part):
+    """A tensor that is asked for."""
+
     name: str
 
 
-class _Head(_Part):
+class InferBody(_Part):
+    """The JSON of a request."""
+
     id: str = ""
-    inputs: list[_Input]
-    outputs: list[_Output] | None = None
+    inputs: list[InferInput]
+    outputs: list[InferOutput] | None = None
     # The path names them; some clients say it once more.
     model_name: str | None = None
     model_version: str | None = None
@@ -80,7 +86,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
             raise MalformedRequest(f"{HEADER_LENGTH} is {header_length!r}, and the body has {len(body):,} bytes")
         length = int(header_length)
     try:
-        head = _Head.model_validate(orjson.loads(body[:length]))
+        head = InferBody.model_validate(orjson.loads(body[:length]))
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
     except ValidationError as error:
@@ -99,7 +105,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
     return InferRequest(head.id, head.parameters, inputs, outputs or None)
 
 
-def _size(tensor: _Input) -> int | None:
+def _size(tensor: InferInput) -> int | None:
     """Bytes of a tensor behind the JSON; None where its data is in the JSON."""
     size = tensor.parameters.get("binary_data_size")
     if size is None:
@@ -111,7 +117,7 @@ def _size(tensor: _Input) -> int | None:
     return size
 
 
-def _tensor(tensor: _Input, data: bytes | None) -> Tensor:
+def _tensor(tensor: InferInput, data: bytes | None) -> Tensor:
     shape = tuple(tensor.shape)
     if data is not None:
         values = from_bytes(tensor.name, tensor.datatype, shape, data)

@@ -2,26 +2,90 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 
 import orjson
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.errors import InvalidInput, MalformedRequest
+from deployments.registry import KINDS
 from serve.apis.caller import Caller, with_errors
-from serve.apis.open_inference.body import HEADER_LENGTH, read_request, unpacked, write_response
-from serve.apis.open_inference.generate import Generate
+from serve.apis.open_inference.body import HEADER_LENGTH, InferBody, read_request, unpacked, write_response
+from serve.apis.open_inference.generate import Generate, GenerateRequest
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import InferRequest, flag
+from serve.apis.operation import Operation
 from serve.body import LARGE_BODY
 from serve.config import Limits
+from serve.event_stream import EVENT_STREAM
 from serve.json_response import JSONResponse
 from serve.messages import Headers
 
 Answer = Callable[[Request], Awaitable[Response]]
 
+TENSORS = "application/octet-stream"  # JSON, with the bytes of tensors behind it
 MODEL = "/v2/models/{model}"
+OF_VERSION = MODEL + "/versions/{version}"
+
+
+class OpenInferenceError(BaseModel):
+    """Every error of the protocol's routes."""
+
+    error: str
+
+
+class Readiness(BaseModel):
+    """With 200 if ready, else with 503."""
+
+    ready: bool
+    name: str | None = None
+
+
+class IndexRequest(BaseModel):
+    """Which models are listed."""
+
+    ready: bool = False
+
+
+_operation = partial(Operation, error=OpenInferenceError)
+_readiness_operation = partial(Operation, response=Readiness, error=OpenInferenceError | Readiness)
+_WRITING = tuple(kind.name for kind in KINDS if kind.event_type is not None)
+_OF_MODEL = (
+    _operation(path="", summary="The tensors that a model reads and answers."),
+    _readiness_operation(path="/ready", summary="Whether a model answers."),
+    _operation(
+        path="/infer",
+        summary="A model's answer as tensors, in JSON or as bytes behind it.",
+        request=InferBody,
+        also=(TENSORS,),
+    ),
+    _operation(path="/generate", summary="A text for a text.", request=GenerateRequest, tasks=_WRITING),
+    _operation(
+        path="/generate_stream",
+        summary="A text for a text, as it is written.",
+        request=GenerateRequest,
+        tasks=_WRITING,
+        also=(EVENT_STREAM,),
+    ),
+)
+OPERATIONS = (
+    _operation(path="/v2", summary="What this server is."),
+    _operation(path="/v2/health/live", summary="200 while the gateway answers."),
+    _readiness_operation(path="/v2/health/ready", summary="Whether every model answers."),
+    _operation(path="/v2/models", summary="The models' names."),
+    _operation(
+        path="/v2/repository/index",
+        summary="Every model with its state.",
+        request=IndexRequest,
+        is_optional=True,
+        response=list[dict[str, str]],
+    ),
+    *(replace(each, path=start + each.path) for start in (MODEL, OF_VERSION) for each in _OF_MODEL),
+)
 
 
 class Http:
@@ -68,7 +132,7 @@ class Http:
         if json_length is None:
             return Response(content, media_type="application/json")
         headers = {HEADER_LENGTH: str(json_length)}
-        return Response(content, media_type="application/octet-stream", headers=headers)
+        return Response(content, media_type=TENSORS, headers=headers)
 
 
 def _named(request: Request) -> tuple[str, str]:
@@ -107,7 +171,7 @@ def open_inference_routes(caller: Caller, inference: OpenInference, limits: Limi
         "/v2/models": ("GET", http.models),
         "/v2/repository/index": ("POST", http.index),
     }
-    for path in (MODEL, MODEL + "/versions/{version}"):
+    for path in (MODEL, OF_VERSION):
         answers |= {
             path: ("GET", http.metadata),
             f"{path}/ready": ("GET", http.model_ready),

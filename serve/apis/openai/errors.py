@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve.messages import Headers
@@ -16,6 +17,21 @@ _TYPES = {
     "unavailable": "server_error",
     "deadline_exceeded": "server_error",
 }
+
+
+class OpenAIProblem(BaseModel):
+    """What was wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    """Every error of OpenAI's routes."""
+
+    error: OpenAIProblem
 
 
 def error_object(body: bytes) -> dict[str, Any]:
