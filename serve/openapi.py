@@ -25,7 +25,7 @@ class PartialError(BaseModel):
     status: int
 
 
-_ERRORS = {
+_STATUSES = {
     "400": "The body is not JSON.",
     "404": "No such model, task or path; the message names the nearest.",
     "408": "The body did not come in time.",
@@ -51,18 +51,36 @@ _HEADERS = {
 }
 
 
+class Errors:
+    """Answers to what went wrong, by status. Each stands once in the document, as there are hundreds of paths."""
+
+    def __init__(self) -> None:
+        self.responses: dict[str, Any] = {}
+
+    def of(self, schema: Any) -> dict[str, Any]:
+        """References to the answers whose body has this schema."""
+        name = "Or".join(re.findall(r"/schemas/(\w+)", str(schema)))
+        content = {"application/json": {"schema": schema}}
+        self.responses |= {
+            name + status: {"description": text, "content": content} for status, text in _STATUSES.items()
+        }
+        return {status: {"$ref": f"#/components/responses/{name}{status}"} for status in _STATUSES}
+
+
 def openapi(table: RouteTable) -> dict[str, Any]:
     """One path per way to a model, schemas from the tasks."""
     kinds = list(dict.fromkeys(route.kind for route in table.routes))
     schemas, definitions = _schemas(kinds)
+    errors = Errors()
+    own = errors.of(schemas["error", ""])
     paths: dict[str, Any] = {}
     for route in table.routes:
         for path in route.paths:
-            paths[path] = {"post": _operation(route, path, schemas)}
+            paths[path] = {"post": _operation(route, path, schemas, own)}
         for below in OPERATIONS:
-            paths[route.path + below] = {"post": _beside(route, below, schemas)}
+            paths[route.path + below] = {"post": _beside(route, below, schemas, own)}
         by_name = f"/models/{route.model}"
-        paths[by_name] = {"post": _operation(route, by_name, schemas)}
+        paths[by_name] = {"post": _operation(route, by_name, schemas, own)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,8 +89,8 @@ def openapi(table: RouteTable) -> dict[str, Any]:
             "description": "Every Hugging Face AutoModel task class behind one HTTP service.",
         },
         "tags": [{"name": name, "description": text} for name, text in (_tags(kinds) | protocol_tags()).items()],
-        "paths": paths | protocol_paths(table, schemas, _errors) | _service_paths(),
-        "components": {"schemas": definitions},
+        "paths": paths | protocol_paths(table, schemas, errors.of) | _service_paths(),
+        "components": {"schemas": definitions, "responses": errors.responses},
     }
 
 
@@ -118,7 +136,7 @@ def _renamed(schema: Any) -> Any:
     return [_renamed(part) for part in schema] if isinstance(schema, list) else schema
 
 
-def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+def _operation(route: Route, path: str, schemas: Mapping[Any, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
     kind = route.kind
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()}
     return {
@@ -132,12 +150,12 @@ def _operation(route: Route, path: str, schemas: Mapping[Any, Any]) -> dict[str,
                 "headers": headers,
                 "content": _answers(kind, schemas),
             },
-            **_errors(schemas["error", ""]),
+            **errors,
         },
     }
 
 
-def _beside(route: Route, below: str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+def _beside(route: Route, below: str, schemas: Mapping[Any, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
     """What a model answers below its own path."""
     path, summary = route.path + below, OPERATIONS[below].summary
     return {
@@ -150,14 +168,9 @@ def _beside(route: Route, below: str, schemas: Mapping[Any, Any]) -> dict[str, A
         },
         "responses": {
             "200": {"description": summary, "content": {"application/json": {"schema": schemas["response", below]}}},
-            **_errors(schemas["error", ""]),
+            **errors,
         },
     }
-
-
-def _errors(schema: Any) -> dict[str, Any]:
-    error = {"application/json": {"schema": schema}}
-    return {status: {"description": text, "content": error} for status, text in _ERRORS.items()}
 
 
 def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from loadtests.bench import (
     overload_plot,
     overload_report,
 )
+from loadtests.bench.models import EncoderName
 from loadtests.bench.progress import progress
 from loadtests.bench.report import Report
 
@@ -95,13 +96,19 @@ def run_generation(
 
 
 @app.command("overload")
-def run_overload(rounds: Rounds = None, quick: Quick = False, output: Output = None) -> None:
-    """MiniLM under half of what it can answer up to ten times of it, and afterwards; with a plot."""
-    full = overload.Plan(rounds=rounds or 1)
+def run_overload(
+    rounds: Rounds = None,
+    quick: Quick = False,
+    model: Annotated[EncoderName, typer.Option(help="Which encoder.")] = "minilm",
+    output: Output = None,
+) -> None:
+    """A model under half of what it can answer up to ten times of it, and afterwards; with a plot."""
+    full = overload.Plan(rounds=rounds or 1, model=model)
     plan = replace(full, seconds=10.0, settle_s=6.0, capacity_s=6.0, after_s=15.0) if quick else full
     done = overload.run(plan, progress(console))
-    _finish(overload_report.report(plan, done), output)
-    picture = (output or RESULTS / "overload.json").with_suffix(".png")
+    written = output or RESULTS / f"overload-{model}.json"
+    _finish(overload_report.report(plan, done), written)
+    picture = written.with_suffix(".png")
     overload_plot.plot(done, picture)
     console.print(f"[dim]plot: {picture}[/]", highlight=False)
 

@@ -14,7 +14,7 @@ from loadtests.bench import contenders
 from loadtests.bench.load import Load
 from loadtests.bench.load_process import LoadProcess, load_process
 from loadtests.bench.measure import KEPT_HEADERS, Measured, measure
-from loadtests.bench.models import MINILM, build_deberta
+from loadtests.bench.models import EncoderName, encoder
 from loadtests.bench.offline import PACK_BUDGETS, Offline, Pass, offline
 from loadtests.bench.progress import Say
 from loadtests.bench.server import Server
@@ -76,25 +76,23 @@ class _Bench:
     def round(self) -> None:
         parts = self._plan.parts
         if "service" in parts or "offline" in parts:
-            self._beside_limits("service", MINILM, None, packed="offline" in parts)
+            self._beside_limits("service", "minilm", packed="offline" in parts)
         if "fastapi" in parts:
             self._alone("fastapi", contenders.fastapi_model())
         if "taught" in parts:
             self._alone("taught", contenders.taught_model())
         if "deberta" in parts:
-            folder = self._folder / "deberta"
-            if not folder.exists():
-                build_deberta(folder)
-            self._beside_limits("deberta", str(folder), "mean", packed=False)
+            self._beside_limits("deberta", "deberta", packed=False)
 
-    def _beside_limits(self, name: str, model: str, pooling: str | None, *, packed: bool) -> None:
-        """The service and the limits in turn, a limit first and last."""
-        with self._limits(model, name, packed) as run_limits:
+    def _beside_limits(self, name: str, of: EncoderName, *, packed: bool) -> None:
+        """The service with one of the encoders and its limits in turn, a limit first and last."""
+        served = encoder(of, self._folder)
+        with self._limits(served.model, name, packed) as run_limits:
             run_limits()
             if name not in self._plan.parts:
                 return
             self._say(f"{name}: starting")
-            with contenders.service(self._folder, model, pooling) as server:
+            with contenders.service(self._folder, served.model, served.pooling) as server:
                 self._warm_up(server, contenders.SERVICE_PATH)
                 for _ in range(self._plan.loads):
                     self._load(name, server, contenders.SERVICE_PATH)

@@ -1,10 +1,35 @@
 """The models that the benchmarks serve: MiniLM, and two with random weights that are built on the spot."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 MINILM = "embedded:minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """An encoder that is served for vectors.
+
+    Attributes:
+        model: as a configuration names it.
+        pooling: mode; None for the checkpoint's own.
+    """
+
+    model: str
+    pooling: str | None = None
+
+
+EncoderName = Literal["minilm", "deberta"]
+
+
+def encoder(name: EncoderName, folder: Path) -> Encoder:
+    """The encoder of this name; below `folder` it is built the first time, if it must be."""
+    if name == "minilm":
+        return Encoder(MINILM)
+    built = folder / name
+    return Encoder(str(built if built.exists() else build_deberta(built)), "mean")
 
 
 def minilm_folder() -> Path:
