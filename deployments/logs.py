@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import traceback
 from typing import Any
 
 import orjson
@@ -18,7 +19,15 @@ _HELD_S = 0.25
 _TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "refused", "request_id")  # in a line for people
 
 
-class JsonLines(logging.Formatter):
+class _Lines(logging.Formatter):
+    """Lines with the stack traces of errors."""
+
+    def formatException(self, ei: Any) -> str:  # logging's name
+        # Not by `print`, as logging has it: in a replica Ray Serve puts one in its place that writes tuples.
+        return "".join(traceback.format_exception(*ei)).rstrip("\n")
+
+
+class JsonLines(_Lines):
     """`{"time", "level", "logger", "message", …}`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -36,7 +45,7 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-class TextLines(logging.Formatter):
+class TextLines(_Lines):
     """Time, level, message, and the most telling of its fields."""
 
     def format(self, record: logging.LogRecord) -> str:

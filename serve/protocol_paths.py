@@ -20,7 +20,6 @@ PROTOCOLS: Mapping[str, tuple[str, tuple[Operation, ...]]] = {
     "Open Inference Protocol": ("What KServe's and Triton's clients ask.", open_inference.OPERATIONS),
     "Hugging Face": ("What Hugging Face's clients ask below a model's URL.", huggingface.OPERATIONS),
 }
-_FILE = {"type": "string", "format": "binary"}
 
 Schemas = Mapping[Any, Any]
 Errors = Callable[[Any], dict[str, Any]]  # answers by status, from the schema of an error
@@ -78,8 +77,5 @@ def _parameter(name: str, models: list[str]) -> dict[str, Any]:
 
 
 def _bodies(operation: Operation, schemas: Schemas) -> dict[str, Any]:
-    schema = schemas["request", operation]
-    if not operation.is_form:
-        return {"application/json": {"schema": schema}}
-    file = {"type": "object", "properties": {"file": _FILE}, "required": ["file"]}
-    return {"multipart/form-data": {"schema": {"allOf": [schema, file]}}}
+    content = "multipart/form-data" if operation.is_form else "application/json"
+    return {content: {"schema": schemas["request", operation]}}

@@ -107,9 +107,10 @@ class Caller:
         """The model's whole answer; `below` is a path below the model's own, such as `/tokenize`.
 
         Raises:
+            InvalidInput: the request cannot be handed on.
             Refused: it is an error.
         """
-        reply = await self._upstream.ask(route, "POST", self._headers(request), orjson.dumps(body), below)
+        reply = await self._upstream.ask(route, "POST", self._headers(request), _written(body), below)
         _carry(request, reply.headers)
         return _good(reply)
 
@@ -129,9 +130,10 @@ class Caller:
         """The events of a stream; one that has `error` is the last.
 
         Raises:
+            InvalidInput: the request cannot be handed on.
             Refused: the answer is an error, before the first event.
         """
-        content = orjson.dumps(body | {"stream": True})
+        content = _written(body | {"stream": True})
         streamed = await self._upstream.stream(route, "POST", self._headers(request), content)
         _carry(request, streamed.headers)
         async with aclosing(streamed.pieces) as pieces:
@@ -146,6 +148,14 @@ class Caller:
     def _headers(self, request: Request) -> Headers:
         headers = [JSON, (b"x-request-id", request_id(request.scope).encode())]
         return headers + [(name, value) for name, value in request.headers.raw if name in HANDED_ON]
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    """A task's request as JSON. What a protocol does not look into may have numbers that are too large for that."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"the body has a value that no model reads: {error}") from None
 
 
 def _carry(request: Request, headers: Headers) -> None:

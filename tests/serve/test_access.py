@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from ray.serve._private.logging_utils import redirected_print
 
 from deployments.call import Answer
 from deployments.logs import FIELDS, JsonLines, TextLines
@@ -156,7 +157,8 @@ async def test_a_line_says_all_but_what_was_asked(meter: ModelMeter, lines: Line
     assert "small: POST /tasks/fill-mask 200 total_ms=" in TextLines().format(record)
 
 
-async def test_an_exception_and_its_traceback_in_a_line() -> None:
+async def test_an_exception_and_its_traceback_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.print", redirected_print)  # Ray Serve's, in every replica
     try:
         raise ValueError("what went wrong")
     except ValueError as error:
@@ -164,7 +166,8 @@ async def test_an_exception_and_its_traceback_in_a_line() -> None:
     record = logging.LogRecord("serve", logging.ERROR, "", 0, "request %s failed", ("x",), info)
     line = orjson.loads(JsonLines().format(record))
     assert line["message"] == "request x failed"
-    assert "ValueError: what went wrong" in line["exception"]
+    assert line["exception"].startswith("Traceback (most recent call last):\n  File ")
+    assert line["exception"].endswith("\nValueError: what went wrong")
 
 
 async def test_an_id_is_made_once_where_none_is_sent(meter: ModelMeter, lines: Lines) -> None:

@@ -260,6 +260,14 @@ async def test_bad_bodies_methods_and_paths(model: Any, method: str, below: str,
     assert answer.status_code == status, answer.text
 
 
+async def test_what_cannot_be_handed_on_to_the_task_is_refused(model: Any) -> None:
+    part = {"type": "text", "text": "Hello.", "weight": 2**70}
+    for more in ({}, {"stream": True}):
+        body = {"model": "m", "messages": [{"role": "user", "content": [part]}], **more}
+        error = await model("llama").ask("/v1/chat/completions", body, 422)
+        assert "a value that no model reads: Integer exceeds 64-bit range" in error["error"]["message"]
+
+
 async def test_a_chat_with_a_model_of_another_task_is_refused_in_openais_form(model: Any) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello."}]}
     error = await model("nli").ask("/v1/chat/completions", body, 422)

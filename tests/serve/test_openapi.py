@@ -79,6 +79,9 @@ def test_only_what_a_served_model_can_answer_is_documented() -> None:
 def test_an_upload_and_a_stream_are_documented_as_such() -> None:
     upload = DOCUMENT["paths"]["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]
     assert upload.keys() == {"multipart/form-data"}
+    form = DOCUMENT["components"]["schemas"]["AudioRequest"]
+    assert form["properties"]["file"] | {"title": ""} == {"type": "string", "format": "binary", "title": ""}
+    assert set(form["required"]) == {"file", "model"}
     chat = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["responses"]
     assert chat["200"]["content"].keys() == {"application/json", "text/event-stream"}
     assert "OpenAIError" in str(chat["429"])

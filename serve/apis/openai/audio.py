@@ -24,10 +24,11 @@ PIECES = {"speech-recognition-seq2seq": "segment", "speech-recognition-ctc": "wo
 
 
 class AudioRequest(BaseModel):
-    """The fields of a form, beside the file."""
+    """The fields of a form."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+    file: bytes
     model: str
     language: str | None = None
     response_format: Literal["json", "text", "srt", "vtt", "verbose_json"] = "json"
@@ -35,7 +36,7 @@ class AudioRequest(BaseModel):
     timestamp_granularities: list[Literal["word", "segment"]] = []
     stream: bool = False
 
-    def as_task(self, file: bytes, route: Route, task: str | None) -> dict[str, Any]:
+    def as_task(self, route: Route, task: str | None) -> dict[str, Any]:
         """The task's own request."""
         parameters: dict[str, Any] = {}
         if self.response_format in ("srt", "vtt", "verbose_json"):
@@ -47,7 +48,7 @@ class AudioRequest(BaseModel):
             parameters["temperature"] = self.temperature
         if task is not None:
             parameters["task"] = task
-        return {"inputs": base64.b64encode(file).decode(), "parameters": parameters}
+        return {"inputs": base64.b64encode(self.file).decode(), "parameters": parameters}
 
 
 class Audio:
@@ -68,9 +69,9 @@ class Audio:
             raise UnsupportedMedia(f"this reads multipart/form-data, not {content_type or 'a body without a type'}")
         body = await self._caller.read_bytes(request)
         async with form_of(body, content_type, max_files=2) as form:
-            asked, file = await _read(form)
+            asked = await _read(form)
         route = self._caller.route(asked.model, PIECES, "speech recognition")
-        content = asked.as_task(file, route, self._task)
+        content = asked.as_task(route, self._task)
         if asked.stream:
             return await event_stream(self._chunks(request, route, content))
         return _written(asked, (await self._caller.ask(request, route, content)).json(), self._task)
@@ -88,22 +89,21 @@ class Audio:
                 yield {"type": "transcript.text.done", "text": event["generated_text"]}
 
 
-async def _read(form: FormData) -> tuple[AudioRequest, bytes]:
+async def _read(form: FormData) -> AudioRequest:
     values: dict[str, Any] = {}
-    file = b""
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             if name != "file":
                 raise InvalidInput(f"{name}: unknown field; send the recording as `file`")
-            file = await value.read()
+            values[name] = await value.read()
         elif name.endswith("[]"):
             values.setdefault(name.removesuffix("[]"), []).append(value)
         else:
             values[name] = value
-    if not file:
+    if not isinstance(values.get("file"), bytes) or not values["file"]:
         raise InvalidInput("file: is missing, or empty")
     try:
-        return AudioRequest.model_validate(values), file
+        return AudioRequest.model_validate(values)
     except ValidationError as error:
         raise validation_error(error) from None
 
