@@ -19,7 +19,7 @@ class Operation:
         response: type of an answer in JSON.
         error: type of an error's body.
         tasks: whose models can answer; none for any.
-        is_form: the request's fields are those of a form, beside `file`.
+        is_form: the request comes as a form, not as JSON.
         is_optional: an empty body is one, too.
         also: content types of answers beside JSON.
     """
