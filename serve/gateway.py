@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -174,7 +175,12 @@ class Gateway:
         return self._states
 
     async def openapi(self, request: Request) -> Response:
-        return JSONResponse(openapi(self._table))
+        return Response(self._document, media_type="application/json")
+
+    @cached_property
+    def _document(self) -> bytes:
+        """The OpenAPI document, made once: it takes a tenth of a second, in which the gateway does nothing else."""
+        return bytes(JSONResponse(openapi(self._table)).body)
 
     async def docs(self, request: Request) -> Response:
         return HTMLResponse(docs_page())

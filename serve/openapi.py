@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from deployments.task import Task
 from serve.errors import ErrorAnswer
 from serve.event_stream import EVENT_STREAM
-from serve.protocol_paths import protocol_paths, protocol_tags, protocol_types
+from serve.protocol_paths import path_parameter, protocol_paths, protocol_tags, protocol_types
 from serve.routes import Route, RouteTable
 from serve.tokens import OPERATIONS
 
@@ -89,7 +89,7 @@ def openapi(table: RouteTable) -> dict[str, Any]:
             "description": "Every Hugging Face AutoModel task class behind one HTTP service.",
         },
         "tags": [{"name": name, "description": text} for name, text in (_tags(kinds) | protocol_tags()).items()],
-        "paths": paths | protocol_paths(table, schemas, errors.of) | _service_paths(),
+        "paths": paths | protocol_paths(table, schemas, errors.of) | _service_paths(table, own),
         "components": {"schemas": definitions, "responses": errors.responses},
     }
 
@@ -203,20 +203,30 @@ def _bodies(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     return bodies
 
 
-def _service_paths() -> dict[str, Any]:
+def _service_paths(table: RouteTable, errors: Mapping[str, Any]) -> dict[str, Any]:
     pages = {
         "/": "What runs here.",
         "/v1/models": "The models, as OpenAI's clients list them; each entry names its task.",
         "/health/live": "200 while the gateway answers.",
         "/health/ready": "200 when every model has a warmed replica, else 503; the body has each model's state.",
     }
-    answer = {"200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}}
-    return {
+    answer: dict[str, Any] = {
+        "200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}
+    }
+    paths: dict[str, Any] = {
         path: {
             "get": {"tags": ["service"], "summary": text, "operationId": path.strip("/") or "root", "responses": answer}
         }
         for path, text in pages.items()
     }
+    one = {
+        "tags": ["service"],
+        "summary": "An entry of the list of models.",
+        "operationId": "v1/models/one",
+        "parameters": [path_parameter("model", [route.model for route in table.routes])],
+        "responses": {**answer, **errors},
+    }
+    return paths | {"/v1/models/{model}": {"get": one}}
 
 
 def _first_line(text: str | None) -> str:

@@ -22,7 +22,7 @@ PROTOCOLS: Mapping[str, tuple[str, tuple[Operation, ...]]] = {
 }
 
 Schemas = Mapping[Any, Any]
-Errors = Callable[[Any], dict[str, Any]]  # answers by status, from the schema of an error
+ErrorsOf = Callable[[Any], dict[str, Any]]  # answers by status, from the schema of an error
 
 
 def protocol_types() -> Iterator[tuple[Any, Any, TypeAdapter[Any]]]:
@@ -40,10 +40,10 @@ def protocol_tags() -> dict[str, str]:
     return {name: description for name, (description, _) in PROTOCOLS.items()}
 
 
-def protocol_paths(table: RouteTable, schemas: Schemas, errors: Errors) -> dict[str, Any]:
+def protocol_paths(table: RouteTable, schemas: Schemas, errors_of: ErrorsOf) -> dict[str, Any]:
     """The paths that one of the served models can answer."""
     return {
-        operation.path: {operation.verb: _described(protocol, operation, models, schemas, errors)}
+        operation.path: {operation.verb: _described(protocol, operation, models, schemas, errors_of)}
         for protocol, (_, operations) in PROTOCOLS.items()
         for operation in operations
         if (models := [route.model for route in operation.models(table)])
@@ -51,7 +51,7 @@ def protocol_paths(table: RouteTable, schemas: Schemas, errors: Errors) -> dict[
 
 
 def _described(
-    protocol: str, operation: Operation, models: list[str], schemas: Schemas, errors: Errors
+    protocol: str, operation: Operation, models: list[str], schemas: Schemas, errors_of: ErrorsOf
 ) -> dict[str, Any]:
     answers = {"application/json": {"schema": schemas["response", operation]}}
     answers |= {kind: {"schema": {"type": "string"}} for kind in operation.also}
@@ -61,17 +61,18 @@ def _described(
         "summary": operation.summary,
         "responses": {
             "200": {"description": operation.summary, "content": answers},
-            **errors(schemas["error", operation]),
+            **errors_of(schemas["error", operation]),
         },
     }
-    if named := [_parameter(name, models) for name in re.findall(r"{(\w+)}", operation.path)]:
+    if named := [path_parameter(name, models) for name in re.findall(r"{(\w+)}", operation.path)]:
         described["parameters"] = named
     if operation.request is not None:
         described["requestBody"] = {"required": not operation.is_optional, "content": _bodies(operation, schemas)}
     return described
 
 
-def _parameter(name: str, models: list[str]) -> dict[str, Any]:
+def path_parameter(name: str, models: list[str]) -> dict[str, Any]:
+    """A `{model}` in a path, one of these; or its `{version}`."""
     values = models if name == "model" else [VERSION]
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
 

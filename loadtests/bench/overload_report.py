@@ -54,6 +54,7 @@ def _row(multiple: float, levels: Sequence[Level]) -> tuple[Cell, ...]:
 def _notes(plan: Plan, rounds: Sequence[Round]) -> list[str]:
     capacities = ", ".join(f"{each.capacity:.0f}" for each in rounds)
     notes = [
+        f"The model is {plan.model}.",
         f"Capacity: {capacities} requests/s, with {CALLERS} callers that ask again once they are answered. The service "
         f"gives up after {plan.timeout_s:g} s and callers a second later, which counts as lost. Times count from when "
         "a request was due; Retry-After: median (least-most).",

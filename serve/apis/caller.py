@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from serve.errors import error_answer, validation_error
+from serve.json_response import JSONResponse
 from serve.messages import BodyLimit, Headers, read_body
 from serve.request_id import request_id
 from serve.routes import Route, RouteTable
@@ -31,6 +32,12 @@ ABOUT_THE_ANSWER = (
 )
 CARRIED = "carried"  # attribute of a request's state
 HANDED_ON = (b"authorization", b"timeout")  # the model asks for the key once more, and keeps the time
+
+
+Answer = Callable[[Request], Awaitable[Response]]
+InForm = Callable[
+    [int, bytes, Headers], Response
+]  # an answer in a protocol's form, of an error's status, body, headers
 
 
 class Refused(Exception):
@@ -61,11 +68,15 @@ class Caller:
         Raises:
             ServiceError: too large, not JSON, or not what the protocol says.
         """
-        body = await self.read_bytes(request)
-        try:
-            return kind.model_validate_json(body)
-        except ValidationError as error:
-            raise validation_error(error) from None
+        return _validated(await self.read_bytes(request), kind)
+
+    async def read_if_any(self, request: Request, kind: type[BaseModel]) -> Any:
+        """The same, where a request without a body is one in which nothing is said.
+
+        Raises:
+            ServiceError: as `read`.
+        """
+        return _validated(await self.read_bytes(request) or b"{}", kind)
 
     async def read_bytes(self, request: Request) -> bytes:
         """The body as it is.
@@ -150,6 +161,13 @@ class Caller:
         return headers + [(name, value) for name, value in request.headers.raw if name in HANDED_ON]
 
 
+def _validated(body: bytes, kind: type[BaseModel]) -> BaseModel:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise validation_error(error) from None
+
+
 def _written(body: dict[str, Any]) -> bytes:
     """A task's request as JSON. What a protocol does not look into may have numbers that are too large for that."""
     try:
@@ -169,15 +187,17 @@ def _good(reply: Reply) -> Reply:
     return reply
 
 
-def with_errors(
-    answer: Callable[[Request], Awaitable[Response]], in_form: Callable[[int, bytes, Headers], Response]
-) -> Callable[[Request], Awaitable[Response]]:
-    """The same answer, with every error in a protocol's own form, and with what the model's answer said of itself.
+def as_json(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
+    """The same answer, as JSON."""
 
-    Args:
-        answer: of a route.
-        in_form: makes the answer from the status, body and headers of one of our errors.
-    """
+    async def answered(request: Request) -> Response:
+        return JSONResponse(await answer(request))
+
+    return answered
+
+
+def with_errors(answer: Answer, in_form: InForm) -> Answer:
+    """The same answer, with every error in a protocol's own form, and with what the model's answer said of itself."""
 
     async def answered(request: Request) -> Response:
         try:

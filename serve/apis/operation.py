@@ -1,10 +1,13 @@
-"""Operation: one way into a protocol, as the OpenAPI document tells of it."""
+"""Operation: one way into a protocol. The gateway's routes and the OpenAPI document are made from these."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from starlette import routing
 
+from serve.apis.caller import Answer, InForm, with_errors
 from serve.routes import Route, RouteTable
 
 
@@ -41,3 +44,11 @@ class Operation:
     def models(self, table: RouteTable) -> list[Route]:
         """The served models that can answer."""
         return [route for route in table.routes if not self.tasks or route.task in self.tasks]
+
+
+def routes_of(operations: Iterable[Operation], answers: Mapping[str, Answer], in_form: InForm) -> list[routing.Route]:
+    """A route for each operation, answered by what stands under its path, with errors in the protocol's own form."""
+    return [
+        routing.Route(each.path, with_errors(answers[each.path], in_form), methods=[each.verb.upper()])
+        for each in operations
+    ]

@@ -10,19 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.apis.caller import Caller, with_errors
+from serve.apis.caller import Caller, as_json
 from serve.apis.embeddings_inference.classes import Classes, DocumentsRequest, PredictRequest, RerankRequest
 from serve.apis.embeddings_inference.info import Info
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
 from serve.apis.embeddings_inference.tokens import DecodeRequest, TokenizeRequest, Tokens
 from serve.apis.embeddings_inference.vectors import EmbedAllRequest, EmbedRequest, SimilarityRequest, Vectors
-from serve.apis.operation import Operation
+from serve.apis.operation import Operation, routes_of
 from serve.config import Limits
 from serve.errors import ErrorAnswer
-from serve.json_response import JSONResponse
 from serve.messages import Headers
 
-Answer = Callable[[Request], Awaitable[Any]]
 # Ours to TEI's.
 _TYPES = {
     "overloaded": "overloaded",
@@ -34,7 +32,7 @@ _TYPES = {
 
 _of_vectors = partial(Operation, error=ErrorAnswer, tasks=VECTORS)
 _of_classes = partial(Operation, error=ErrorAnswer, tasks=CLASSES)
-RERANK_DOCUMENTS = _of_classes(
+_RERANK_DOCUMENTS = _of_classes(
     path="/v2/rerank", summary="Documents ranked for a query, as Cohere and Jina have it.", request=DocumentsRequest
 )
 OPERATIONS = (
@@ -60,8 +58,8 @@ OPERATIONS = (
     _of_classes(
         path="/rerank", summary="Texts ranked for a query.", request=RerankRequest, response=list[dict[str, Any]]
     ),
-    RERANK_DOCUMENTS,
-    replace(RERANK_DOCUMENTS, path="/v1/rerank"),
+    _RERANK_DOCUMENTS,
+    replace(_RERANK_DOCUMENTS, path="/v1/rerank"),
     Operation(
         path="/tokenize",
         summary="The tokens of texts; places in them are counted in bytes.",
@@ -79,7 +77,7 @@ OPERATIONS = (
 def embeddings_inference_routes(caller: Caller, limits: Limits) -> list[Route]:
     """TEI's, and the rerank of Cohere's and Jina's clients; `/embeddings` is OpenAI's."""
     vectors, classes, tokens = Vectors(caller), Classes(caller), Tokens(caller)
-    posted: dict[str, Answer] = {
+    answers: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/embed": vectors.embed,
         "/embed_all": vectors.embed_all,
         "/similarity": vectors.similarity,
@@ -89,18 +87,9 @@ def embeddings_inference_routes(caller: Caller, limits: Limits) -> list[Route]:
         "/v2/rerank": classes.rerank_documents,
         "/tokenize": tokens.tokenize,
         "/decode": tokens.decode,
+        "/info": Info(caller, limits),
     }
-    return [
-        Route("/info", _route(Info(caller, limits))),
-        *(Route(path, _route(answer), methods=["POST"]) for path, answer in posted.items()),
-    ]
-
-
-def _route(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    async def answered(request: Request) -> Response:
-        return JSONResponse(await answer(request))
-
-    return with_errors(answered, _error)
+    return routes_of(OPERATIONS, {path: as_json(answer) for path, answer in answers.items()}, _error)
 
 
 def _error(status: int, body: bytes, headers: Headers) -> Response:

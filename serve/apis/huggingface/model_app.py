@@ -5,7 +5,6 @@
 """
 
 import difflib
-from collections.abc import Awaitable, Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ from deployments import in_process
 from deployments.errors import MethodNotAllowed, NotFound, Unavailable
 from deployments.in_process import ASGIApp
 from deployments.replica import Replica
-from serve.apis.caller import Caller, with_errors
+from serve.apis.caller import Answer, Caller, as_json, with_errors
 from serve.apis.embeddings_inference.info import Info
 from serve.apis.embeddings_inference.vectors import Vectors
 from serve.apis.huggingface.completions import HuggingFaceCompletions
@@ -36,8 +35,6 @@ from serve.routes import Route
 
 JAVASCRIPT = "@huggingface/inference/"  # how its User-Agent begins
 ONE_TEXT = ("image-to-text",)  # tasks of which it reads one text, where the Python client reads a list of them
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 class ModelApp:
@@ -90,7 +87,7 @@ class ModelApp:
         """What answers below the model's URL, with each protocol's own errors."""
         views: dict[str, Answer] = {
             "zero-shot-classification": ZeroShot(caller),
-            "sentence-similarity": _json(partial(Vectors(caller).similarity, truncate=True)),
+            "sentence-similarity": as_json(partial(Vectors(caller).similarity, truncate=True)),
             "visual-question-answering": PictureQuestions(caller),
             "summarization": Rewriting(caller, "summary_text", "summarization"),
             "translation": Rewriting(caller, "translation_text", "translation"),
@@ -152,13 +149,6 @@ class ModelApp:
         response = Response(answered, status)
         response.raw_headers.extend((name, value) for name, value in headers if name != b"content-length")
         return response
-
-
-def _json(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
-    async def answered(request: Request) -> Response:
-        return JSONResponse(await answer(request))
-
-    return answered
 
 
 def _only(method: str, answer: Answer) -> Answer:

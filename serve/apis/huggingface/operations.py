@@ -8,7 +8,7 @@ from serve.apis.embeddings_inference.requests import VECTORS
 from serve.apis.embeddings_inference.vectors import SimilarityRequest
 from serve.apis.huggingface import picture_questions, rewriting, zero_shot
 from serve.apis.huggingface.completions import HuggingFaceCompletionRequest
-from serve.apis.huggingface.paths import CHAT, COMPLETIONS, HEALTH, INFO, PIPELINE
+from serve.apis.huggingface.paths import HEALTH, INFO, PIPELINE
 from serve.apis.huggingface.picture_questions import QuestionRequest
 from serve.apis.huggingface.rewriting import RewritingRequest
 from serve.apis.huggingface.zero_shot import ZeroShotRequest
@@ -23,8 +23,8 @@ _SUMMARIZATION = _view(
     path=f"{PIPELINE}summarization", summary="A shorter text.", request=RewritingRequest, tasks=rewriting.TASKS
 )
 _BELOW = (
-    replace(openai.CHAT, path=CHAT),
-    replace(openai.COMPLETIONS, path=COMPLETIONS, request=HuggingFaceCompletionRequest),
+    openai.CHAT,
+    replace(openai.COMPLETIONS, request=HuggingFaceCompletionRequest),
     _view(
         path=f"{PIPELINE}zero-shot-classification",
         summary="Which of the caller's labels fits a text.",

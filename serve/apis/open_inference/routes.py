@@ -1,7 +1,7 @@
 """The protocol's routes over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,21 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.errors import InvalidInput, MalformedRequest
 from deployments.registry import KINDS
-from serve.apis.caller import Caller, with_errors
+from serve.apis.caller import Answer, Caller
 from serve.apis.open_inference.body import HEADER_LENGTH, InferBody, read_request, unpacked, write_response
 from serve.apis.open_inference.generate import Generate, GenerateRequest
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import InferRequest, flag
-from serve.apis.operation import Operation
+from serve.apis.operation import Operation, routes_of
 from serve.body import LARGE_BODY
 from serve.config import Limits
 from serve.event_stream import EVENT_STREAM
 from serve.json_response import JSONResponse
 from serve.messages import Headers
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 TENSORS = "application/octet-stream"  # JSON, with the bytes of tensors behind it
 MODEL = "/v2/models/{model}"
@@ -109,9 +106,8 @@ class Http:
         return JSONResponse({"models": self._inference.names()})
 
     async def index(self, request: Request) -> Response:
-        body = await self._caller.read_bytes(request)
-        only_ready = bool(body) and bool(_object(body).get("ready"))
-        return JSONResponse(await self._inference.index(only_ready))
+        asked: IndexRequest = await self._caller.read_if_any(request, IndexRequest)
+        return JSONResponse(await self._inference.index(asked.ready))
 
     async def metadata(self, request: Request) -> Response:
         return JSONResponse(await self._inference.metadata(request, *_named(request)))
@@ -140,16 +136,6 @@ def _named(request: Request) -> tuple[str, str]:
     return request.path_params["model"], request.path_params.get("version", "")
 
 
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        said = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(said, dict):
-        raise InvalidInput("the body should be an object")
-    return said
-
-
 def _is_binary(asked: InferRequest) -> Callable[[str], bool]:
     """Which outputs go as bytes: as each says, else as the request says for all."""
     every = flag(asked.parameters, "binary_data_output") or False
@@ -164,22 +150,22 @@ def _readiness(said: dict[str, object], is_ready: bool) -> Response:
 def open_inference_routes(caller: Caller, inference: OpenInference, limits: Limits) -> list[Route]:
     """`/v2/…`; a model's routes also with its version."""
     http, generate = Http(caller, inference, limits), Generate(caller, inference)
-    answers: dict[str, tuple[str, Answer]] = {
-        "/v2": ("GET", http.server),
-        "/v2/health/live": ("GET", http.live),
-        "/v2/health/ready": ("GET", http.ready),
-        "/v2/models": ("GET", http.models),
-        "/v2/repository/index": ("POST", http.index),
+    answers: dict[str, Answer] = {
+        "/v2": http.server,
+        "/v2/health/live": http.live,
+        "/v2/health/ready": http.ready,
+        "/v2/models": http.models,
+        "/v2/repository/index": http.index,
     }
     for path in (MODEL, OF_VERSION):
         answers |= {
-            path: ("GET", http.metadata),
-            f"{path}/ready": ("GET", http.model_ready),
-            f"{path}/infer": ("POST", http.infer),
-            f"{path}/generate": ("POST", generate.whole),
-            f"{path}/generate_stream": ("POST", generate.stream),
+            path: http.metadata,
+            f"{path}/ready": http.model_ready,
+            f"{path}/infer": http.infer,
+            f"{path}/generate": generate.whole,
+            f"{path}/generate_stream": generate.stream,
         }
-    return [Route(path, with_errors(answer, _error), methods=[verb]) for path, (verb, answer) in answers.items()]
+    return routes_of(OPERATIONS, answers, _error)
 
 
 def _error(status: int, body: bytes, headers: Headers) -> Response:

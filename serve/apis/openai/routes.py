@@ -1,52 +1,42 @@
 """The routes of OpenAI's API."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.apis.caller import Caller, with_errors
+from serve.apis.caller import Answer, Caller
 from serve.apis.openai import audio, chat, completions, embeddings
 from serve.apis.openai.audio import Audio, AudioRequest
 from serve.apis.openai.chat import Chat, ChatRequest
 from serve.apis.openai.completions import CompletionRequest, Completions
 from serve.apis.openai.embeddings import Embeddings, EmbeddingsRequest
 from serve.apis.openai.errors import OpenAIError, openai_error
-from serve.apis.operation import Operation
+from serve.apis.operation import Operation, routes_of
 from serve.event_stream import EVENT_STREAM
 
-Answer = Callable[[Request], Awaitable[Response]]
-
-CHAT = Operation(
+_operation = partial(Operation, error=OpenAIError)
+CHAT = _operation(
     path="/v1/chat/completions",
     summary="The next message of a chat.",
     request=ChatRequest,
-    error=OpenAIError,
     tasks=chat.TASKS,
     also=(EVENT_STREAM,),
 )
-COMPLETIONS = Operation(
+COMPLETIONS = _operation(
     path="/v1/completions",
     summary="The text that goes on where a prompt ends.",
     request=CompletionRequest,
-    error=OpenAIError,
     tasks=completions.TASKS,
     also=(EVENT_STREAM,),
 )
-EMBEDDINGS = Operation(
-    path="/v1/embeddings",
-    summary="A vector for each text.",
-    request=EmbeddingsRequest,
-    error=OpenAIError,
-    tasks=embeddings.TASKS,
+_EMBEDDINGS = _operation(
+    path="/v1/embeddings", summary="A vector for each text.", request=EmbeddingsRequest, tasks=embeddings.TASKS
 )
-TRANSCRIPTIONS = Operation(
+_TRANSCRIPTIONS = _operation(
     path="/v1/audio/transcriptions",
     summary="A recording's text.",
     request=AudioRequest,
-    error=OpenAIError,
     tasks=tuple(audio.PIECES),
     is_form=True,
     also=("text/plain", EVENT_STREAM),
@@ -54,10 +44,10 @@ TRANSCRIPTIONS = Operation(
 OPERATIONS = (
     CHAT,
     COMPLETIONS,
-    EMBEDDINGS,
-    replace(EMBEDDINGS, path="/embeddings"),
-    TRANSCRIPTIONS,
-    replace(TRANSCRIPTIONS, path="/v1/audio/translations", summary="A recording's text in English."),
+    _EMBEDDINGS,
+    replace(_EMBEDDINGS, path="/embeddings"),
+    _TRANSCRIPTIONS,
+    replace(_TRANSCRIPTIONS, path="/v1/audio/translations", summary="A recording's text in English."),
 )
 
 
@@ -71,4 +61,4 @@ def openai_routes(caller: Caller) -> list[Route]:
         "/v1/audio/transcriptions": Audio(caller),
         "/v1/audio/translations": Audio(caller, "translate"),
     }
-    return [Route(path, with_errors(answer, openai_error), methods=["POST"]) for path, answer in answers.items()]
+    return routes_of(OPERATIONS, answers, openai_error)

@@ -64,6 +64,8 @@ async def test_what_the_server_says_of_itself(client: httpx.AsyncClient) -> None
     assert index[-1] == {"name": TABLE.routes[-1].model, "version": "1", "state": "LOADING", "reason": "weights"}
     ready = (await client.post("/v2/repository/index", json={"ready": True})).json()
     assert ready == index[:-1]
+    wrong = await client.post("/v2/repository/index", json={"ready": "soon"})
+    assert (wrong.status_code, "ready: should be a valid boolean" in wrong.json()["error"]) == (422, True)
 
 
 async def test_metadata_is_what_the_model_answers_to_its_example(service: Service, client: httpx.AsyncClient) -> None:
