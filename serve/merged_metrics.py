@@ -144,17 +144,25 @@ def _family(name: str, kind: str, documentation: str, samples: Mapping[str, Mapp
 
 
 def _histogram_samples(name: str, samples: Mapping[str, Mapping[Labels, float]]) -> Iterable[Sample]:
-    """Each series' buckets in order, then its count and sum."""
+    """Each series' buckets in order, then its count and sum.
+
+    An agent learns of a histogram counter by counter, and may be asked in between: no bucket has less than one below
+    it, the count is the last bucket's, and a series is told once it has that one.
+    """
     buckets: dict[Labels, list[tuple[float, str, float]]] = {}
     for labels, value in samples.get(f"{name}_bucket", {}).items():
         bound = dict(labels)["le"]
         others = tuple(pair for pair in labels if pair[0] != "le")
         buckets.setdefault(others, []).append((float(bound), bound, value))
     for labels, bounds in buckets.items():
+        if max(bounds)[0] != float("inf"):
+            continue
+        below = 0.0
         for _, bound, value in sorted(bounds):
-            yield Sample(f"{name}_bucket", {**dict(labels), "le": bound}, value)
-        for part in ("_count", "_sum"):
-            yield Sample(f"{name}{part}", dict(labels), samples.get(f"{name}{part}", {}).get(labels, 0.0))
+            below = max(below, value)
+            yield Sample(f"{name}_bucket", {**dict(labels), "le": bound}, below)
+        yield Sample(f"{name}_count", dict(labels), below)
+        yield Sample(f"{name}_sum", dict(labels), samples.get(f"{name}_sum", {}).get(labels, 0.0))
 
 
 class _Collected(Collector):

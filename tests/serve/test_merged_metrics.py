@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from serve import merged_metrics
 from serve.gateway_metrics import api_of
-from serve.merged_metrics import MergedMetrics, merge
+from serve.merged_metrics import MergedMetrics, _write, merge
 from tests.quiet_server import QuietServer
 
 RAY = 'Component="core_worker",NodeAddress="{node}",SessionName="s",Version="2.60.0",WorkerId="{worker}"'
@@ -75,6 +75,22 @@ def test_a_histogram_is_one_again() -> None:
         ("count", None, 7),
         ("sum", None, 10.5),
     ]
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_histogram_of_which_an_agent_knows_half_is_well_formed_all_the_same(before: int) -> None:
+    """As it is in between two counters of one export, the first one, too."""
+    new = said("n", "a", 9).splitlines()
+    old = said("n", "a", before).splitlines() if before else [""] * len(new)
+    for known in range(len(new) + 1):
+        half = "\n".join(new[:known] + old[known:]) + "\n"
+        content, _ = _write(merge({"n:1": half}), "application/openmetrics-text; version=1.0.0")
+        families = {each.name: each.samples for each in parse_openmetrics(content.decode())}
+        counts = [
+            each.value for each in families.get("ray_automodel_request_seconds", ()) if each.name.endswith("_count")
+        ]
+        assert all(before <= count <= 9 for count in counts)
+    assert counts == [9]
 
 
 def test_a_node_that_does_not_answer_is_told_of() -> None:
