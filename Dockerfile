@@ -59,6 +59,7 @@ ENV PATH=/opt/automodel-serve/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     AUTOMODEL_SERVE_CACHE=/var/cache/automodel-serve \
+    RAY_SERVE_HAPROXY_BINARY_PATH=/opt/automodel-serve/bin/automodel-haproxy \
     HF_HOME=/models/huggingface \
     RAY_USAGE_STATS_ENABLED=0 \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from deployments import metrics
 from deployments.call import Answer
+from deployments.errors import Overloaded
 from deployments.job import BatchReport
 from deployments.line import Load
 from deployments.meter import Meter
@@ -64,6 +65,10 @@ class ModelMeter(Observer):
             self.meter.observe(metrics.REQUEST_SECONDS, seconds)
         elif status in metrics.REASONS:
             self.meter.add(metrics.REJECTED, metrics.REASONS[status])
+
+    def refused_before(self, requests: int) -> None:
+        self.meter.add(metrics.REQUESTS, "overloaded", value=requests)
+        self.meter.add(metrics.REJECTED, Overloaded.error_type, value=requests)
 
     def stage(self, stage: str, seconds: float) -> None:
         self.meter.set(metrics.MODEL_LOAD_SECONDS, seconds, stage)

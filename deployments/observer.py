@@ -41,6 +41,9 @@ class Observer:
     def ended(self, outcome: Outcome, status: int, seconds: float) -> None:
         """A request is over, once for each; `status` is what its caller was told."""
 
+    def refused_before(self, requests: int) -> None:
+        """Requests to this model were refused for load before they came here."""
+
     def stage(self, stage: str, seconds: float) -> None:
         """A stage of the load is over."""
 

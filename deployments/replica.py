@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 CallT = TypeVar("CallT", bound=Call)
 Stage = Callable[[str, str], None]
 
+LASTING_S = 1.0  # a line so long is one that does not run empty while somebody else refuses for this replica
 WARM_UP_WORDS = (1, 16, 128)
 
 # The model thread asks for the interpreter after every operation, and what holds it (parsing, tokenizing, JSON) would
@@ -149,6 +150,13 @@ class Replica:
                 told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
                 return Overloaded(f"{told}; try again later", retry_after=retry_after())
         return None
+
+    def is_full(self, timeout_s: float) -> bool:
+        """Whether a request with so much time is refused, and the line takes a second and more to run empty."""
+        if self._line is None or self.refusal(timeout_s) is None:
+            return False
+        seconds = self._drain.seconds_for(self.in_flight - self._line.together)
+        return seconds is not None and seconds >= LASTING_S
 
     async def predict(
         self, request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None" = None

@@ -1,7 +1,8 @@
 """One line for each request: what it was, what became of it and what it took. Never inputs, and never keys.
 
 Under a load of many times what a model can answer, nearly every request is refused, and a line for each would cost as
-much as the refusal. Of refusals at most one a second is told of, with the number of those since the one before.
+much as the refusal. Of refusals at most one a second is told of, with the number of those since the one before, and of
+those that HAProxy refused for the replica.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 from deployments.logs import FIELDS, REQUESTS
 from deployments.observer import Observer
 from serve.access import Ended
+from serve.haproxy_gate import REFUSED_BEFORE
 from serve.messages import Scope, header
 from serve.record import Record
 from serve.routes import Route
@@ -20,6 +22,7 @@ from serve.routes import Route
 logger = logging.getLogger(REQUESTS)
 
 REFUSALS_S = 1.0  # between two lines for refusals of a model
+LONGEST = 9  # digits that the number of refusals in front may have, should anybody but HAProxy tell it
 
 
 def told_of_model(observer: Observer, route: Route) -> Ended:
@@ -32,6 +35,9 @@ def told_of_model(observer: Observer, route: Route) -> Ended:
             return
         seconds = record.seconds
         observer.ended(record.outcome, record.status, seconds)
+        if before := _refused_before(scope):
+            observer.refused_before(before)
+            refused.add(before)
         if record.outcome != "overloaded":
             _log(scope, record, named, seconds)
         elif times := refused.times():
@@ -47,6 +53,10 @@ class _Seldom:
         self._seconds = seconds
         self._told_at = -math.inf
         self._times = 0
+
+    def add(self, times: int) -> None:
+        """It happened so often, elsewhere."""
+        self._times += times
 
     def times(self) -> int:
         """It happened: how often since it was told of last, this time included; 0 while it is too early to tell."""
@@ -68,6 +78,12 @@ def told_of_gateway(count: Callable[[Scope, Record, float], None]) -> Ended:
             _log(scope, record, {}, seconds)
 
     return ended
+
+
+def _refused_before(scope: Scope) -> int:
+    """How many requests HAProxy has refused since the one before."""
+    told = header(scope, REFUSED_BEFORE.encode())
+    return int(told) if told is not None and told.isdecimal() and len(told) < LONGEST else 0
 
 
 def _log(scope: Scope, record: Record, named: dict[str, Any], seconds: float) -> None:

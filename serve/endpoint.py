@@ -122,6 +122,10 @@ class Endpoint:
         except InvalidInput:
             return None
 
+    def is_full(self) -> bool:
+        """Whether nobody is let in, whatever time he has, nor would be in the next moment."""
+        return self._replica.is_full(self._timeout_s)
+
     def describe(self) -> dict[str, Any]:
         """What this replica serves, and how."""
         task = self._replica.task
@@ -163,7 +167,7 @@ def endpoint_builder(route: Route, options: Options) -> Callable[[Replica], Laye
         tracer = replica.observer.tracer
         spans = None if tracer is None else RequestSpans(tracer, route.paths)
         around = layers(options, told_of_model(replica.observer, route), model=route.model, spans=spans)
-        shortcut.open_to(Layered(shortcut.refuse, around), endpoint.refusal)
+        shortcut.open_to(Layered(shortcut.Refuse(endpoint.is_full), around), endpoint.refusal)
         return Layered(app, around)
 
     return build

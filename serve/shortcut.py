@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.errors import Overloaded
 from serve.errors import error_answer
+from serve.haproxy_gate import FULL
 from serve.messages import send_json
 from serve.request_id import request_id
 
@@ -27,16 +28,28 @@ def open_to(refusing: ASGIApp, refusal: Callable[[Scope], Overloaded | None]) ->
     """Have this process, which is one replica's, take the short way.
 
     Args:
-        refusing: `refuse` with the replica's layers around it.
+        refusing: `Refuse` with the replica's layers around it.
         refusal: why a request is refused here and now, whoever sends it; None where it is not.
     """
     global _refusing, _refusal
     _refusing, _refusal = refusing, refusal
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application at the end of the short way."""
-    await send_json(send, *error_answer(scope[REFUSAL], request_id(scope)))
+class Refuse:
+    """The application at the end of the short way.
+
+    Args:
+        is_full: whether HAProxy may refuse by itself for a moment (`serve.haproxy_gate`).
+    """
+
+    def __init__(self, is_full: Callable[[], bool]) -> None:
+        self._is_full = is_full
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, body, headers = error_answer(scope[REFUSAL], request_id(scope))
+        if self._is_full():
+            headers.append((FULL.encode(), b"1"))
+        await send_json(send, status, body, headers)
 
 
 class Shortcut:

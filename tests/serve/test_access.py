@@ -18,6 +18,7 @@ from deployments.registry import find_task
 from serve.access import Access
 from serve.access_log import told_of_gateway, told_of_model
 from serve.event_stream import send_events
+from serve.haproxy_gate import REFUSED_BEFORE
 from serve.messages import Receive, Scope, Send, header, send_json
 from serve.record import Record, current
 from serve.routes import Route
@@ -118,6 +119,16 @@ async def test_of_many_refusals_one_a_second_has_a_line(
     assert [(line["status"], line.get("refused")) for line in told] == [(429, 1), (429, 3), (429, 2), (200, None)]
     assert counted(meter) == {"overloaded": 6, "ok": 1}
     assert " refused=3 " in TextLines().format(lines.records[1])
+
+
+@pytest.mark.parametrize(("told", "before"), [("40", 40), ("0", 0), ("-4", 0), ("many", 0), ("9" * 40, 0)])
+async def test_what_haproxy_refused_is_counted_and_told_of(
+    meter: ModelMeter, lines: Lines, told: str, before: int
+) -> None:
+    await ask(app_of(meter, answers(429)), **{REFUSED_BEFORE: told})
+    assert counted(meter) == {"overloaded": before + 1}
+    (line,) = lines.records
+    assert getattr(line, FIELDS)["refused"] == before + 1
 
 
 async def test_a_line_says_all_but_what_was_asked(meter: ModelMeter, lines: Lines) -> None:

@@ -13,6 +13,7 @@ from deployments.registry import find_task
 from deployments.replica import Replica
 from serve.config import Auth, Options
 from serve.endpoint import endpoint_builder
+from serve.haproxy_gate import FULL
 from serve.keys import entry_of, new_key
 from serve.routes import RouteTable
 from serve.shortcut import Shortcut
@@ -102,3 +103,26 @@ async def test_a_request_with_enough_time_is_not_refused(
     assert through_ray == []
     assert (await client.post(PATH, json=ASKED, headers={"timeout": "30"})).status_code == 200
     assert through_ray == [PATH]
+
+
+@pytest.mark.parametrize(("line_s", "is_full"), [(90.0, True), (20.0, False)])
+async def test_that_it_is_full_is_said_where_nobody_is_let_in(
+    client: httpx.AsyncClient, replica: Replica, monkeypatch: pytest.MonkeyPatch, line_s: float, is_full: bool
+) -> None:
+    """Not where this one has less time than others may have."""
+    monkeypatch.setattr(replica, "in_flight", 1000)
+    monkeypatch.setattr(DrainRate, "seconds_for", lambda self, ahead: line_s)
+    refused = await client.post(PATH, json=ASKED, headers={"timeout": "10"})
+    assert refused.status_code == 429
+    assert (FULL in refused.headers) == is_full
+
+
+@pytest.mark.parametrize(("line_s", "is_full"), [(None, False), (0.9, False), (1.1, True)])
+async def test_a_line_that_might_run_empty_meanwhile_is_not_full(
+    client: httpx.AsyncClient, replica: Replica, monkeypatch: pytest.MonkeyPatch, line_s: float | None, is_full: bool
+) -> None:
+    monkeypatch.setattr(replica, "places", replica.limits.max_waiting)
+    monkeypatch.setattr(DrainRate, "seconds_for", lambda self, ahead: line_s)
+    refused = await client.post(PATH, json=ASKED)
+    assert refused.status_code == 429
+    assert (FULL in refused.headers) == is_full
