@@ -28,13 +28,16 @@ BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
 
 # Of the gateway, which is at `/` and stands for all models, there is no such line.
 _MODEL = re.compile(r"^ +acl is_(\S+) path (/\S+)$", re.MULTILINE)
-_SECTION = re.compile(r"^backend (\S+)$", re.MULTILINE)
+_SECTION = re.compile(r"^(?:frontend|backend) \S+$", re.MULTILINE)
+_FRONTEND = "frontend http_frontend"
+_OF_CLIENTS = f"""
+    http-request del-header {REFUSED_BEFORE}
+"""
 # A table of one row: refusals of a full replica, those of HAProxy that no request has told of yet, and the replica's
 # latest `Retry-After`. Not refused here is what lies below a model's path, as protocols have errors of their own, and
 # what a page of another origin asks, as only a replica says who may read the answer.
 _RULES = f"""
     stick-table type integer size 1 store gpc(2),gpc_rate(2,200ms),gpt(1)
-    http-request del-header {REFUSED_BEFORE}
     http-request track-sc0 int(1) if METH_POST
     acl is_task path -m reg ^/tasks/[^/]+(/[^/]+)?$
     acl is_full sc_gpc_rate(0,0) gt 0
@@ -55,8 +58,8 @@ hdr retry-after %[sc_get_gpt(0,0)] hdr x-request-id %[var(txn.refused)] if is_re
 
 def gated(configuration: str) -> str:
     """The configuration that Ray wrote, with the gate before every model."""
-    models = {match[1] for match in _MODEL.finditer(configuration)}
-    return _SECTION.sub(lambda section: section[0] + (_RULES if section[1] in models else ""), configuration)
+    added = {f"backend {model[1]}": _RULES for model in _MODEL.finditer(configuration)} | {_FRONTEND: _OF_CLIENTS}
+    return _SECTION.sub(lambda section: section[0] + added.get(section[0], ""), configuration)
 
 
 def gate_program() -> Path | None:

@@ -179,7 +179,9 @@ def test_the_replica_refuses_by_itself(client: httpx.Client, asked: dict[str, An
 def test_the_gateway_is_handed_everything(client: httpx.Client) -> None:
     """Other models may have room."""
     closed(client)
-    assert all("x-model" in post(client, "/models/small").headers for _ in range(10))
+    asked = [post(client, "/models/small", x_automodel_refused_before="9") for _ in range(10)]
+    assert all("x-model" in answer.headers for answer in asked)
+    assert not any(REFUSED_BEFORE in seen for seen in FullReplica.seen[-10:])
 
 
 def test_what_only_describes_the_model_is_handed_on(client: httpx.Client) -> None:

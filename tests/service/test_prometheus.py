@@ -33,6 +33,7 @@ WRITE, READ = "/tasks/text-generation", "/tasks/text-classification"
 LONG = {"inputs": "river", "parameters": {"max_new_tokens": 40, "min_new_tokens": 40}}
 LONGEST = {"inputs": "river", "parameters": {"max_new_tokens": 240, "min_new_tokens": 240}, "stream": True}
 SHORT = {"inputs": "word"}
+EXPORTED_S = 60.0
 BY_STATUS = {200: "ok", 422: "client_error", 429: "overloaded", 504: "expired"}
 
 Counts = Counter[tuple[str, str]]  # requests by task and outcome
@@ -48,7 +49,7 @@ def agents(service: RunningService) -> list[str]:
             continue
         for port in listening:
             try:
-                text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=2).text
+                text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
             except (httpx.HTTPError, UnicodeDecodeError):
                 continue
             if "ray_automodel_requests_total{" in text and "ray_automodel_request_seconds_bucket_total{" in text:
@@ -108,8 +109,11 @@ class Load:
 @pytest.fixture(scope="module")
 def prometheus(service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrometheus]:
     program("prometheus")
-    targets = {"gateway": [f"127.0.0.1:{service.port}"], "nodes": agents(service)}
-    assert targets["nodes"]
+    end = time.monotonic() + EXPORTED_S
+    while not (nodes := agents(service)):  # what replicas measure comes to the agent some seconds after they are ready
+        assert time.monotonic() < end
+        time.sleep(1)
+    targets = {"gateway": [f"127.0.0.1:{service.port}"], "nodes": nodes}
     jobs = [{"job_name": job, "static_configs": [{"targets": targets[job]}]} for job in JOBS]
     jobs[1]["metric_relabel_configs"] = relabelled()
     folder = tmp_path_factory.mktemp("prometheus")
