@@ -83,7 +83,7 @@ def told_of_gateway(count: Callable[[Scope, Record, float], None]) -> Ended:
 def _refused_before(scope: Scope) -> int:
     """How many requests HAProxy has refused since the one before."""
     told = header(scope, REFUSED_BEFORE.encode())
-    return int(told) if told is not None and told.isdecimal() and len(told) < LONGEST else 0
+    return int(told) if told is not None and told.isdecimal() and len(told) <= LONGEST else 0
 
 
 def _log(scope: Scope, record: Record, named: dict[str, Any], seconds: float) -> None:

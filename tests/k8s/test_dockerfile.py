@@ -2,6 +2,7 @@
 
 import subprocess
 
+from serve.haproxy_gate import BINARY_VARIABLE, PROGRAM
 from serve.render.pod import USER
 from tests.k8s.manifests import ROOT, tool
 
@@ -24,3 +25,7 @@ def test_everything_that_is_copied_reaches_the_builder() -> None:
             for source in line.split()[1:-1]:
                 assert f"!{source}" in ignored
                 assert (ROOT / source).exists()
+
+
+def test_haproxy_refuses_for_full_models() -> None:
+    assert f"{BINARY_VARIABLE}=/opt/automodel-serve/bin/{PROGRAM}" in DOCKERFILE

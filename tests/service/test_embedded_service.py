@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from deployments.registry import TASKS
 from deployments.zoo.embedded import DEFAULT
+from serve.haproxy_gate import FULL
 from tests.embedded_service import MAX_WAITING
 from tests.service.running import RunningService
 
@@ -196,8 +198,11 @@ def test_the_gateway_is_small_and_holds_no_torch(service: RunningService) -> Non
 
 
 def test_the_front_is_haproxy(service: RunningService) -> None:
-    names = [process.name() for process in service.processes() if process.status() != psutil.STATUS_ZOMBIE]
-    assert "haproxy" in names
+    alive = [process for process in service.processes() if process.status() != psutil.STATUS_ZOMBIE]
+    fronts = [process for process in alive if process.name() == "haproxy"]  # old ones stay while they have connections
+    arguments = max(fronts, key=lambda process: process.create_time()).cmdline()
+    configuration = Path(arguments[arguments.index("-f") + 1]).read_text()
+    assert configuration.count(f"http-response del-header {FULL}") == len(DEFAULT), "each model may be refused for"
 
 
 def _close(a: Any, b: Any) -> bool:
