@@ -15,8 +15,12 @@ from serve.haproxy_gate import REFUSED_BEFORE, is_gated
 from serve.shortcut import Shortcut
 
 RENAMED = {b"x-request-timeout-seconds": b"timeout"}
-DROPPED = frozenset({b"x-request-disconnect-disabled"} | (set() if is_gated() else {REFUSED_BEFORE.encode()}))
+DROPPED = frozenset({b"x-request-disconnect-disabled"})
 STEERING = DROPPED | RENAMED.keys()
+_UNHEARD = frozenset() if is_gated() else frozenset({REFUSED_BEFORE.encode()})
+
+_TAKEN_AWAY = DROPPED | _UNHEARD
+_HANDLED = STEERING | _UNHEARD
 
 
 class RayHeaders:
@@ -26,9 +30,9 @@ class RayHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if any(name in STEERING for name, _ in scope.get("headers", ())):
+        if any(name in _HANDLED for name, _ in scope.get("headers", ())):
             scope["headers"] = [
-                (RENAMED.get(name, name), value) for name, value in scope["headers"] if name not in DROPPED
+                (RENAMED.get(name, name), value) for name, value in scope["headers"] if name not in _TAKEN_AWAY
             ]
         await self._app(scope, receive, send)
 
