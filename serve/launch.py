@@ -17,8 +17,8 @@ from serve.ports import free_port
 from serve.ray_environment import EVERYWHERE, PLACEMENT, Placement
 
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
-# for load balancers outside; ours hears within a tenth of a second.
-DRAIN_S = 1
+# for load balancers outside; ours hears within a tenth of a second, and within one on a machine that is overloaded.
+DRAIN_S = 2
 BODY_TIMEOUT_S = Limits().body_timeout_s  # where no configuration is at hand
 KEEP_ALIVE_S = 90  # longer than clients and balancers keep an idle connection, so that they close it first
 
