@@ -104,6 +104,10 @@ def test_n_requests_are_n_in_the_metrics(moody: RunningService) -> None:
     kinds = Counter(ok=40, client_error=10, error=3, expired=2)
     until(moody, MODELS[0], kinds)
     samples = until(moody, MODELS[1], kinds)
+    end = time.monotonic() + EXPORTED_S  # the gateway exports by itself
+    while total(samples, "gateway_requests_total", api="models") < 2 * 27 and time.monotonic() < end:
+        time.sleep(0.5)
+        samples = scrape(moody)
     for model in MODELS:
         assert total(samples, "rejected_total", model=model, reason="malformed_request") == 6
         assert total(samples, "rejected_total", model=model, reason="invalid_input") == 4
