@@ -20,6 +20,8 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
+from deployments.errors import Overloaded
+
 FULL = "x-automodel-full"
 REFUSED_BEFORE = "x-automodel-refused-before"
 
@@ -45,8 +47,8 @@ _RULES = f"""
     http-request set-var(txn.refused) uuid() if is_full is_task !{{ req.hdr(origin) -m found }}
     http-request set-var(txn.refused) req.hdr(x-request-id) if is_refused {{ req.hdr(x-request-id) -m found }}
     http-request sc-inc-gpc(1,0) if is_refused
-    http-request return status 429 content-type application/json \
-lf-string '{{"error":"more requests come than are answered; try again later","error_type":"overloaded",\
+    http-request return status {Overloaded.status} content-type application/json \
+lf-string '{{"error":"more requests come than are answered; try again later","error_type":"{Overloaded.error_type}",\
 "request_id":"%[var(txn.refused),json(utf8s)]"}}' \
 hdr retry-after %[sc_get_gpt(0,0)] hdr x-request-id %[var(txn.refused)] if is_refused
     http-request set-header {REFUSED_BEFORE} %[sc_clr_gpc(1,0)] if {{ sc_get_gpc(1,0) gt 0 }}

@@ -155,10 +155,11 @@ def _histogram_samples(name: str, samples: Mapping[str, Mapping[Labels, float]])
         others = tuple(pair for pair in labels if pair[0] != "le")
         buckets.setdefault(others, []).append((float(bound), bound, value))
     for labels, bounds in buckets.items():
-        if max(bounds)[0] != float("inf"):
+        ordered = sorted(bounds)
+        if ordered[-1][0] != float("inf"):
             continue
         below = 0.0
-        for _, bound, value in sorted(bounds):
+        for _, bound, value in ordered:
             below = max(below, value)
             yield Sample(f"{name}_bucket", {**dict(labels), "le": bound}, below)
         yield Sample(f"{name}_count", dict(labels), below)
