@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,13 @@ from loadtests.bench.texts import request_bodies, sample_texts
 
 CALLERS = 32
 WARM_UP_TEXTS = 64
+
+# What runs offline beside the service, by part.
+_LIMITS: dict[str, dict[str, Callable[[Offline], Pass]]] = {
+    "service": {"padded": Offline.padded}
+    | {f"packed {budget}": methodcaller("packed", budget) for budget in PACK_BUDGETS},
+    "deberta": {"padded": Offline.padded, "cut and padded": Offline.padded_and_cut},
+}
 
 PARTS = ("service", "offline", "fastapi", "taught", "deberta")
 
@@ -76,18 +84,18 @@ class _Bench:
     def round(self) -> None:
         parts = self._plan.parts
         if "service" in parts or "offline" in parts:
-            self._beside_limits("service", "minilm", packed="offline" in parts)
+            self._beside_limits("service", "minilm")
         if "fastapi" in parts:
             self._alone("fastapi", contenders.fastapi_model())
         if "taught" in parts:
             self._alone("taught", contenders.taught_model())
         if "deberta" in parts:
-            self._beside_limits("deberta", "deberta", packed=False)
+            self._beside_limits("deberta", "deberta")
 
-    def _beside_limits(self, name: str, of: EncoderName, *, packed: bool) -> None:
+    def _beside_limits(self, name: str, of: EncoderName) -> None:
         """The service with one of the encoders and its limits in turn, a limit first and last."""
         served = encoder(of, self._folder)
-        with self._limits(served.model, name, packed) as run_limits:
+        with self._limits(served.model, name) as run_limits:
             run_limits()
             if name not in self._plan.parts:
                 return
@@ -99,22 +107,19 @@ class _Bench:
                     run_limits()
 
     @contextmanager
-    def _limits(self, model: str, name: str, packed: bool) -> Iterator[Callable[[], None]]:
+    def _limits(self, model: str, name: str) -> Iterator[Callable[[], None]]:
         if "offline" not in self._plan.parts:
             yield lambda: None
             return
         self._say(f"{name}: loading the model for its limits")
         with offline(model, self._plan.texts) as runner:
-            yield lambda: self._run_limits(name, runner, packed)
+            yield lambda: self._run_limits(name, runner)
 
-    def _run_limits(self, name: str, runner: Offline, packed: bool) -> None:
-        self._note_limit(f"{name} padded", runner.padded())
-        for budget in PACK_BUDGETS if packed else ():
-            self._note_limit(f"{name} packed {budget}", runner.packed(budget))
-
-    def _note_limit(self, limit: str, done: Pass) -> None:
-        self._figures.limits[limit].append(done)
-        self._say(f"limit {limit}: {self._plan.texts / done.wall_s:.1f} texts/s")
+    def _run_limits(self, name: str, runner: Offline) -> None:
+        for kind, run in _LIMITS[name].items():
+            done = run(runner)
+            self._figures.limits[f"{name} {kind}"].append(done)
+            self._say(f"limit {name} {kind}: {self._plan.texts / done.wall_s:.1f} texts/s")
 
     def _alone(self, name: str, start: AbstractContextManager[Server]) -> None:
         self._say(f"{name}: starting")

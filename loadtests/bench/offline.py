@@ -41,7 +41,11 @@ class Offline:
         self._child = child
 
     def padded(self) -> Pass:
-        """Length-sorted batches of eight."""
+        """Length-sorted batches of eight, computed as transformers computes them."""
+        return Pass(**self._child.order({"layout": "as-it-is"}))
+
+    def padded_and_cut(self) -> Pass:
+        """The same, with the tables of relative positions cut as the service cuts them."""
         return Pass(**self._child.order({"layout": "padded"}))
 
     def packed(self, budget: int) -> Pass:
@@ -68,11 +72,16 @@ class _Runner:
         from deployments.tasks.feature_extraction import FeatureExtraction, Request
 
         torch.set_num_threads(1)
+
+        class AsItIs(Padded):
+            name = "as-it-is"
+            cuts_positions = False
+
         kind = FeatureExtraction
         loaded = checkpoint.load(ModelConfig(model=model), kind)
         task = kind(loaded)
         self._rows = [task.preprocess(Request(inputs=text)).rows[0] for text in sample_texts(texts)]
-        self._layouts = {kind.name: kind(loaded.model, loaded.pad_token_id) for kind in (Packed, Padded)}
+        self._layouts = {kind.name: kind(loaded.model, loaded.pad_token_id) for kind in (Packed, Padded, AsItIs)}
 
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
         layout = self._layouts[order["layout"]]

@@ -204,8 +204,8 @@ def test_selections_follow_from_layout_device_and_configuration(checkpoints):
     assert Packed(model).selection(default, "cpu") == ArrivalOrder(512, 128)
     assert Packed(model).selection(default, "cuda") == ArrivalOrder(16384, 64)
     assert Packed(model).selection(configured, "cpu") == ArrivalOrder(99, 3)
-    assert Padded(model).selection(default, "cpu") == NearestLength(4096, 12, 0.1, spare=12)
-    assert Padded(model).selection(configured, "cuda") == NearestLength(99, 3, 0.5, spare=12)
+    assert Padded(model).selection(default, "cpu") == NearestLength(4096, 12, 0.1, spare=8)
+    assert Padded(model).selection(configured, "cuda") == NearestLength(99, 3, 0.5, spare=8)
     assert Padded(model).selection(Batching(max_padding=0), "cpu") == NearestLength(4096, 12, 0.0)
     assert SameLength(model).selection(configured, "cpu") == NearestLength(99, 3, 0.0)
     assert Alone(model).selection(configured, "cpu").max_rows == 1
