@@ -89,11 +89,10 @@ def _words(state: ModelState) -> str:
 
 
 def routes_table(routes: Sequence[Route], url: str) -> Table:
-    """Where each model answers."""
+    """Where each model answers. A path says the task, too, and is not broken where the terminal has 80 columns."""
     table = Table(title=f"Serving at {url}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("model", no_wrap=True)
-    table.add_column("task", no_wrap=True)
     table.add_column("POST", overflow="fold")
     for route in routes:
-        table.add_row(route.model, route.task, "  ".join(route.paths))
+        table.add_row(route.model, "  ".join(route.paths))
     return table
