@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, ServiceError, TooLarge, Unavailable
 from deployments.forward_time import ForwardTime
@@ -23,6 +23,15 @@ from deployments.waiting_rows import Entry, WaitingRows
 logger = logging.getLogger(__name__)
 
 Forward = Callable[[Sequence[Row], Hashable], Sequence[Output]]
+
+
+class Done(NamedTuple):
+    """A row that has been through the model."""
+
+    entry: Entry
+    output: Output
+    report: BatchReport
+    finished: float  # time.monotonic()
 
 
 class Batcher:
@@ -112,17 +121,26 @@ class Batcher:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            if batch:
-                self._run_batch(batch)
+        # The next batch is taken before the last one's outputs go out: those who get them start at once to write their
+        # answers, and this thread would wait for the interpreter again and again before the model runs.
+        done: list[Done] = []
+        while (batch := self._next_batch(blocks=not done)) is not None:
+            self._deliver(done)
+            done = self._run_batch(batch) if batch else []
+        self._deliver(done)
 
-    def _next_batch(self) -> list[Entry] | None:
-        """Block until rows wait; None when stopping. May be empty when all that waited had expired."""
+    def _next_batch(self, *, blocks: bool) -> list[Entry] | None:
+        """The rows to run next; None when stopping. May be empty: all that waited had expired, or none waits.
+
+        `blocks`: wait until some do.
+        """
         with self._changed:
-            while not self._waiting and not self._stopping:
+            while blocks and not self._waiting and not self._stopping:
                 self._changed.wait()
             if self._stopping:
                 return None
+            if not self._waiting:
+                return []
             taken = self._waiting.take(time.monotonic())
         if taken.dropped:
             self._observer.dropped("expired", taken.dropped)
@@ -130,14 +148,14 @@ class Batcher:
             self._settle(job, DeadlineExceeded("the request's time ran out while it waited for the model"))
         return taken.batch
 
-    def _run_batch(self, batch: list[Entry], *, halved: bool = False) -> None:
+    def _run_batch(self, batch: list[Entry], *, halved: bool = False) -> list[Done]:
         """Run one batch; on an error split it, so that one failing row never fails its neighbours.
 
         `halved`: this is part of a batch for which the budget was halved already.
         """
         batch = [entry for entry in batch if not entry.job.settled]
         if not batch:
-            return
+            return []
         self.busy_since = started = time.monotonic()
         self._running = self.together = len(batch)
         for entry in batch:
@@ -151,7 +169,7 @@ class Batcher:
             if self._observer.tracer is not None:
                 self._observer.tracer.batch([entry.job for entry in batch], started, error=error)
             self._recover(batch, error, halved)
-            return
+            return []
         finished = time.monotonic()
         self.busy_since, self._running = None, 0
         report = BatchReport(
@@ -162,8 +180,7 @@ class Batcher:
             self._forward_time.note(report.cost, report.forward_s)
         if self._observer.tracer is not None:
             self._observer.tracer.batch([entry.job for entry in batch], started, report)
-        for entry, output in zip(batch, outputs, strict=True):
-            self._deliver(entry, output, report, finished)
+        return [Done(entry, output, report, finished) for entry, output in zip(batch, outputs, strict=True)]
 
     def _recover(self, batch: list[Entry], error: Exception, halved: bool) -> None:
         out_of_memory = self._is_out_of_memory(error)
@@ -178,8 +195,8 @@ class Batcher:
                 logger.warning("a batch of %d rows failed and is split: %r", len(batch), error)
             self._observer.split()
             middle = len(batch) // 2
-            self._run_batch(batch[:middle], halved=halved or out_of_memory)
-            self._run_batch(batch[middle:], halved=halved or out_of_memory)
+            self._deliver(self._run_batch(batch[:middle], halved=halved or out_of_memory))
+            self._deliver(self._run_batch(batch[middle:], halved=halved or out_of_memory))
         elif out_of_memory:
             self._settle(batch[0].job, TooLarge("this input alone needs more memory than the model's device has"))
         elif isinstance(error, ServiceError):
@@ -188,18 +205,19 @@ class Batcher:
             logger.error("the model failed on a single row", exc_info=error)
             self._settle(batch[0].job, ForwardFailed("the model failed on this input"))
 
-    def _deliver(self, entry: Entry, output: Any, report: BatchReport, finished: float) -> None:
-        job = entry.job
-        with self._changed:  # against a cancel from another thread: `done` is called once
-            if job.error is not None:  # cancelled while it ran, or another of its rows failed
-                return
-            job.outputs[entry.index] = output
-            job.report = report
-            job.missing -= 1
-            if job.missing:
-                return
-        job.finished = finished
-        job.done(job)
+    def _deliver(self, done: list[Done]) -> None:
+        for entry, output, report, finished in done:
+            job = entry.job
+            with self._changed:  # against a cancel from another thread: `done` is called once
+                if job.error is not None:  # cancelled while it ran, or another of its rows failed
+                    continue
+                job.outputs[entry.index] = output
+                job.report = report
+                job.missing -= 1
+                if job.missing:
+                    continue
+            job.finished = finished
+            job.done(job)
 
     def _settle(self, job: Job, error: BaseException) -> None:
         with self._changed:

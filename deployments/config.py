@@ -68,6 +68,11 @@ class Batching(Settings):
     )
     max_rows: int | None = Field(default=None, ge=1, description="Most rows of one batch.")
     max_padding: float = Field(default=0.10, ge=0, lt=1, description="Padded layout: largest share of padding.")
+    record: bool = Field(
+        default=True,
+        description="Packed layout: run the model from a recorded graph, without Python, where that gives the same "
+        "numbers to the last bit; see docs/architecture.md.",
+    )
 
 
 PoolingMode = Literal["mean", "cls", "last", "none"]

@@ -57,6 +57,8 @@ class ForwardTask(Task[RequestT, ResponseT]):
             "layout": chosen.layout,
             "layout_difference": chosen.difference,
             "layouts_refused": chosen.refused,
+            "recorded": chosen.recording.taken,
+            "recording_refused": chosen.recording.refused,
             "max_cost": selection.max_cost,
             "max_rows": selection.max_rows,
         }

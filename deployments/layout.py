@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from deployments import packing
 from deployments.config import Batching
+from deployments.recording import Calls
 from deployments.relative_positions import CutPositions
 from deployments.selection import ArrivalOrder, NearestLength, Selection
 from deployments.task import Row
@@ -175,6 +176,7 @@ class Packed(Layout):
     def attach(self) -> None:
         self._kept = packing.KeptPositions(self.model, always=True)
         self._attention = packing.PackedAttention(self.model)
+        self.calls = Calls(self.model, [self._attention, self._kept])
         self._offset = packing.position_offset(self.model)
         self._wants_types = packing.takes_token_types(self.model)
 
@@ -198,9 +200,10 @@ class Packed(Layout):
             tensors["token_type_ids"] = torch.zeros_like(tensors["input_ids"])
         tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
         positions = torch.tensor([self._offset + place for length in lengths for place in range(length)])
+        tensors["position_ids"] = positions[None].to(device)
         kept = self.kept(rows)
         with torch.inference_mode(), self._attention.of(lengths), self._kept.of_pack(kept, lengths):
-            output = self.model(**tensors, position_ids=positions[None].to(device))
+            output = self.calls(tensors)
         return LaidOut(output, packing.kept_lengths(lengths, kept))
 
     def selection(self, batching: Batching, device: str) -> Selection:

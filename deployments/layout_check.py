@@ -9,9 +9,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.difference import largest_difference
 from deployments.errors import LoadError
 from deployments.forward_task import ForwardTask
 from deployments.layout import Layout, Packed
+from deployments.recording_check import Recording, record
 from deployments.task import Row
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ class LayoutChoice:
     layout: str
     difference: float
     refused: dict[str, str]
+    recording: Recording
 
 
 def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutChoice:
@@ -48,7 +51,7 @@ def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutCh
     for layout in candidates:
         try:
             order = [row for batch in _batches(layout, rows) for row in batch]
-            difference = _difference(_run(task, layout, rows), [reference[row] for row in order])
+            difference = largest_difference(_run(task, layout, rows), [reference[row] for row in order])
         except Exception as error:  # a model may refuse a layout in any way; the next one is tried
             reason = f"{type(error).__name__}: {error}"
         else:
@@ -56,7 +59,7 @@ def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutCh
                 layout.attach()
                 task.layout = layout
                 logger.info("layout %s: differs from running alone by at most %.1e", layout.name, difference)
-                return LayoutChoice(layout.name, difference, refused)
+                return LayoutChoice(layout.name, difference, refused, record(task, rows))
             reason = f"differs from running alone by {difference:.1e}"
         refused[layout.name] = reason
         logger.info("layout %s does not hold: %s", layout.name, reason)
@@ -98,20 +101,3 @@ def _require_every_layer(layout: Packed) -> None:
     layers = getattr(layout.model.config, "num_hidden_layers", None)
     if layers is not None and layout.attention_calls < layers:
         raise LoadError(f"its attention was asked for {layout.attention_calls} times in {layers} layers")
-
-
-def _difference(outputs: Any, reference: Any) -> float:
-    """Largest absolute difference, relative where values exceed 1; infinite where shapes differ or a NaN appears."""
-    import numpy as np
-
-    if isinstance(reference, (list, tuple)):
-        if len(outputs) != len(reference):
-            return float("inf")
-        return max((_difference(a, b) for a, b in zip(outputs, reference, strict=True)), default=0.0)
-    a, b = np.asarray(outputs, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if a.shape != b.shape:
-        return float("inf")
-    if a.size == 0:
-        return 0.0
-    difference = float((np.abs(a - b) / np.maximum(1.0, np.abs(b))).max())
-    return float("inf") if np.isnan(difference) else difference

@@ -6,6 +6,7 @@ has to know. A forward hook behind the encoder stack unpacks `[1, tokens, width]
 poolers and heads run as they are; where a row names the positions that its head needs, only those go on.
 """
 
+import functools
 import inspect
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,8 @@ IMPLEMENTATION = "automodel_packed"
 
 Kept = Sequence[tuple[int, ...] | None]
 
-# The attention function is called deep inside the model; what it needs travels beside the call, per thread.
-_pack = threading.local()
+# The attention function is called deep inside the model; whose call it is travels beside the call, per thread.
+_running = threading.local()
 
 
 def attend(
@@ -35,34 +36,31 @@ def attend(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple["Tensor", None]:
-    """Attention within each text of a pack.
+    """Attention within each text of a pack, as transformers asks for it; shapes as in `attention`.
 
-    Shapes: query `[1, heads, tokens, width]`, key and value likewise (fewer heads where they are shared); returns
-    `[1, tokens, heads, width]`. `sliding_window` is exclusive, as transformers passes it to flash attention.
+    `sliding_window` is exclusive, as transformers passes it to flash attention.
     """
     import torch
-    from torch.nn.functional import scaled_dot_product_attention
 
-    _pack.calls += 1
-    lengths = _pack.lengths
-    shared_heads = key.shape[1] != query.shape[1]
+    from deployments import attention
+
+    jit: Any = torch.jit
+    pack: PackedAttention = _running.attention
+    pack.calls += 1
     causal = bool(getattr(module, "is_causal", False))
-    texts = []
-    # As few calls per text as possible: between two of them the model thread may have to wait for the interpreter.
-    parts = (torch.split(tensor, lengths, 2) for tensor in (query, key, value))
-    for q, k, v in zip(*parts, strict=True):
-        length = q.shape[2]
-        mask = None
-        if sliding_window is not None and length > sliding_window:
-            distance = torch.arange(length, device=query.device)
-            distance = distance[:, None] - distance[None]
-            mask = (distance.abs() < sliding_window) & (distance >= 0 if causal else True)
-        texts.append(
-            scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, scale=scaling, is_causal=causal and mask is None, enable_gqa=shared_heads
-            )
-        )
-    return torch.cat(texts, 2).transpose(1, 2), None
+    if jit.is_tracing():
+        recorded = _recordable_attention()
+        return recorded(query, key, value, pack.beside, scaling, causal, sliding_window), None
+    return attention.attend_within(query, key, value, pack.lengths, scaling, causal, sliding_window), None
+
+
+@functools.cache
+def _recordable_attention() -> Any:
+    import torch
+
+    from deployments import attention
+
+    return torch.jit.script(attention.attend_within_recorded)
 
 
 class PackedAttention:
@@ -80,6 +78,8 @@ class PackedAttention:
         self._model = model
         self._before = model.config._attn_implementation
         self.calls = 0
+        self.lengths: list[int] = []  # of the texts that run
+        self.beside: Tensor | None = None  # the same, for a recorded call
         model.set_attn_implementation(IMPLEMENTATION)
 
     def remove(self) -> None:
@@ -88,11 +88,15 @@ class PackedAttention:
     @contextmanager
     def of(self, lengths: Sequence[int]) -> Iterator[None]:
         """Within: texts of these lengths lie end to end."""
-        _pack.lengths, _pack.calls = lengths, 0
+        import torch
+
+        self.lengths, self.beside = list(lengths), torch.tensor(lengths)
+        self.calls = 0
+        _running.attention = self
         try:
             yield
         finally:
-            self.calls = _pack.calls
+            del _running.attention
 
 
 class KeptPositions:
@@ -104,7 +108,7 @@ class KeptPositions:
     """
 
     def __init__(self, model: Any, *, always: bool = False) -> None:
-        self._index: Tensor | None = None  # [rows, positions] into the flattened tokens
+        self.beside: Tensor | None = None  # [rows, positions] into the flattened tokens
         self._always = always
         self._handle = encoder_stack(model).register_forward_hook(self._hook)
         self._device = device_of(model)
@@ -145,21 +149,21 @@ class KeptPositions:
                 index[row, :length] = np.arange(start, start + length)
             else:
                 index[row, : len(keep)] = np.array(keep, dtype=np.int64) + start
-        self._index = torch.from_numpy(index).to(self._device)
+        self.beside = torch.from_numpy(index).to(self._device)
         try:
             yield
         finally:
-            self._index = None
+            self.beside = None
 
     def _hook(self, module: Any, args: Any, output: Any) -> Any:
         import torch
 
-        if self._index is None:
+        if self.beside is None:
             return None
         hidden = output if torch.is_tensor(output) else output[0]
         positions = hidden.reshape(-1, hidden.shape[-1])
         # `positions[index]` gives the same, and takes three times as long.
-        kept = positions.index_select(0, self._index.view(-1)).view(*self._index.shape, -1)
+        kept = positions.index_select(0, self.beside.view(-1)).view(*self.beside.shape, -1)
         if torch.is_tensor(output):
             return kept
         if isinstance(output, tuple):

@@ -98,6 +98,19 @@ def test_rows_of_one_job_may_run_in_several_batches(model, caller, started):
     assert caller.answered[job] == 1
 
 
+def test_the_next_batch_is_taken_before_the_last_ones_answers_go_out(model, caller, started):
+    """So that those who write the answers do not keep this thread from it; and they go out before it runs."""
+    batcher = started()
+    seen = []
+    first, second = busy(model, batcher, caller), caller.job(1)
+    done = first.done
+    first.done = lambda job: (seen.append((batcher.waiting, len(model.batches))), done(job))
+    batcher.submit(second)
+    model.released.set()
+    caller.wait(first, second)
+    assert seen == [(0, 1)]
+
+
 def test_busy_since_tells_a_running_forward(model, caller, started):
     batcher = started()
     assert batcher.busy_since is None
