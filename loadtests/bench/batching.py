@@ -27,7 +27,8 @@ WARM_UP_TEXTS = 64
 # What runs offline beside the service, by part.
 _LIMITS: dict[str, dict[str, Callable[[Offline], Pass]]] = {
     "service": {"padded": Offline.padded}
-    | {f"packed {budget}": methodcaller("packed", budget) for budget in PACK_BUDGETS},
+    | {f"packed {budget}": methodcaller("packed", budget) for budget in PACK_BUDGETS}
+    | {f"recorded and packed {PACK_BUDGETS[-1]}": methodcaller("packed_and_recorded", PACK_BUDGETS[-1])},
     "deberta": {"padded": Offline.padded, "cut and padded": Offline.padded_and_cut},
 }
 

@@ -36,8 +36,8 @@ _NOTES = [
     "Medians of all rounds; best: of one round. CPU: per text, over all processes of the server; thread: of its "
     "busiest thread. Rows and padding: means over texts. Busy: share of the time in which the model ran.",
     "Offline: texts known beforehand and tokenized before the clock runs, nothing pooled, written or sent; packed in "
-    "arrival order, padded in length-sorted batches of 8, as transformers computes them; cut: with DeBERTa's tables of "
-    "relative positions cut to what a batch needs, as the service does.",
+    "arrival order, padded in length-sorted batches of 8, as transformers computes them. Recorded: from a graph; cut: "
+    "with DeBERTa's tables of relative positions cut to what a batch needs; both as in the service.",
 ]
 
 

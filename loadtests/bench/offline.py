@@ -52,6 +52,10 @@ class Offline:
         """In arrival order, up to so many tokens a batch."""
         return Pass(**self._child.order({"layout": "packed", "budget": budget}))
 
+    def packed_and_recorded(self, budget: int) -> Pass:
+        """The same from a recorded graph, as the service runs it."""
+        return Pass(**self._child.order({"layout": "recorded", "budget": budget}))
+
 
 @contextmanager
 def offline(model: str, texts: int) -> Iterator[Offline]:
@@ -68,7 +72,8 @@ class _Runner:
 
         from deployments import checkpoint
         from deployments.config import ModelConfig
-        from deployments.layout import Packed, Padded
+        from deployments.layout import LaidOut, Layout, Packed, Padded
+        from deployments.task import Row
         from deployments.tasks.feature_extraction import FeatureExtraction, Request
 
         torch.set_num_threads(1)
@@ -77,11 +82,19 @@ class _Runner:
             name = "as-it-is"
             cuts_positions = False
 
+        class Recorded(Packed):
+            name = "recorded"
+
+            def run(self, rows: Sequence[Row]) -> LaidOut:
+                with self.calls.recording():  # the first call, and from then on it is there
+                    return super().run(rows)
+
         kind = FeatureExtraction
         loaded = checkpoint.load(ModelConfig(model=model), kind)
         task = kind(loaded)
         self._rows = [task.preprocess(Request(inputs=text)).rows[0] for text in sample_texts(texts)]
-        self._layouts = {kind.name: kind(loaded.model, loaded.pad_token_id) for kind in (Packed, Padded, AsItIs)}
+        kinds: tuple[type[Layout], ...] = (Packed, Recorded, Padded, AsItIs)
+        self._layouts = {kind.name: kind(loaded.model, loaded.pad_token_id) for kind in kinds}
 
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
         layout = self._layouts[order["layout"]]
