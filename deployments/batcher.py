@@ -126,6 +126,7 @@ class Batcher:
         done: list[Done] = []
         while (batch := self._next_batch(blocks=not done)) is not None:
             self._deliver(done)
+            done.clear()  # the next forward needs their memory
             done = self._run_batch(batch) if batch else []
         self._deliver(done)
 

@@ -1,6 +1,8 @@
 """What runs together."""
 
+import threading
 import time
+import weakref
 
 import pytest
 
@@ -109,6 +111,31 @@ def test_the_next_batch_is_taken_before_the_last_ones_answers_go_out(model, call
     model.released.set()
     caller.wait(first, second)
     assert seen == [(0, 1)]
+
+
+def test_outputs_are_let_go_before_the_next_batch_runs(caller, started):
+    class Output:
+        """May be pointed to weakly."""
+
+    outputs, alive = [], []
+
+    def forward(rows, params):
+        assert entered.wait(10)
+        alive.append(sum(output() is not None for output in outputs))
+        given = [Output() for _ in rows]
+        outputs.extend(map(weakref.ref, given))
+        return given
+
+    entered = threading.Event()
+    batcher = started(forward=forward)
+    jobs = [caller.job(value, params=value) for value in range(3)]  # each a batch of its own
+    for job in jobs:
+        done = job.done
+        job.done = lambda job, done=done: (job.outputs.clear(), done(job))
+        batcher.submit(job)
+    entered.set()
+    caller.wait(*jobs)
+    assert alive == [0, 0, 0]
 
 
 def test_busy_since_tells_a_running_forward(model, caller, started):
