@@ -14,6 +14,7 @@ stays what it was. torch warns wherever that happens; a call that warns is not r
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -93,17 +94,22 @@ class _Recording:
         self._output_class: Any = None
 
         def call(*tensors: "Tensor") -> tuple["Tensor", ...]:
-            with _laid_beside(self._beside, tensors):
-                output = model(**dict(zip(inputs, tensors[len(self._beside) :], strict=True)))
+            count = len(self._beside)
+            with _set("beside", self._beside, tensors[:count]):
+                output = model(**dict(zip(inputs, tensors[count:], strict=True)))
             self._output_class, self._outputs = type(output), list(output)
             return tuple(output.values())
 
-        with warnings.catch_warnings(record=True) as told, _without_padding_idx(model):
+        # A forward has no use for `padding_idx`, but would check it against a size, and be warned of.
+        embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+        without = _set("padding_idx", embeddings, [None] * len(embeddings))
+        with warnings.catch_warnings(record=True) as told, without:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", jit.TracerWarning)
             self._graph: Any = jit.trace(_traceable(model, call), self._tensors(inputs), check_trace=False)
         if told:
-            raise NotRecordable(f"{told[0].filename}:{told[0].lineno}: {told[0].message}")
+            file = "/".join(Path(told[0].filename).parts[-2:])
+            raise NotRecordable(f"{file}:{told[0].lineno}: {told[0].message}")
 
     def __call__(self, inputs: Mapping[str, "Tensor"]) -> Any:
         import torch
@@ -134,29 +140,13 @@ def _traceable(model: Any, call: Callable[..., Any]) -> Any:
 
 
 @contextmanager
-def _without_padding_idx(model: Any) -> Iterator[None]:
-    """Within: embeddings do not check their `padding_idx`, which would warn, and which a forward does not need."""
-    import torch
-
-    embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
-    before = [embedding.padding_idx for embedding in embeddings]
-    for embedding in embeddings:
-        embedding.padding_idx = None
+def _set(attribute: str, objects: Sequence[Any], values: Sequence[Any]) -> Iterator[None]:
+    """Within: the objects have these values as that attribute."""
+    before = [getattr(one, attribute) for one in objects]
+    for one, value in zip(objects, values, strict=True):
+        setattr(one, attribute, value)
     try:
         yield
     finally:
-        for embedding, index in zip(embeddings, before, strict=True):
-            embedding.padding_idx = index
-
-
-@contextmanager
-def _laid_beside(beside: Sequence[Beside], tensors: Sequence["Tensor"]) -> Iterator[None]:
-    """Within: the first of these tensors lie beside the call, in place of what lay there."""
-    before = [one.beside for one in beside]
-    for one, tensor in zip(beside, tensors, strict=False):
-        one.beside = tensor
-    try:
-        yield
-    finally:
-        for one, was in zip(beside, before, strict=True):
-            one.beside = was
+        for one, value in zip(objects, before, strict=True):
+            setattr(one, attribute, value)

@@ -108,7 +108,7 @@ def test_a_value_that_depends_on_the_input_is_not_recorded(load, monkeypatch):
     task = load()
     recording = choose_layout(task, "packed").recording
     assert not recording.taken
-    assert recording.refused.startswith(f"{NotRecordable.__name__}: {__file__}:")
+    assert recording.refused.startswith(f"{NotRecordable.__name__}: deployments/test_recording.py:")
 
 
 def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
