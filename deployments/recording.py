@@ -1,6 +1,6 @@
 """A model's call as a recorded graph of torch operations, which runs without Python.
 
-In the forward of a small encoder Python takes a quarter of the time for one short text and a twelfth for a batch of
+In the forward of a small encoder Python takes a fifth of the time for one short text and a fourteenth for a batch of
 fifteen. Worse, after each of some hundred operations the model thread asks for Python's lock again, which the threads
 that read and write hold, and they for it. `torch.jit.trace` writes down the operations of one call; run from there they
 are the same ones with the same numbers, and the lock is not held.
