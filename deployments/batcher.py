@@ -140,8 +140,6 @@ class Batcher:
                 self._changed.wait()
             if self._stopping:
                 return None
-            if not self._waiting:
-                return []
             taken = self._waiting.take(time.monotonic())
         if taken.dropped:
             self._observer.dropped("expired", taken.dropped)

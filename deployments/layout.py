@@ -174,7 +174,7 @@ class Packed(Layout):
     cpu_rows = 128
 
     def attach(self) -> None:
-        self._kept = packing.KeptPositions(self.model, always=True)
+        self._kept = packing.KeptPositions(self.model)
         self._attention = packing.PackedAttention(self.model)
         self.calls = Calls(self.model, [self._attention, self._kept])
         self._offset = packing.position_offset(self.model)

@@ -104,12 +104,10 @@ class KeptPositions:
 
     Args:
         model: any transformers model with an encoder.
-        always: hook even where a batch keeps all positions (packs must be unpacked).
     """
 
-    def __init__(self, model: Any, *, always: bool = False) -> None:
+    def __init__(self, model: Any) -> None:
         self.beside: Tensor | None = None  # [rows, positions] into the flattened tokens
-        self._always = always
         self._handle = encoder_stack(model).register_forward_hook(self._hook)
         self._device = device_of(model)
 

@@ -11,6 +11,7 @@ stays what it was. torch warns wherever that happens; a call that warns is not r
 (`torch.compile`) or keep Python (`torch.export`): where it is gone, models simply run as they are.
 """
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-Kind = tuple[Any, ...]
+logger = logging.getLogger(__name__)
 
 
 class NotRecordable(Exception):
@@ -28,7 +29,7 @@ class NotRecordable(Exception):
 
 
 class Beside(Protocol):
-    """Holds what a layout lays down for the model to read in a call, beside its inputs."""
+    """Holds what a layout lays down for every call of the model, beside its inputs."""
 
     beside: "Tensor | None"
 
@@ -41,32 +42,33 @@ class Calls:
         beside: what else a call of it reads.
     """
 
-    def __init__(self, model: Any, beside: Sequence[Beside] = ()) -> None:
+    def __init__(self, model: Any, beside: Sequence[Beside]) -> None:
         self._model = model
         self._beside = beside
-        self._recordings: dict[Kind, _Recording] = {}
+        self._graphs: dict[tuple[str, ...], _Graph] = {}  # by the names of the inputs
         self._is_recording = False
 
     def __call__(self, inputs: Mapping[str, "Tensor"]) -> Any:
         """The model's output."""
-        if not self._recordings and not self._is_recording:
-            return self._model(**inputs)
-        kind = (*inputs, *(one.beside is None for one in self._beside))
-        if self._is_recording and kind not in self._recordings:
-            self._recordings[kind] = _Recording(self._model, self._beside, inputs)
-        recording = self._recordings.get(kind)
-        if recording is None:
+        names = tuple(inputs)
+        if self._is_recording:
+            if names not in self._graphs:
+                self._graphs[names] = _Graph(self._model, self._beside, inputs)
+            return self._graphs[names](inputs)
+        graph = self._graphs.get(names)
+        if graph is None:
             return self._model(**inputs)
         try:
-            return recording(inputs)
-        except RuntimeError:
-            if self._is_recording:
-                raise
-            return self._model(**inputs)  # nobody says better than the model what is wrong
+            return graph(inputs)
+        except Exception as error:
+            output = self._model(**inputs)  # which says best what is wrong with the inputs
+            logger.warning("a recorded call failed where the model's own does not; it is not used any more: %s", error)
+            self.forget()
+            return output
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Within: calls of a kind that has no recording yet are recorded.
+        """Within: all calls run from a graph, those with inputs of new names after they were recorded.
 
         Raises:
             Exception: of many kinds, where a call cannot be recorded.
@@ -79,24 +81,24 @@ class Calls:
 
     def forget(self) -> None:
         """Call the model itself again."""
-        self._recordings.clear()
+        self._graphs.clear()
 
 
-class _Recording:
-    """One kind of call: which inputs there are, and what lies beside them."""
+class _Graph:
+    """The calls with inputs of these names."""
 
     def __init__(self, model: Any, beside: Sequence[Beside], inputs: Mapping[str, "Tensor"]) -> None:
         import torch
 
         jit: Any = torch.jit
-        self._beside = [one for one in beside if one.beside is not None]
+        names = tuple(inputs)
+        self._beside = beside
         self._outputs: list[str] = []
         self._output_class: Any = None
 
         def call(*tensors: "Tensor") -> tuple["Tensor", ...]:
-            count = len(self._beside)
-            with _set("beside", self._beside, tensors[:count]):
-                output = model(**dict(zip(inputs, tensors[count:], strict=True)))
+            with _set("beside", beside, tensors[: len(beside)]):
+                output = model(**dict(zip(names, tensors[len(beside) :], strict=True)))
             self._output_class, self._outputs = type(output), list(output)
             return tuple(output.values())
 

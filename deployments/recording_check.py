@@ -33,13 +33,11 @@ def record(task: ForwardTask[Any, Any], rows: Sequence[tuple[Row, Hashable]]) ->
     layout = task.layout
     if not isinstance(layout, Packed) or not task.checkpoint.config.batching.record:
         return Recording(False)
-    trials = list(_trials(rows))
+    trials = _trials(rows)
     plain = [task.forward(*trial) for trial in trials]
     try:
         with layout.calls.recording():
-            for trial in trials:
-                task.forward(*trial)
-        difference = largest_difference([task.forward(*trial) for trial in trials], plain)
+            difference = largest_difference([task.forward(*trial) for trial in trials], plain)
     except Exception as error:  # in any of many ways; the model runs as it is
         refused = f"{type(error).__name__}: {error}".splitlines()[0]
     else:
@@ -60,7 +58,7 @@ def _trials(rows: Sequence[tuple[Row, Hashable]]) -> list[tuple[list[Row], Hasha
     trials = []
     for params, group in groups.items():
         group.sort(key=lambda row: row.length)
-        short = [row for row in group if row.length <= SHORT]
-        for trial in (short or group[:2], short[:1], short[1:2] * 2, short[-3:], group[-1:]):
-            trials += [(trial, params)] if trial else []
+        short = [row for row in group if row.length <= SHORT] or group[:2]
+        batches = (short, short[:1], short[:1] * 2, short[-3:], group[-1:])
+        trials += [(batch, params) for batch in batches]
     return trials

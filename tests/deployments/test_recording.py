@@ -67,7 +67,7 @@ def test_packs_of_any_shape_to_the_last_bit(load, family):
     assert choose_layout(task).recording == (True, None)
     for pack in packs(task):
         recorded = task.layout.run(pack)
-        calls, task.layout.calls = task.layout.calls, Calls(task.checkpoint.model)
+        calls, task.layout.calls = task.layout.calls, Calls(task.checkpoint.model, ())
         assert_same(recorded, task.layout.run(pack))
         task.layout.calls = calls
 
@@ -150,7 +150,28 @@ def test_what_is_wrong_with_an_input_is_told_as_the_model_tells_it(load):
     expected = task.layout.run(pack)
     with pytest.raises(IndexError, match="index out of range in self"):
         task.layout.run([*pack, Row({"input_ids": [10**6]}, 1)])
+    counted = Counted(task.checkpoint.model.encoder)
     assert_same(task.layout.run(pack), expected)
+    assert counted.count == 0  # and still from the recording
+
+
+def test_a_recording_that_fails_where_the_model_does_not_is_dropped(load, monkeypatch, caplog):
+    task = load()
+    choose_layout(task)
+    counted = Counted(task.checkpoint.model.encoder)
+    pack = packs(task, 1)[0]
+    expected = task.layout.run(pack)
+    graphs = type(next(iter(task.layout.calls._graphs.values())))
+
+    def fail(*_):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(graphs, "__call__", fail)
+    assert_same(task.layout.run(pack), expected)
+    monkeypatch.undo()
+    assert_same(task.layout.run(pack), expected)
+    assert counted.count == 2
+    assert "not used any more: no such operation" in caplog.text
 
 
 def test_recording_leaves_the_model_as_it_was(load):
