@@ -97,7 +97,7 @@ k8s-render: install
 
 # Overlays against the schemas of Kubernetes, KubeRay and Ray Serve; the front and the Dockerfile.
 k8s-check: install
-	$(BIN)/python -m pytest tests/k8s tests/serve/render
+	$(BIN)/python -m pytest tests/k8s tests/serve/kubernetes
 
 # Builds the image without Docker and starts it, as root on Debian with buildah and mmdebstrap; some ten minutes.
 image-check:

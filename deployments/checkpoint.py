@@ -9,16 +9,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.gpu_share import limit_memory
-
-if TYPE_CHECKING:
-    from deployments.task import Medium, Task
+from deployments.memory import limit_memory
 
 logger = logging.getLogger(__name__)
+
+Medium = Literal["text", "image", "audio"]
 
 EMBEDDED_PREFIX = "embedded:"
 
@@ -93,7 +92,7 @@ def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
     return config
 
 
-def read_medium(model: str, revision: str | None = None) -> "Medium":
+def read_medium(model: str, revision: str | None = None) -> Medium:
     """What a checkpoint reads: pictures or sound where it brings the processor for them, else text.
 
     Raises:
@@ -154,8 +153,19 @@ def choose_device(config: ModelConfig) -> str:
     return wanted
 
 
-def load(config: ModelConfig, kind: "type[Task[Any, Any]]") -> Checkpoint:
-    """Load model and processor with the classes that a task names.
+def load(
+    config: ModelConfig,
+    auto_model: str,
+    load_processor: Callable[[str, str | None], Any],
+    unused_weights: tuple[str, ...] = (),
+) -> Checkpoint:
+    """Load model and processor.
+
+    Args:
+        config: the model.
+        auto_model: the transformers class that loads it.
+        load_processor: loads its tokenizer or processor from what `from_pretrained` takes and a revision.
+        unused_weights: parts of names of weights that may be missing.
 
     Raises:
         LoadError: not found, not loadable as this class, or with weights missing.
@@ -169,25 +179,25 @@ def load(config: ModelConfig, kind: "type[Task[Any, Any]]") -> Checkpoint:
     if device == "cuda":
         limit_memory(config.resources.num_gpus)
     dtype = config.dtype or ("float32" if device == "cpu" else "auto")
-    auto_class = getattr(transformers, kind.auto_model)
+    auto_class = getattr(transformers, auto_model)
     source = resolve(config.model)
     try:
-        processor = kind.load_processor(source, config.revision)
+        processor = load_processor(source, config.revision)
         model, report = auto_class.from_pretrained(
             source, revision=config.revision, dtype=dtype, output_loading_info=True
         )
     except Exception as error:  # damaged files raise the file libraries' own classes, tokenizers a bare Exception
-        raise LoadError(f"{config.model}: does not load as {kind.auto_model} ({_first_line(error)})") from error
+        raise LoadError(f"{config.model}: does not load as {auto_model} ({_first_line(error)})") from error
     _require_vocabulary(config, processor)
-    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, kind.unused_weights))
+    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused_weights))
     if missing:
         raise LoadError(
-            f"{config.model}: the checkpoint has no weights for {_some(missing)}; as {kind.auto_model} it would answer "
+            f"{config.model}: the checkpoint has no weights for {_some(missing)}; as {auto_model} it would answer "
             f"with random weights. Its own architecture is {_architecture(model)}"
         )
     if report.get("mismatched_keys"):
         raise LoadError(
-            f"{config.model}: weights of another shape than {kind.auto_model} needs: {report['mismatched_keys']}"
+            f"{config.model}: weights of another shape than {auto_model} needs: {report['mismatched_keys']}"
         )
     model.eval().to(device)
     model.config.use_cache = False

@@ -1,4 +1,4 @@
-"""The error tree. Each class carries the HTTP status that `serve.errors` answers with.
+"""The error tree. Each class carries the HTTP status that `serve.http.errors` answers with.
 
 ServiceError                 500  internal
 ├── MalformedRequest         400  malformed_request     the body is not what its content type says

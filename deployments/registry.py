@@ -6,8 +6,8 @@ from typing import Any
 
 from deployments.checkpoint import read_config, read_medium
 from deployments.config import ModelConfig
+from deployments.contract.task import Task
 from deployments.errors import LoadError
-from deployments.task import Task
 from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction_audio import SoundFeatures

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from deployments.contract.task import Task
 from deployments.registry import ALIASES, KINDS
-from deployments.task import Task
 from handbook.fields import object_of, tables, type_of
 
 Kind = type[Task[Any, Any]]

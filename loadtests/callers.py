@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from deployments.generating_task import GeneratingTask
+from deployments.generation.task import GeneratingTask
 from loadtests import payload
 from loadtests.bench.log_normal import LogNormal
 from loadtests.bench.texts import WORDS

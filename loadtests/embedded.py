@@ -28,7 +28,7 @@ def embedded_service(models: Sequence[str]) -> Iterator[str]:
     without = [option for name in DEFAULT if name not in served for option in ("--without", name)]
     entry = EMBEDDED[served[0]]
     body = json.dumps(TASKS[entry.task].example)
-    with running("serve.cli", ["up", *without], f"/tasks/{entry.task}", body, model=entry.name) as server:
+    with running("serve.cli.main", ["up", *without], f"/tasks/{entry.task}", body, model=entry.name) as server:
         url = f"http://127.0.0.1:{server.port}"
         if not wait_until(lambda: _is_ready(url), START_LIMIT_S, 0.5):
             raise ServerError(f"not all models are ready after {START_LIMIT_S} s")

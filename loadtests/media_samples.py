@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from deployments.task import Medium
+from deployments.checkpoint import Medium
 from loadtests.bench.environment import ROOT
 from loadtests.bench.media_files import pictures, recordings
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.task import Task
+from deployments.contract.task import Task
 from loadtests.bench.log_normal import LogNormal
 from loadtests.bench.texts import prose
 from loadtests.media_samples import MediaSamples

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.metrics import EXPORTED_PREFIX
+from deployments.telemetry.metrics import EXPORTED_PREFIX
 from loadtests.key import authorization
 
 # Replicas export every three seconds, Ray's agents and the gateway's own age come on top.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.error import URLError
 
+from deployments.contract.task import Task
 from deployments.registry import KINDS
-from deployments.task import Task
 from loadtests.key import authorization
 
 TIMEOUT_S = 20.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deployments.config import ModelConfig, Settings
 from deployments.registry import find_task, names, task_of
-from serve.config import Options, Service
+from serve.config.service import Options, Service
 from serve.routes import GATEWAY, RouteTable
 
 MODEL = "serve.apps:model_app"

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 from ray import serve
 
-from deployments.deployment import build_deployment
-from deployments.limits import ReplicaLimits
 from deployments.media.limits import MediaLimits
 from deployments.registry import task_of
+from deployments.replica.deployment import build_deployment
+from deployments.replica.limits import ReplicaLimits
 from serve.applications import ModelArguments, ServeApplication, applications
-from serve.config import Service
-from serve.gateway import build_gateway
-from serve.model_endpoint import ModelEndpoint
+from serve.config.service import Service
+from serve.gateway.app import build_gateway
+from serve.model.deployed import ModelEndpoint
 from serve.routes import Route, RouteTable, route_table
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.contract.task import Task
 from deployments.errors import LoadError, NotFound
 from deployments.registry import ALIASES, names, task_of
-from deployments.task import Task
-from serve.config import Service
+from serve.config.service import Service
 
 GATEWAY = "gateway"  # the application at "/"; no model may take its name
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from deployments import checkpoint
-from deployments.batcher import Entry
+from deployments.batching.batcher import Entry
+from deployments.batching.job import Job
 from deployments.config import ModelConfig
-from deployments.job import Job
-from deployments.layout_check import choose_layout
-from deployments.task import Row, Task
+from deployments.contract.task import Row, Task
+from deployments.layouts.check import choose_layout
 
 Kind = Literal["wordpiece", "bytelevel"]
 
@@ -183,7 +182,7 @@ def load_task(kind: type[Task[Any, Any]], folder: Path, layout: str | None = "au
 
     torch.set_num_threads(1)  # small models gain nothing from more, and tests run beside others
     settings = ModelConfig.model_validate({"model": str(folder), "name": "small", "device": "cpu", **config})
-    task = kind(checkpoint.load(settings, kind))
+    task = kind(kind.load_checkpoint(settings))
     if layout is not None:
         choose_layout(task, layout)
     return task

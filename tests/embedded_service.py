@@ -7,7 +7,7 @@ import pytest
 from deployments.checkpoint import EMBEDDED_PREFIX, resolve
 from deployments.zoo.embedded import DEFAULT
 from deployments.zoo.package import PackageUnavailable
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 from tests.service.running import RunningService
 
 MAX_WAITING = 64  # below the default, so that too much is soon reached

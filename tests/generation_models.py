@@ -12,8 +12,8 @@ from typing import Any
 import torch
 import transformers
 
-from deployments.generation.composed import composed
-from deployments.generation.prompt import Job, Prompt
+from deployments.generation.adapters import composed
+from deployments.generation.sequence import Job, Prompt
 
 VOCABULARY = 99
 _SMALL = {

@@ -10,11 +10,11 @@ import orjson
 from deployments.registry import KINDS
 from serve.apis.caller import Caller
 from serve.apis.open_inference.inference import OpenInference
-from serve.config import Limits
-from serve.messages import Headers
+from serve.cluster.states import ModelState
+from serve.config.service import Limits
+from serve.http.messages import Headers
 from serve.routes import Route, RouteTable
-from serve.states import ModelState
-from serve.upstream import Reply, StreamedReply
+from serve.upstream.replicas import Reply, StreamedReply
 
 LIMITS = Limits(max_body_mb=0.25)
 TABLE = RouteTable([(f"{kind.name}-{kind.medium}", kind) for kind in KINDS])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 UNPACKED = Path(__file__).parents[1] / ".prometheus" / "usr" / "bin"
 

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 CONFIGURATION = Path(__file__).parents[1] / "k8s" / "front" / "haproxy.cfg"
 # Of a line of its log: how the session ended, four counts of connections, and how often the request was sent again.

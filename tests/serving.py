@@ -9,7 +9,7 @@ import orjson
 
 from deployments.config import ModelConfig
 from deployments.registry import task_of
-from deployments.replica import Replica
+from deployments.replica.replica import Replica
 
 TIMEOUT_S = 120.0
 

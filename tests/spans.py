@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from deployments.tracing.sampler import sampler
-from deployments.tracing.tracer import Tracer
+from deployments.telemetry.tracing.export import sampler
+from deployments.telemetry.tracing.tracer import Tracer
 from tests.quiet_server import QuietServer
 
 KINDS = {1: "internal", 2: "server", 3: "client"}

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import transformers
 
-from deployments import checkpoint
 from deployments.config import ModelConfig
 from tests.checkpoints import small_tokenizer
 from tests.generation_models import SPREAD, spread
@@ -48,7 +47,7 @@ def load_speech(folder: Path, kind: Any, **config: Any) -> Any:
     """The task with its model loaded, without a line."""
     torch.set_num_threads(1)
     settings = ModelConfig.model_validate({"model": str(folder), "name": "small", "device": "cpu", **config})
-    return kind(checkpoint.load(settings, kind))
+    return kind(kind.load_checkpoint(settings))
 
 
 def whisper_tokenizer(folder: Path, languages: tuple[str, ...]) -> Any:

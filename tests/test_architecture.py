@@ -1,30 +1,68 @@
-"""Who may import whom. The rules of docs/architecture.md, read from the code itself."""
+"""Who may import whom: the rooms of docs/architecture.md, read from the code itself.
+
+A room is a folder below `deployments/` or `serve/`, or a file at their root. Imports inside functions and under
+`TYPE_CHECKING` count like any other, except where a test says that it is about what runs at import.
+"""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+# Each line may import from the lines below it, and from nothing on its own line or above.
+DEPLOYMENTS = (
+    "replica registry",
+    "tasks",
+    "image audio",
+    "text",
+    "generation",
+    "layouts",
+    "batching",
+    "contract",
+    "telemetry",
+    "media checkpoint",
+    "zoo",
+    "config errors memory numerics asgi",
+)
+SERVE = (
+    "cli",
+    "apps",
+    "gateway",
+    "model",
+    "playground observability",
+    "kubernetes",
+    "applications",
+    "apis",
+    "upstream",
+    "middleware",
+    "cluster http",
+    "routes",
+    "config",
+)
+WIDEST = 20  # files of one folder
+
 HEAVY = {"torch", "transformers", "PIL"}
 KNOWS_RAY = {
-    "deployments/deployment.py",
-    "deployments/ray_metrics.py",
-    "deployments/stages.py",
+    "deployments/replica/deployment.py",
+    "deployments/replica/stages.py",
+    "deployments/telemetry/ray_metrics.py",
     "serve/apps.py",
-    "serve/changing/on_serve.py",
-    "serve/cli.py",
-    "serve/gateway.py",
-    "serve/launch.py",
-    "serve/placement.py",
-    "serve/states.py",
-    "serve/upstream.py",
+    "serve/cli/apply/on_serve.py",
+    "serve/cli/main.py",
+    "serve/cluster/launch.py",
+    "serve/cluster/placement.py",
+    "serve/cluster/states.py",
+    "serve/gateway/app.py",
+    "serve/upstream/serve_handle.py",
 }
 # Run by hand, not by the service; and compiled by TorchScript, which looks for names at the head of a file.
-NEED_TORCH = ("deployments/zoo/training/", "deployments/attention.py")
+NEED_TORCH = ("deployments/zoo/training/", "deployments/layouts/attention.py")
 FILES = sorted(
     path.relative_to(ROOT).as_posix() for package in ("deployments", "serve") for path in (ROOT / package).rglob("*.py")
 )
@@ -56,6 +94,83 @@ def at_import(node: ast.AST) -> Iterator[ast.AST]:
         yield from at_import(child)
 
 
+def modules() -> dict[str, str]:
+    """Every module's name, and its file."""
+    return {file.removesuffix(".py").removesuffix("/__init__").replace("/", "."): file for file in FILES}
+
+
+def imports() -> dict[str, set[str]]:
+    """Every module's name, and the modules of this project that it imports anywhere."""
+    known, found = modules(), defaultdict(set)
+    for module, file in known.items():
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Import):
+                found[module].update(alias.name for alias in node.names if alias.name in known)
+            elif isinstance(node, ast.ImportFrom) and node.module in known:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found[module].update(name if name in known else node.module for name in names)
+    return found
+
+
+def room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def ranks() -> dict[str, int]:
+    """Every room's place from above."""
+    houses = (("deployments", DEPLOYMENTS), ("serve", SERVE))
+    return {
+        f"{house}.{name}": rank for house, lines in houses for rank, line in enumerate(lines) for name in line.split()
+    }
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[list[str]]:
+    """Modules in or between circles: those that are left when ends and beginnings are taken away again and again."""
+    left = {name: set(targets) for name, targets in arrows.items()}
+    while True:
+        imported_by_some = set().union(*left.values())
+        ends = [name for name in left if not left[name] & left.keys() or name not in imported_by_some]
+        if not ends:
+            break
+        for name in ends:
+            del left[name]
+    return sorted([name, *sorted(targets & left.keys())] for name, targets in left.items())
+
+
+def test_every_room_is_in_the_order() -> None:
+    """A new folder or a file at a root wants a place in the house."""
+    found = {room(module) for module in modules() if "." in module}
+    assert found == set(ranks())
+
+
+def test_arrows_between_rooms_only_point_down() -> None:
+    rank = ranks()
+    wrong = [
+        f"{module} -> {target}"
+        for module, targets in imports().items()
+        for target in targets
+        if "." in module and "." in target and module.split(".")[0] == target.split(".")[0]
+        if room(module) != room(target) and rank[room(module)] >= rank[room(target)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert not circles(imports())
+
+
+def test_no_folder_is_wider_than_a_screen() -> None:
+    width: dict[str, int] = defaultdict(int)
+    for file in FILES:
+        if not file.endswith("__init__.py"):
+            width[file.rpartition("/")[0]] += 1
+    assert {folder: count for folder, count in width.items() if count > WIDEST} == {}
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == [["b", "c"], ["c", "b"]]
+
+
 @every_file
 def test_the_model_side_knows_nothing_of_the_http_side(file):
     packages = set().union(*(imported(node) for node in ast.walk(tree(file))))
@@ -84,18 +199,19 @@ def test_importing_loads_neither_torch_nor_transformers_nor_pictures():
         for file in FILES
         if not file.startswith(NEED_TORCH)
     ]
-    assert {"deployments.registry", "deployments.tasks.fill_mask", "deployments.replica", "serve"} <= set(modules)
+    assert {"deployments.registry", "deployments.tasks.fill_mask", "deployments.replica.replica", "serve"} <= set(
+        modules
+    )
     assert not loaded_after(modules) & HEAVY
 
 
 def test_the_model_side_runs_without_ray():
-    modules = ["deployments.registry", "deployments.replica"]
-    assert "ray" not in loaded_after(modules)
+    assert "ray" not in loaded_after(["deployments.registry", "deployments.replica.replica"])
 
 
-def loaded_after(modules: list[str]) -> set[str]:
+def loaded_after(names: list[str]) -> set[str]:
     """Top-level packages in a fresh interpreter after importing these modules."""
-    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    code = f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return {name.split(".")[0] for name in ran.stdout.split()}

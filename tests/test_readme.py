@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from deployments.errors import ServiceError
 from deployments.registry import ALIASES, TASKS
-from serve.config import ServiceConfig
-from serve.config_file import ConfigError, _section, read_config_file
-from serve.haproxy import ANSWERS as HAPROXY_ANSWERS
-from serve.openapi import _HEADERS
+from serve.cluster.haproxy import ANSWERS as HAPROXY_ANSWERS
+from serve.config.file import ConfigError, _section, read_config_file
+from serve.config.service import ServiceConfig
+from serve.gateway.openapi import _HEADERS
 from tests import checkpoints
 from tests.service.test_readme import EXAMPLES
 

@@ -10,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 
 from deployments.config import ModelConfig, Resources
 from deployments.registry import task_of
-from deployments.replica import Replica
+from deployments.replica.replica import Replica
 from tests.checkpoints import small_tokenizer
 from tests.generation_models import TEXT, family_config, spread
 

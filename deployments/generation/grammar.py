@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from deployments.body import Body
+from deployments.contract.task import Body
 from deployments.errors import InvalidInput
-from deployments.generation.ask import Ask
 from deployments.generation.parameters import GenerationParameters
+from deployments.generation.request import Ask
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer

@@ -14,8 +14,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, ServiceError, Unavailable
-from deployments.generation.params import SamplingParams
-from deployments.generation.prompt import Job
+from deployments.generation.sampling.params import SamplingParams
+from deployments.generation.sequence import Job
 
 if TYPE_CHECKING:
     import torch

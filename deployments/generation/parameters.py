@@ -6,13 +6,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from deployments.body import Body, RequestBody
+from deployments.contract.task import Body, RequestBody
 from deployments.errors import InvalidInput
-from deployments.generation.admission import require_countable
-from deployments.generation.ask import Ask
-from deployments.generation.params import MAX_TOP_TOKENS, SEEDS, SamplingParams, sampling_params
-from deployments.generation.prompt import Prompt
-from deployments.generation.sampled import RowProcessor
+from deployments.generation.in_flight.admission import require_countable
+from deployments.generation.request import Ask
+from deployments.generation.sampling.params import MAX_TOP_TOKENS, SEEDS, SamplingParams, sampling_params
+from deployments.generation.sampling.row import RowProcessor
+from deployments.generation.sequence import Prompt
 
 MAX_STOPS = 16
 MAX_SEQUENCES = 32

@@ -5,11 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from deployments.body import RequestBody
+from deployments.audio.task import EXAMPLE, SoundTask
+from deployments.contract.labels import Label, LabelParameters, apply_function, best, default_function
+from deployments.contract.task import Prepared, RequestBody, Row
 from deployments.media.content import Media
-from deployments.scores import Label, LabelParameters, apply_function, best, default_function
-from deployments.sound import EXAMPLE, SoundTask
-from deployments.task import Prepared, Row
 
 
 class Request(RequestBody):

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from deployments.config import Pooling, PoolingMode
+from deployments.contract.pooling import VectorOptions, join_vectors, pool, read_embedding
+from deployments.contract.task import Prepared, Row
 from deployments.errors import InvalidInput
-from deployments.pooling import pool, read_embedding
-from deployments.task import Prepared, Row
-from deployments.text import Side, TextTask, filler, require_text
-from deployments.tokens import TokenIds, are_ids, require_known
-from deployments.vectors import VectorOptions, join_vectors
+from deployments.text.task import Side, TextTask, filler, require_text
+from deployments.text.tokens import TokenIds, are_ids, require_known
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint

@@ -5,12 +5,11 @@ from typing import Any
 
 from pydantic import Field
 
+from deployments.audio.task import EXAMPLE, SoundTask
 from deployments.checkpoint import Checkpoint
+from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
+from deployments.contract.task import Prepared, Row
 from deployments.media.content import Media
-from deployments.pooling import pool
-from deployments.sound import EXAMPLE, SoundTask
-from deployments.task import Prepared, Row
-from deployments.vectors import VectorOptions, configured_pooling, join_vectors
 
 
 class Request(VectorOptions):

@@ -6,11 +6,10 @@ from typing import Any
 from pydantic import Field
 
 from deployments.checkpoint import Checkpoint
+from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
+from deployments.contract.task import Prepared, Row
+from deployments.image.task import EXAMPLE, PictureTask, sample_picture
 from deployments.media.content import Media
-from deployments.picture import EXAMPLE, PictureTask, sample_picture
-from deployments.pooling import pool
-from deployments.task import Prepared, Row
-from deployments.vectors import VectorOptions, configured_pooling, join_vectors
 
 
 class Request(VectorOptions):

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body, RequestBody
+from deployments.contract.labels import softmax
+from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.errors import InvalidInput, LoadError
-from deployments.layout import Layout
-from deployments.scores import softmax
-from deployments.task import Prepared, Row
-from deployments.text import TextTask, filler
+from deployments.layouts.text import Layout
+from deployments.text.task import TextTask, filler
 
 if TYPE_CHECKING:
     from deployments.checkpoint import Checkpoint

@@ -7,17 +7,16 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from deployments.checkpoint import Checkpoint
+from deployments.contract.task import Prepared
 from deployments.errors import TooLarge
-from deployments.generating_task import GeneratingTask
-from deployments.generation.answers import GeneratedText
-from deployments.generation.ask import Written
-from deployments.generation.composed import composed, defaults_of
+from deployments.generation.adapters import composed, defaults_of
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
-from deployments.generation.prompt import Prompt
-from deployments.media.content import Media
-from deployments.picture import EXAMPLE, read_for_processor, sample_picture
-from deployments.picture_chat import (
+from deployments.generation.request import Written
+from deployments.generation.sequence import Prompt
+from deployments.generation.task import GeneratingTask
+from deployments.generation.tgi import GeneratedText
+from deployments.image.chat import (
     MAX_PICTURES,
     Chat,
     Inputs,
@@ -27,10 +26,11 @@ from deployments.picture_chat import (
     pictures_of,
     seen,
 )
-from deployments.picture_processor import PictureProcessor, load_picture_processor
-from deployments.picture_prompts import picture_prompts
-from deployments.task import Prepared
-from deployments.text import filler
+from deployments.image.processor import PictureProcessor, load_picture_processor
+from deployments.image.prompts import picture_prompts
+from deployments.image.task import EXAMPLE, read_for_processor, sample_picture
+from deployments.media.content import Media
+from deployments.text.task import filler
 
 
 class Parameters(GuidedParameters):

@@ -5,10 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body, RequestBody
-from deployments.scores import softmax
-from deployments.task import Prepared, Row
-from deployments.text import TextTask, filler, require_text
+from deployments.contract.labels import softmax
+from deployments.contract.task import Body, Prepared, RequestBody, Row
+from deployments.text.task import TextTask, filler, require_text
 
 
 class Question(Body):

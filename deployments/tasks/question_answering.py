@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body, RequestBody
+from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.errors import InvalidInput
-from deployments.spans import best_spans, to_characters, tokens_of
-from deployments.task import Prepared, Row
-from deployments.text import TextTask, filler, require_text
-from deployments.windows import Windows, split_pair
+from deployments.text.spans import best_spans, to_characters, tokens_of
+from deployments.text.task import TextTask, filler, require_text
+from deployments.text.windows import Windows, split_pair
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

@@ -5,13 +5,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body, RequestBody
+from deployments.audio.chunks import Chunk, Chunking
+from deployments.audio.task import EXAMPLE, SoundTask
 from deployments.checkpoint import Checkpoint, load_tokenizer
-from deployments.chunks import Chunk, Chunking
+from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.errors import InvalidInput, LoadError
 from deployments.media.content import Media
-from deployments.sound import EXAMPLE, SoundTask
-from deployments.task import Prepared, Row
 
 
 class Parameters(Body):

@@ -6,21 +6,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from deployments.audio.features import EXAMPLE, Hearing
+from deployments.audio.whisper.decoder_prompt import with_room
+from deployments.audio.whisper.streaming import Retelling, all_details, details, tokens_of
+from deployments.audio.whisper.windows import Times, Windows
 from deployments.checkpoint import Checkpoint, load_tokenizer
+from deployments.contract.task import Prepared
 from deployments.errors import InvalidInput, LoadError, TooLarge
-from deployments.generating_task import GeneratingTask
-from deployments.generation.answers import Details
-from deployments.generation.ask import Piece, Written
+from deployments.generation.adapters import decoder_start
 from deployments.generation.parameters import GeneratingRequest, GenerationParameters
-from deployments.generation.prompt import Prompt
-from deployments.generation.start import decoder_start
-from deployments.hearing import EXAMPLE, Hearing
+from deployments.generation.request import Piece, Written
+from deployments.generation.sequence import Prompt
+from deployments.generation.task import GeneratingTask
+from deployments.generation.tgi import Details
 from deployments.media.content import Media
-from deployments.speech.details import all_details, details, tokens_of
-from deployments.speech.lengths import with_room
-from deployments.speech.retelling import Retelling
-from deployments.speech.windows import Times, Windows
-from deployments.task import Prepared
 
 
 class Parameters(GenerationParameters):

@@ -6,17 +6,16 @@ from typing import Any
 from pydantic import Field
 
 from deployments.checkpoint import Checkpoint
+from deployments.contract.task import Prepared
 from deployments.errors import LoadError
-from deployments.generating_task import GeneratingTask
-from deployments.generation.answers import GeneratedText
-from deployments.generation.ask import Written
+from deployments.generation.adapters import Languages, decoder_start
 from deployments.generation.grammar import GuidedParameters
-from deployments.generation.languages import Languages
 from deployments.generation.parameters import GeneratingRequest
-from deployments.generation.prompt import Prompt
-from deployments.generation.start import decoder_start
-from deployments.task import Prepared
-from deployments.text import Side, filler, max_length_of, require_text, tokenized
+from deployments.generation.request import Written
+from deployments.generation.sequence import Prompt
+from deployments.generation.task import GeneratingTask
+from deployments.generation.tgi import GeneratedText
+from deployments.text.task import Side, filler, max_length_of, require_text, tokenized
 
 
 class Parameters(GuidedParameters):

@@ -5,10 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from deployments.body import Body, RequestBody
-from deployments.scores import Function, Label, apply_function, best, default_function
-from deployments.task import Prepared, Row
-from deployments.text import TextTask, filler
+from deployments.contract.labels import Function, Label, apply_function, best, default_function
+from deployments.contract.task import Body, Prepared, RequestBody, Row
+from deployments.text.task import TextTask, filler
 
 
 class TextPair(Body):

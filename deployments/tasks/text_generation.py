@@ -5,17 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body
+from deployments.contract.task import Body, Prepared
 from deployments.errors import InvalidInput
-from deployments.generating_task import GeneratingTask
-from deployments.generation.answers import Details
-from deployments.generation.ask import Written
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
-from deployments.generation.prompt import Prompt
-from deployments.task import Prepared
-from deployments.text import filler, require_length
-from deployments.tokens import TokenIds, are_ids, require_known
+from deployments.generation.request import Written
+from deployments.generation.sequence import Prompt
+from deployments.generation.task import GeneratingTask
+from deployments.generation.tgi import Details
+from deployments.text.task import filler, require_length
+from deployments.text.tokens import TokenIds, are_ids, require_known
 
 
 class Message(Body):

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.body import Body, RequestBody
 from deployments.checkpoint import Checkpoint
-from deployments.entities import Strategy, Token, find_entities, list_tokens, without_overlaps
-from deployments.scores import softmax
-from deployments.task import Prepared, Row
-from deployments.text import TextTask, filler, require_text
-from deployments.windows import Windows, cores, split_text
+from deployments.contract.labels import softmax
+from deployments.contract.task import Body, Prepared, RequestBody, Row
+from deployments.text.entities import Strategy, Token, find_entities, list_tokens, without_overlaps
+from deployments.text.task import TextTask, filler, require_text
+from deployments.text.windows import Windows, cores, split_text
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

@@ -30,7 +30,7 @@ def service(
     config = folder / "service.yaml"
     config.write_text(json.dumps({"models": [entry], "limits": dict(limits or {})}))  # JSON is YAML
     with running(
-        "serve.cli", ["up", str(config)], f"/tasks/{task}", json.dumps(TASKS[task].example), model=NAME
+        "serve.cli.main", ["up", str(config)], f"/tasks/{task}", json.dumps(TASKS[task].example), model=NAME
     ) as server:
         yield server
 

@@ -10,30 +10,30 @@ ROWS = 16  # that decode together, for everybody
 
 
 class InFlight:
-    """`GenerationLine` with every token's text and log-probability, which a stream says."""
+    """`GenerationScheduler` with every token's text and log-probability, which a stream says."""
 
     def __init__(self, folder: str) -> None:
-        from deployments import checkpoint
         from deployments.config import Generation, ModelConfig
-        from deployments.observer import Observer
         from deployments.registry import task_of
-        from deployments.replica import SWITCH_INTERVAL_S
+        from deployments.replica.engines import engine_for
+        from deployments.replica.replica import SWITCH_INTERVAL_S
+        from deployments.telemetry.observer import Observer
 
         config = ModelConfig(model=folder, device="cpu", generation=Generation(max_rows=ROWS))
         kind = task_of(config)
         self._request = kind.request
-        self._task: Any = kind(checkpoint.load(config, kind))
-        opened = self._task.open_line("model", Observer())
+        self._task: Any = kind(kind.load_checkpoint(config))
+        opened = engine_for(self._task, "model", Observer())
         if opened.description["generation"]["mode"] != "in-flight":
             raise RuntimeError(f"not in flight: {opened.description['generation']}")
-        self._line: Any = opened.line
+        self._line: Any = opened.scheduler
         self._line.start()
         self._jobs: list[Any] = []
         self._switch_interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     def submit(self, tracks: Sequence[Track]) -> None:
-        from deployments.job import Job
+        from deployments.batching.job import Job
 
         for track in tracks:
             prepared = self._task.preprocess(self._asked(track))

@@ -52,16 +52,15 @@ class _Runner:
     def __init__(self, model: str, folder: str) -> None:
         import torch
 
-        from deployments import checkpoint
         from deployments.config import ModelConfig
-        from deployments.layout_check import choose_layout
+        from deployments.layouts.check import choose_layout
         from deployments.media.content import Media
         from deployments.registry import task_of
 
         torch.set_num_threads(1)
         config = ModelConfig(model=model)
         kind = task_of(config)
-        self._task = kind(checkpoint.load(config, kind))
+        self._task = kind(kind.load_checkpoint(config))
         choose_layout(self._task)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())
         self._requests = [kind.request(inputs=Media(path.read_bytes())) for path in files]
@@ -76,7 +75,7 @@ class _Runner:
 
     def _batches(self, prepared: list[Any]) -> Iterator[tuple[list[Any], Any]]:
         """Ready-made batches: the longest rows first, each with those nearest to it."""
-        from deployments.batcher import Entry, Job
+        from deployments.batching.batcher import Entry, Job
 
         task = self._task
         assert task.layout is not None

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.config import Logging, ModelConfig, Pooling
-from deployments.task import Task
+from deployments.contract.task import Task
 from loadtests.bench.contenders import NAME
 from loadtests.bench.noop_task import NoOp, NoVectors
-from serve.config import Metrics, ServiceConfig
-from serve.launch import cluster
+from serve.cluster.launch import cluster
+from serve.config.service import Metrics, ServiceConfig
 from serve.routes import GATEWAY, RouteTable
 
 UNMEASURED = {"metrics": Metrics(enabled=False), "logging": Logging(level="error")}
@@ -42,10 +42,10 @@ def _deploy(folder: str, kind: type[Task[Any, Any]], options: Mapping[str, Any])
     # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
     from ray import serve
 
-    from deployments.deployment import build_deployment
-    from deployments.limits import ReplicaLimits
-    from serve.endpoint import endpoint_builder
-    from serve.gateway import build_gateway
+    from deployments.replica.deployment import build_deployment
+    from deployments.replica.limits import ReplicaLimits
+    from serve.gateway.app import build_gateway
+    from serve.model.endpoint import endpoint_builder
 
     config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME, pooling=Pooling())], **options)
     table = RouteTable([(NAME, kind)])

@@ -3,12 +3,11 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from deployments.body import RequestBody
+from deployments.batching.selection import ArrivalOrder, Selection
 from deployments.config import Batching
-from deployments.forward_task import ForwardTask
-from deployments.layout import LaidOut, Layout
-from deployments.selection import ArrivalOrder, Selection
-from deployments.task import Prepared, Row
+from deployments.contract.task import Prepared, RequestBody, Row
+from deployments.layouts.task import ForwardTask
+from deployments.layouts.text import LaidOut, Layout
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction import Request as VectorRequest
 

@@ -72,8 +72,8 @@ class _Runner:
 
         from deployments import checkpoint
         from deployments.config import ModelConfig
-        from deployments.layout import LaidOut, Layout, Packed, Padded
-        from deployments.task import Row
+        from deployments.contract.task import Row
+        from deployments.layouts.text import LaidOut, Layout, Packed, Padded
         from deployments.tasks.feature_extraction import FeatureExtraction, Request
 
         torch.set_num_threads(1)

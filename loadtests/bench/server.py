@@ -18,7 +18,7 @@ import psutil
 from loadtests.bench.child import wait_until
 from loadtests.bench.environment import child_environment
 from loadtests.bench.process_tree import ProcessTree
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 START_LIMIT_S = 300
 STOP_LIMIT_S = 40

@@ -10,16 +10,17 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from deployments.asgi import ASGIApp
 from deployments.errors import InvalidInput
-from serve.errors import error_answer, validation_error
-from serve.json_response import JSONResponse
-from serve.messages import BodyLimit, Headers, read_body
-from serve.request_id import request_id
+from serve.config.service import BodyLimit
+from serve.http.errors import JSONResponse, error_answer, validation_error
+from serve.http.messages import Headers, read_body, request_id
 from serve.routes import Route, RouteTable
-from serve.upstream import Replicas, Reply
+from serve.upstream.in_process import InProcess
+from serve.upstream.replicas import Replicas, Reply
 
 JSON = (b"content-type", b"application/json")
-# Headers of a model's answer that the protocol's answer has as well; see `serve.timing.measured`.
+# Headers of a model's answer that the protocol's answer has as well; see `serve.http.server_timing.measured`.
 ABOUT_THE_ANSWER = (
     b"server-timing",
     b"x-model",
@@ -159,6 +160,34 @@ class Caller:
     def _headers(self, request: Request) -> Headers:
         headers = [JSON, (b"x-request-id", request_id(request.scope).encode())]
         return headers + [(name, value) for name, value in request.headers.raw if name in HANDED_ON]
+
+
+class ModelCaller(Caller):
+    """Asks one model, whatever a request calls it: below a model's URL, the URL has named it.
+
+    Args:
+        route: the model's.
+        endpoint: its ASGI application.
+        body_limit: of a request.
+    """
+
+    def __init__(self, route: Route, endpoint: ASGIApp, body_limit: BodyLimit) -> None:
+        super().__init__(RouteTable([(route.model, route.kind)]), InProcess(endpoint), body_limit)
+        self._model = route
+
+    def named(self, model: str | None, first_of: Collection[str]) -> Route:
+        """The model's route."""
+        return self._model
+
+    def route(self, model: str | None, tasks: Collection[str], what: str) -> Route:
+        """The model's route.
+
+        Raises:
+            InvalidInput: it does another thing.
+        """
+        if self._model.task not in tasks:
+            raise InvalidInput(f"the model {self._model.model!r} does {self._model.task}, not {what}")
+        return self._model
 
 
 def _validated(body: bytes, kind: type[BaseModel]) -> BaseModel:

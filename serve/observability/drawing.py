@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.metrics import PREFIX, Metric
+from deployments.telemetry.metrics import PREFIX, Metric
 from serve.observability.panel import Panel, Query
 from serve.observability.promql import Expressions, Where
 from serve.observability.units import unit_of, unit_of_rate

@@ -1,6 +1,6 @@
 """The dashboard of models that write: tokens, their pace, and the cache."""
 
-from deployments.metrics import (
+from deployments.telemetry.metrics import (
     BATCH_ROWS,
     BATCH_SECONDS,
     FIRST_TOKEN_SECONDS,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deployments.metrics import FIRST_TOKEN_SECONDS, REQUEST_SECONDS, REQUESTS, Metric
+from deployments.telemetry.metrics import FIRST_TOKEN_SECONDS, REQUEST_SECONDS, REQUESTS, Metric
 from serve.observability.objectives import Objectives
 from serve.observability.promql import BY_MODEL, Expressions
 

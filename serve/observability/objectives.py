@@ -8,7 +8,7 @@ are those of its table for a budget of 30 days.
 
 from dataclasses import dataclass
 
-from deployments.metrics import FIRST_TOKEN_SECONDS, REQUEST_SECONDS
+from deployments.telemetry.metrics import FIRST_TOKEN_SECONDS, REQUEST_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

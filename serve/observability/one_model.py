@@ -1,6 +1,6 @@
 """The dashboard of one model: what its requests take, and what its replicas are doing."""
 
-from deployments.metrics import (
+from deployments.telemetry.metrics import (
     BATCH_COST,
     BATCH_ROWS,
     BATCH_SECONDS,

@@ -1,6 +1,6 @@
 """The dashboard of a whole service: its models side by side."""
 
-from deployments.metrics import (
+from deployments.telemetry.metrics import (
     BATCH_ROWS,
     BUILD_INFO,
     GATEWAY_REQUESTS,

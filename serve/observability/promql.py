@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deployments.metrics import Metric
+from deployments.telemetry.metrics import Metric
 
 # What Prometheus itself puts on every series: two services are two jobs (and on Kubernetes, namespaces).
 OF_TARGET = ("namespace", "job")

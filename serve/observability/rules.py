@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
+from serve.kubernetes.manifest import Literal, as_yaml
+from serve.kubernetes.pod import labels
 from serve.observability.alert import Alert
 from serve.observability.budget_alerts import budget_alerts
 from serve.observability.objectives import Objectives
 from serve.observability.recording import recordings
 from serve.observability.symptom_alerts import symptom_alerts
-from serve.render.manifest import Literal, as_yaml
-from serve.render.pod import labels
 
 RUNBOOKS = "docs/operations.md"
-HEADER = "# Written by `automodel-serve render rules`, from deployments/metrics.py and serve/observability.\n"
+HEADER = "# Written by `automodel-serve render rules`, from deployments/telemetry/metrics.py and serve/observability.\n"
 
 
 def rules(objectives: Objectives, runbooks: str = RUNBOOKS) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from deployments.metrics import (
+from deployments.telemetry.metrics import (
     BATCH_SECONDS,
     BUILD_INFO,
     CANARIES,

@@ -1,6 +1,6 @@
 """Units of the declarations, as Grafana names them."""
 
-from deployments.metrics import Metric
+from deployments.telemetry.metrics import Metric
 
 _VALUES = {"seconds": "s", "ratio": "percentunit", "bytes": "bytes"}
 _RATES = {"requests": "reqps"}

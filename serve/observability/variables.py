@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deployments.metrics import Metric
+from deployments.telemetry.metrics import Metric
 from serve.observability.panel import DATASOURCE
 from serve.observability.promql import Expressions, Where
 

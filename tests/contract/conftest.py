@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from deployments.task import Task
+from deployments.contract.task import Task
 from tests.checkpoints import Checkpoints, load_task
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from deployments.contract.task import Task
 from deployments.registry import TASKS
-from deployments.task import Task
-from deployments.text import TextTask
+from deployments.text.task import TextTask
 
 TEXT_TASKS = [task for task in TASKS.values() if issubclass(task, TextTask)]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from deployments.layout import LaidOut, Layout
+from deployments.layouts.text import LaidOut, Layout
 from tests.checkpoints import FAMILIES, run_rows
 from tests.contract.requests import TEXT_TASKS, assert_equal, requests_of
 

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
-from deployments.forward_task import ForwardTask
+from deployments.contract.task import Task
+from deployments.layouts.task import ForwardTask
 from deployments.registry import KINDS
-from deployments.task import Task
 from tests.checkpoints import load_task, run_rows
 from tests.contract.requests import assert_equal
 from tests.media_checkpoints import AUDIO_FAMILIES, CTC_FAMILIES, IMAGE_FAMILIES, MediaCheckpoints

@@ -10,10 +10,10 @@ from PIL import Image
 
 from deployments.config import ModelConfig, Resources
 from deployments.errors import InvalidInput, ServiceError, TooLarge, UnsupportedMedia
-from deployments.limits import ReplicaLimits
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
-from deployments.replica import Replica
+from deployments.replica.limits import ReplicaLimits
+from deployments.replica.replica import Replica
 from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction_audio import SoundFeatures
 from deployments.tasks.feature_extraction_image import PictureFeatures

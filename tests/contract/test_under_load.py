@@ -10,7 +10,7 @@ import pytest
 
 from deployments.config import ModelConfig, Resources
 from deployments.errors import ForwardFailed, InvalidInput, ServiceError
-from deployments.replica import Replica
+from deployments.replica.replica import Replica
 from deployments.tasks.text_classification import TextClassification
 from tests.contract.requests import TEXT_TASKS, assert_equal, requests_of, with_texts
 

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,13 +16,16 @@ from tests.checkpoints import Checkpoints
 
 
 def kind_of(auto_model, unused_weights=()):
-    """What of a task's class matters for loading."""
-    load_processor = transformers.AutoTokenizer.from_pretrained
-    return SimpleNamespace(
-        auto_model=auto_model,
-        load_processor=lambda source, revision: load_processor(source, revision=revision),
-        unused_weights=unused_weights,
-    )
+    """What a task's class says of loading."""
+
+    def load_processor(source, revision):
+        return transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+
+    return auto_model, load_processor, unused_weights
+
+
+def load_as(settings, kind):
+    return load(settings, *kind)
 
 
 CLASSIFIER = kind_of("AutoModelForSequenceClassification")
@@ -46,7 +48,7 @@ def config(folder, **settings):
 
 def test_a_checkpoint_loads_ready_to_answer(checkpoints):
     folder = checkpoints("bert", "SequenceClassification")
-    loaded = load(config(folder), CLASSIFIER)
+    loaded = load_as(config(folder), CLASSIFIER)
     assert loaded.folder == folder
     assert (loaded.device, loaded.dtype, loaded.pad_token_id) == ("cpu", "float32", 0)
     assert not loaded.model.training
@@ -57,7 +59,7 @@ def test_a_checkpoint_loads_ready_to_answer(checkpoints):
 
 @pytest.mark.parametrize(("wanted", "dtype"), [(None, "float32"), ("auto", "float32"), ("bfloat16", "bfloat16")])
 def test_dtype(checkpoints, wanted, dtype):
-    loaded = load(config(checkpoints("bert", "SequenceClassification"), dtype=wanted), CLASSIFIER)
+    loaded = load_as(config(checkpoints("bert", "SequenceClassification"), dtype=wanted), CLASSIFIER)
     assert loaded.dtype == dtype
     assert next(loaded.model.parameters()).dtype == getattr(torch, dtype)
 
@@ -68,24 +70,24 @@ def test_a_half_precision_checkpoint_is_float32_on_a_cpu_unless_told_otherwise(c
     folder = shutil.copytree(checkpoints("bert", ""), tmp_path / "half")
     AutoModel.from_pretrained(folder, dtype="bfloat16").save_pretrained(folder)
     names = kind_of("AutoModel")
-    assert load(config(folder), names).dtype == "float32"
-    assert load(config(folder, dtype="auto"), names).dtype == "bfloat16"
+    assert load_as(config(folder), names).dtype == "float32"
+    assert load_as(config(folder, dtype="auto"), names).dtype == "bfloat16"
 
 
 def test_a_head_that_the_checkpoint_lacks_is_never_drawn_at_random(checkpoints):
     with pytest.raises(LoadError, match=r"no weights for .*classifier\.bias, classifier\.weight") as caught:
-        load(config(checkpoints("bert", "MaskedLM")), CLASSIFIER)
+        load_as(config(checkpoints("bert", "MaskedLM")), CLASSIFIER)
     assert "random weights" in str(caught.value)
     assert "BertForMaskedLM" in str(caught.value)
 
 
 def test_weights_that_nobody_reads_may_be_missing(checkpoints):
     folder = checkpoints("bert", "MaskedLM")  # without a pooler
-    assert load(config(folder), kind_of("AutoModel", ("pooler",))).model.pooler is not None
+    assert load_as(config(folder), kind_of("AutoModel", ("pooler",))).model.pooler is not None
     with pytest.raises(LoadError, match=r"pooler\.dense"):
-        load(config(folder), kind_of("AutoModel"))
+        load_as(config(folder), kind_of("AutoModel"))
     with pytest.raises(LoadError, match=r"pooler\.dense"):
-        load(config(folder), kind_of("AutoModel", ("pool",)))  # whole parts of a name only
+        load_as(config(folder), kind_of("AutoModel", ("pool",)))  # whole parts of a name only
 
 
 def test_weights_of_another_shape_are_refused(checkpoints, copy):
@@ -95,14 +97,14 @@ def test_weights_of_another_shape_are_refused(checkpoints, copy):
     settings["label2id"] = {label: int(i) for i, label in settings["id2label"].items()}
     (folder / "config.json").write_text(json.dumps(settings))
     with pytest.raises(LoadError, match="AutoModelForSequenceClassification"):
-        load(config(folder), CLASSIFIER)
+        load_as(config(folder), CLASSIFIER)
 
 
 def test_missing_weights_are_a_load_error(checkpoints, copy):
     folder = copy(checkpoints("bert", "SequenceClassification"))
     (folder / "model.safetensors").unlink()
     with pytest.raises(LoadError, match="does not load as AutoModelForSequenceClassification"):
-        load(config(folder), CLASSIFIER)
+        load_as(config(folder), CLASSIFIER)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
@@ -112,7 +114,7 @@ def test_a_missing_tokenizer_is_a_load_error(checkpoints, copy, family):
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(LoadError, match="the tokenizer has no vocabulary"):
-        load(config(folder), CLASSIFIER)
+        load_as(config(folder), CLASSIFIER)
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -120,16 +122,16 @@ def test_a_damaged_file_is_a_load_error(checkpoints, copy, file):
     folder = copy(checkpoints("bert", "SequenceClassification"))
     (folder / file).write_bytes((folder / file).read_bytes()[:200])
     with pytest.raises(LoadError, match="does not load as AutoModelForSequenceClassification"):
-        load(config(folder), CLASSIFIER)
+        load_as(config(folder), CLASSIFIER)
 
 
 def test_a_class_that_does_not_know_the_model_is_a_load_error(checkpoints):
     with pytest.raises(LoadError, match="does not load as AutoModelForCTC"):
-        load(config(checkpoints("bert", "MaskedLM")), kind_of("AutoModelForCTC"))
+        load_as(config(checkpoints("bert", "MaskedLM")), kind_of("AutoModelForCTC"))
 
 
 def test_padding_id_comes_from_the_tokenizer_then_from_the_model(checkpoints):
-    loaded = load(config(checkpoints("roberta", "SequenceClassification")), CLASSIFIER)
+    loaded = load_as(config(checkpoints("roberta", "SequenceClassification")), CLASSIFIER)
     assert loaded.pad_token_id == 1
     loaded.processor.pad_token = None
     loaded.model.config.pad_token_id = 3
@@ -152,8 +154,8 @@ def test_a_gpu_that_is_not_there_is_a_load_error_that_names_the_model(checkpoint
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_used_exactly_when_one_is_configured(checkpoints):
     folder = checkpoints("bert", "SequenceClassification")
-    assert load(config(folder), CLASSIFIER).device == "cpu"
-    loaded = load(config(folder, resources=Resources(num_gpus=1)), CLASSIFIER)
+    assert load_as(config(folder), CLASSIFIER).device == "cpu"
+    loaded = load_as(config(folder, resources=Resources(num_gpus=1)), CLASSIFIER)
     assert next(loaded.model.parameters()).device.type == "cuda"
 
 
@@ -197,7 +199,7 @@ def test_find_file(checkpoints):
 
 
 def test_checkpoints_are_frozen(checkpoints):
-    loaded = load(config(checkpoints("bert", "SequenceClassification")), CLASSIFIER)
+    loaded = load_as(config(checkpoints("bert", "SequenceClassification")), CLASSIFIER)
     assert isinstance(loaded, Checkpoint)
     with pytest.raises(AttributeError):
         loaded.model = None

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import yaml
 
-from serve.config_file import read_config_file
-from serve.render.command import rendered
+from serve.cli.render import rendered
+from serve.config.file import read_config_file
 from tests.faults.machines import Machines
 from tests.faults.pod import Pod
 from tests.faults.redis_server import RedisServer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 UNPACKED = Path(__file__).parents[2] / ".redis" / "usr"
 

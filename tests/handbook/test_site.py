@@ -11,8 +11,8 @@ import pytest
 
 from deployments.config import ModelConfig
 from deployments.registry import ALIASES, TASKS
-from serve.config import ServiceConfig
-from serve.config_file import _section
+from serve.config.file import _section
+from serve.config.service import ServiceConfig
 
 ROOT = Path(__file__).parents[2]
 

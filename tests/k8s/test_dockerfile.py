@@ -2,8 +2,8 @@
 
 import subprocess
 
-from serve.haproxy_gate import BINARY_VARIABLE, PROGRAM
-from serve.render.pod import USER
+from serve.cluster.haproxy_gate import BINARY_VARIABLE, PROGRAM
+from serve.kubernetes.pod import USER
 from tests.k8s.manifests import ROOT, tool
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")

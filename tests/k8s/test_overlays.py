@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from serve.applications import named_table
-from serve.config_file import read_config_file
+from serve.cli.render import rendered
+from serve.config.file import read_config_file
+from serve.middleware.ray_proxy import STEERING
 from serve.observability.dashboards import dashboards
 from serve.observability.objectives import Objectives
 from serve.observability.rules import rules
-from serve.ray_headers import STEERING
-from serve.render.command import rendered
 from tests.k8s import crd
 from tests.k8s.manifests import K8S, OVERLAYS, ROOT, Manifest, of_kind, overlay, pod_templates, ray_service
 from tests.k8s.operator_rules import broken_rules

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from loadtests.bench.load import Load, Result, run
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 Answer = Callable[[bytes], Awaitable[bytes | None]]
 

@@ -11,7 +11,7 @@ from loadtests.bench.load_process import load_process
 from loadtests.bench.measure import Measured, middle, summary
 from loadtests.bench.overhead import Figures, Plan
 from loadtests.bench.targets import Target
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 
 def test_a_summary_counts_answers_only() -> None:

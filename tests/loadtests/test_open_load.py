@@ -8,7 +8,7 @@ import pytest
 
 from loadtests.bench import open_load
 from loadtests.bench.open_load import NO_CONNECTION, OpenLoad, OpenResult, Phase, moments, run_open
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 from tests.loadtests.test_load import Server, message
 
 

@@ -24,8 +24,8 @@ from loadtests.callers import (
 )
 from loadtests.media_samples import samples
 from loadtests.payload import Kind, Payload
-from serve.body import BodyReader
-from serve.config import Limits
+from serve.config.service import Limits
+from serve.http.body import BodyReader
 from tests.checkpoints import load_task
 
 DRAWS = 25

@@ -5,8 +5,8 @@ import threading
 from argparse import ArgumentParser
 
 from deployments.config import ModelConfig
-from serve.config import ServiceConfig
-from serve.launch import cluster
+from serve.cluster.launch import cluster
+from serve.config.service import ServiceConfig
 from serve.routes import GATEWAY, RouteTable
 from tests.service.moody_task import Moody
 
@@ -32,10 +32,10 @@ def _deploy(folder: str) -> None:
     # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
     from ray import serve
 
-    from deployments.deployment import build_deployment
-    from deployments.limits import ReplicaLimits
-    from serve.endpoint import endpoint_builder
-    from serve.gateway import build_gateway
+    from deployments.replica.deployment import build_deployment
+    from deployments.replica.limits import ReplicaLimits
+    from serve.gateway.app import build_gateway
+    from serve.model.endpoint import endpoint_builder
 
     models = [
         ModelConfig.model_validate({"model": folder, "name": n, "replicas": {"min": 2, "max": 2}}) for n in MODELS

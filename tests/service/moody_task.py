@@ -5,7 +5,7 @@ import time
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from deployments.task import Prepared, Row
+from deployments.contract.task import Prepared, Row
 from loadtests.bench.noop_task import NoOp, Request
 
 SLOW_S, SLOWER_S = 0.4, 4.0

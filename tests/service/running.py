@@ -11,7 +11,7 @@ from types import TracebackType
 import httpx
 import psutil
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 from tests.replica_processes import replicas_among
 
 START_S = 480.0
@@ -31,7 +31,7 @@ class RunningService:
         env: dict[str, str] | None = None,
         port: int | None = None,
         grpc_port: int | None = None,
-        program: tuple[str, ...] = ("serve.cli", "up"),
+        program: tuple[str, ...] = ("serve.cli.main", "up"),
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"

@@ -51,7 +51,7 @@ class Changed:
         return file
 
     def apply(self, *models: Model, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "serve.cli", "apply", str(self.file(*models)), *options]
+        command = [sys.executable, "-m", "serve.cli.main", "apply", str(self.file(*models)), *options]
         port = ("--port", str(self.running.port))
         return subprocess.run([*command, *port], capture_output=True, text=True, check=False, timeout=300)
 

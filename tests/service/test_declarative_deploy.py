@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 from tests.checkpoints import small_checkpoint
 from tests.replica_processes import replicas_among
 from tests.service.running import START_S
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ray
 # What `serve run CONFIG` does, again for every line of its input.
 DRIVER = """
 import sys, yaml
-from serve.launch import set_environment
+from serve.cluster.launch import set_environment
 set_environment()
 import ray
 from ray import serve
@@ -56,7 +56,7 @@ class Deployed:
         """Render a configuration, and deploy what comes out."""
         source, target = self.folder / f"{name}.yaml", self.folder / f"{name}-serve.yaml"
         source.write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "serve.cli", "render", "k8s", str(source), "--serve-config"]
+        command = [sys.executable, "-m", "serve.cli.main", "render", "k8s", str(source), "--serve-config"]
         rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         config = yaml.safe_load(rendered)
         config["http_options"] |= {"host": "127.0.0.1", "port": self.port}

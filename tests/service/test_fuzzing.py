@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from serve.config import embedded_config
-from serve.gateway import Gateway
-from serve.openapi import openapi
+from serve.config.service import embedded_config
+from serve.gateway.app import Gateway
+from serve.gateway.openapi import openapi
 from serve.routes import RouteTable, route_table
 from tests.service.running import RunningService
 

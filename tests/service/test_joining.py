@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 from tests.checkpoints import small_checkpoint
 from tests.service.running import RunningService
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.ray
 # A cluster as somebody else runs it, with Serve listening on the port given.
 CLUSTER = """
 import sys, time
-from serve.launch import set_environment
+from serve.cluster.launch import set_environment
 set_environment()
 import ray
 from ray import serve

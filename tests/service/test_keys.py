@@ -12,8 +12,8 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from serve.keys import entry_of, new_key
-from serve.ports import free_port
+from serve.cluster.launch import free_port
+from serve.middleware.api_keys import entry_of, new_key
 from tests.chromium import browser
 from tests.service.running import RunningService
 from tests.watched_page import watched_page
@@ -47,7 +47,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 def top(service: RunningService, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "serve.cli", "top", "--url", service.url, "--once", *options]
+    command = [sys.executable, "-m", "serve.cli.main", "top", "--url", service.url, "--once", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 from tests.checkpoints import small_checkpoint
 
 pytestmark = pytest.mark.ray
@@ -20,7 +20,7 @@ import json, sys
 import ray
 from ray.cluster_utils import Cluster
 from deployments.config import ModelConfig
-from serve.placement import Nodes
+from serve.cluster.placement import Nodes
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
 cluster.add_node(num_cpus=1, num_gpus=1, resources={"accelerator_type:L4": 1})
@@ -45,12 +45,12 @@ cluster.shutdown()
 # Two nodes, three replicas that would all fit on one; prints how many there are, and on how many nodes.
 USED_NODES = """
 import sys
-from serve.launch import set_environment
+from serve.cluster.launch import set_environment
 set_environment(sys.argv[1])
 import ray
 from ray import serve
 from ray.cluster_utils import Cluster
-from serve.ports import free_port
+from serve.cluster.launch import free_port
 
 node = {"num_cpus": 4, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args=node)
@@ -119,7 +119,7 @@ def test_up_ends_when_a_model_has_no_place(tmp_path: Path) -> None:
     checkpoint = small_checkpoint(tmp_path / "small", "bert", "SequenceClassification")
     config = tmp_path / "service.yaml"
     config.write_text(f"models:\n  - {{model: {checkpoint}, name: small, device: cpu, resources: {{num_cpus: 65}}}}\n")
-    command = [sys.executable, "-m", "serve.cli", "up", str(config), "--port", str(free_port()), "--num-cpus", "2"]
+    command = [sys.executable, "-m", "serve.cli.main", "up", str(config), "--port", str(free_port()), "--num-cpus", "2"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 1
     assert ran.stderr.strip() == "error: small: asks for 65 CPU, which no node has; there are 2 CPU"

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from deployments.metrics import OUTCOMES
+from deployments.telemetry.metrics import OUTCOMES
 from serve.observability.objectives import Objectives
 from serve.observability.rules import as_text, rules
 from tests.embedded_service import MAX_WAITING

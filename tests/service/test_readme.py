@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve.openapi import _HEADERS as HEADERS
+from serve.gateway.openapi import _HEADERS as HEADERS
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray

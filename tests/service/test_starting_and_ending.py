@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ray
 
 def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "serve.cli", *arguments], capture_output=True, text=True, timeout=timeout
+        [sys.executable, "-m", "serve.cli.main", *arguments], capture_output=True, text=True, timeout=timeout
     )
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from deployments.errors import InvalidInput
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import CLASSES, Texts, Truncation
-from serve.upstream import Reply
+from serve.upstream.replicas import Reply
 
 
 class PredictRequest(Truncation):

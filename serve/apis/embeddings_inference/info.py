@@ -8,7 +8,7 @@ from starlette.requests import Request
 from deployments.errors import Unavailable
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
-from serve.config import Limits
+from serve.config.service import Limits
 
 
 class Info:

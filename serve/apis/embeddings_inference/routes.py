@@ -17,9 +17,9 @@ from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
 from serve.apis.embeddings_inference.tokens import DecodeRequest, TokenizeRequest, Tokens
 from serve.apis.embeddings_inference.vectors import EmbedAllRequest, EmbedRequest, SimilarityRequest, Vectors
 from serve.apis.operation import Operation, routes_of
-from serve.config import Limits
-from serve.errors import ErrorAnswer
-from serve.messages import Headers
+from serve.config.service import Limits
+from serve.http.errors import ErrorAnswer
+from serve.http.messages import Headers
 
 # Ours to TEI's.
 _TYPES = {

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from starlette.requests import Request
 
-from deployments.tokens import TokenIds
+from deployments.text.tokens import TokenIds
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS, TEIRequest, Texts
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from deployments.errors import InvalidInput
-from deployments.tokens import TokenIds
+from deployments.text.tokens import TokenIds
 from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import VECTORS, TEIRequest, Texts, Truncation, as_list
 

@@ -14,7 +14,7 @@ from serve.apis.huggingface.rewriting import RewritingRequest
 from serve.apis.huggingface.zero_shot import ZeroShotRequest
 from serve.apis.openai import routes as openai
 from serve.apis.operation import Operation
-from serve.errors import ErrorAnswer
+from serve.http.errors import ErrorAnswer
 
 MODEL = "/models/{model}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
-from deployments.task import Task
+from deployments.contract.task import Task
 
 PIPELINE = "/pipeline/"
 CHAT = "/v1/chat/completions"

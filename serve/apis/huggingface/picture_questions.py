@@ -10,7 +10,7 @@ from starlette.responses import Response
 from deployments.errors import InvalidInput
 from serve.apis.caller import Caller
 from serve.apis.huggingface.view_request import ViewRequest
-from serve.json_response import JSONResponse
+from serve.http.errors import JSONResponse
 
 TASKS = ("image-to-text",)
 

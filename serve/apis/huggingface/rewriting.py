@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from serve.apis.caller import Caller
 from serve.apis.huggingface.view_request import ViewRequest
-from serve.json_response import JSONResponse
+from serve.http.errors import JSONResponse
 
 TASKS = ("text2text-generation",)
 CUTTING = ("longest_first", "only_first")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
 from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, Wanted
 from serve.apis.open_inference.tensor import Tensor, from_bytes, from_json, to_bytes, to_json
-from serve.errors import validation_error
+from serve.http.errors import validation_error
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 

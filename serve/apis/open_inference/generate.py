@@ -13,7 +13,7 @@ from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import VERSION
 from serve.apis.open_inference.request import input_tensors, placed
 from serve.apis.openai.events import event_stream
-from serve.json_response import JSONResponse
+from serve.http.errors import JSONResponse
 from serve.routes import Route
 
 _TEXT = "text"  # the input tensor that `text_input` is

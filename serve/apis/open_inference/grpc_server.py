@@ -10,8 +10,8 @@ import grpc.aio
 
 from serve.apis.open_inference.grpc_service import GrpcService
 from serve.apis.open_inference.inference import OpenInference
-from serve.config import Limits, Service
-from serve.keys import KeyRing
+from serve.config.service import Limits, Service
+from serve.middleware.api_keys import KeyRing
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from serve.apis.caller import Refused
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.protobuf import PACKAGE, SERVICE, Messages, fill_response, infer_request
-from serve.errors import error_answer
-from serve.guard import known_key
-from serve.keys import KeyRing
-from serve.request_id import request_id
+from serve.http.errors import error_answer
+from serve.http.messages import request_id
+from serve.middleware.api_keys import KeyRing
+from serve.middleware.auth import known_key
 
 Method = Callable[[Request, Any, Any], Awaitable[None]]  # the client's headers, its message, and the answer to fill
 

@@ -14,8 +14,8 @@ from serve.apis.open_inference.messages import VERSION, InferRequest, InferRespo
 from serve.apis.open_inference.outputs import VECTOR, output_tensors
 from serve.apis.open_inference.request import input_tensors, task_request
 from serve.apis.open_inference.tensor import Tensor
+from serve.cluster.states import ModelState
 from serve.routes import Route, RouteTable
-from serve.states import ModelState
 
 NAME = "automodel-serve"
 EXTENSIONS = ("binary_tensor_data", "generate", "model_repository", "parameters")

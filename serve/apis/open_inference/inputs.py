@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from deployments.contract.task import Task
 from deployments.errors import InvalidInput, MalformedRequest
 from deployments.media.content import Media
-from deployments.task import Task
 from serve.apis.open_inference.annotations import DATATYPES, element_of, members, models, single
 from serve.apis.open_inference.samples import as_file
 from serve.apis.open_inference.tensor import Array, Tensor, as_bytes

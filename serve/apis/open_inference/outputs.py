@@ -14,8 +14,8 @@ import numpy as np
 import orjson
 from pydantic import BaseModel
 
+from deployments.contract.task import Task
 from deployments.errors import InvalidInput
-from deployments.task import Task
 from serve.apis.open_inference.annotations import DATATYPES, models, single
 from serve.apis.open_inference.inputs import JSON
 from serve.apis.open_inference.messages import Wanted

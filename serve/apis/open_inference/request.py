@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from pydantic.fields import FieldInfo
 
+from deployments.contract.task import Task
 from deployments.errors import InvalidInput
 from deployments.media.content import Media
-from deployments.task import Task
 from serve.apis.open_inference.annotations import takes_list
 from serve.apis.open_inference.inputs import JSON, InputTensors
 from serve.apis.open_inference.messages import InferRequest, Parameters

@@ -18,11 +18,11 @@ from serve.apis.open_inference.generate import Generate, GenerateRequest
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import InferRequest, flag
 from serve.apis.operation import Operation, routes_of
-from serve.body import LARGE_BODY
-from serve.config import Limits
-from serve.event_stream import EVENT_STREAM
-from serve.json_response import JSONResponse
-from serve.messages import Headers
+from serve.config.service import Limits
+from serve.http.body import LARGE_BODY
+from serve.http.errors import JSONResponse
+from serve.http.messages import Headers
+from serve.http.sse import EVENT_STREAM
 
 TENSORS = "application/octet-stream"  # JSON, with the bytes of tensors behind it
 MODEL = "/v2/models/{model}"

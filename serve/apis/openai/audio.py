@@ -14,9 +14,8 @@ from serve.apis.caller import Caller
 from serve.apis.openai.errors import event_error
 from serve.apis.openai.events import event_stream
 from serve.apis.openai.subtitles import srt, vtt
-from serve.errors import validation_error
-from serve.form import form_of
-from serve.json_response import JSONResponse
+from serve.http.body import form_of
+from serve.http.errors import JSONResponse, validation_error
 from serve.routes import Route
 
 # What the chunks of each task are asked to be, where times are wanted.

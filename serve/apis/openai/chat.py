@@ -13,7 +13,7 @@ from serve.apis.caller import Caller
 from serve.apis.openai.errors import event_error
 from serve.apis.openai.events import event_stream
 from serve.apis.openai.writing import FINISH, Options, StreamUsage, usage_of
-from serve.json_response import JSONResponse
+from serve.http.errors import JSONResponse
 from serve.routes import Route
 
 TASKS = ("text-generation", "image-to-text")  # those whose `inputs` may be a chat

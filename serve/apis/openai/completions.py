@@ -9,12 +9,12 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.tokens import TokenIds, are_ids
+from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.caller import Caller
 from serve.apis.openai.errors import event_error
 from serve.apis.openai.events import event_stream
 from serve.apis.openai.writing import FINISH, Options, StreamUsage, usage_of
-from serve.json_response import JSONResponse
+from serve.http.errors import JSONResponse
 from serve.routes import Route
 
 TASKS = ("text-generation", "text2text-generation")

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidInput
-from deployments.tokens import TokenIds, are_ids
+from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.caller import Caller
 from serve.apis.openai.writing import usage_of
-from serve.json_response import JSONResponse
+from serve.http.errors import JSONResponse
 
 TASKS = ("feature-extraction",)
 

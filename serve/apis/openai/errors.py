@@ -6,7 +6,7 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serve.messages import Headers
+from serve.http.messages import Headers
 
 # By our `error_type`; anything else is the service's own fault.
 _TYPES = {

@@ -13,7 +13,7 @@ from serve.apis.openai.completions import CompletionRequest, Completions
 from serve.apis.openai.embeddings import Embeddings, EmbeddingsRequest
 from serve.apis.openai.errors import OpenAIError, openai_error
 from serve.apis.operation import Operation, routes_of
-from serve.event_stream import EVENT_STREAM
+from serve.http.sse import EVENT_STREAM
 
 _operation = partial(Operation, error=OpenAIError)
 CHAT = _operation(

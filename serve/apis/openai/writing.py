@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.upstream import Reply
+from serve.upstream.replicas import Reply
 
 FINISH = {"eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 

@@ -7,8 +7,8 @@ import pytest
 from deployments.config import ModelConfig
 from deployments.errors import InvalidInput, LoadError, ServiceError
 from deployments.registry import task_of
-from deployments.replica import Replica
-from serve.endpoint import render
+from deployments.replica.replica import Replica
+from serve.model.endpoint import render
 from tests.writing_checkpoints import writing_checkpoint
 
 CACHE = 256

@@ -7,7 +7,7 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from deployments.body import Body
+from deployments.contract.task import Body
 from deployments.errors import InvalidInput
 from deployments.media.content import Media
 

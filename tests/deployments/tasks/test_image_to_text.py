@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from deployments.config import ModelConfig, Resources
 from deployments.errors import InvalidInput, LoadError, ServiceError, TooLarge, UnsupportedMedia
-from deployments.limits import ReplicaLimits
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
 from deployments.registry import task_of
-from deployments.replica import Replica
+from deployments.replica.limits import ReplicaLimits
+from deployments.replica.replica import Replica
 from deployments.tasks.image_to_text import ImageToText, Request
-from serve.errors import validation_error
+from serve.http.errors import validation_error
 from tests.captioning_checkpoints import FAMILIES, MORE_FAMILIES, captioning_checkpoint
 from tests.captioning_reference import Reference
 from tests.media_requests import picture, pictures, png

@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
+from deployments.contract.labels import softmax
 from deployments.errors import InvalidInput
-from deployments.scores import softmax
-from deployments.spans import best_spans
 from deployments.tasks.question_answering import QuestionAnswering, Request
+from deployments.text.spans import best_spans
 from tests.checkpoints import SENTENCES, load_task, small_checkpoint
 
 LAYOUTS = {"bert": "packed", "roberta": "packed", "modernbert": "packed", "mpnet": "padded"}

@@ -281,10 +281,9 @@ def test_the_encoders_places_are_counted_right(folder_of):
 def test_a_model_without_an_encoder_is_refused(folder_of):
     import types
 
-    from deployments.checkpoint import load
     from deployments.config import ModelConfig
 
-    loaded = load(ModelConfig(model=str(folder_of("whisper-english")), device="cpu"), SpeechRecognition)
+    loaded = SpeechRecognition.load_checkpoint(ModelConfig(model=str(folder_of("whisper-english")), device="cpu"))
     loaded.model.config.is_encoder_decoder = False
     assert isinstance(loaded.model.generate, types.MethodType)
     with pytest.raises(LoadError, match="without an encoder"):

@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, TokenClassificationPipeline
 
-from deployments.entities import without_overlaps
+from deployments.contract.labels import softmax
 from deployments.errors import InvalidInput, TooLarge
-from deployments.scores import softmax
 from deployments.tasks.token_classification import Request, TokenClassification
-from deployments.windows import cores
+from deployments.text.entities import without_overlaps
+from deployments.text.windows import cores
 from tests.checkpoints import SENTENCES, load_task, small_checkpoint
 
 LAYOUTS = {"bert": "packed", "roberta": "packed", "modernbert": "packed", "mpnet": "padded"}

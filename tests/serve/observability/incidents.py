@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from deployments import metrics
-from deployments.metrics import Metric
+from deployments.telemetry import metrics
+from deployments.telemetry.metrics import Metric
 
 MODEL = {"namespace": "prod", "job": "automodel-serve", "model": "minilm", "task": "feature-extraction"}
 DAYS = 1440  # minutes

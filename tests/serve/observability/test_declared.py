@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from deployments.metrics import METRICS
+from deployments.telemetry.metrics import METRICS
 from serve.observability.objectives import Objectives
 from serve.observability.recording import recordings
 from tests.serve.observability.expressions import Expression, expressions, found_in

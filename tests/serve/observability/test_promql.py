@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.metrics import GATEWAY_REQUESTS, REQUEST_SECONDS, REQUESTS, WAITING_ROWS
+from deployments.telemetry.metrics import GATEWAY_REQUESTS, REQUEST_SECONDS, REQUESTS, WAITING_ROWS
 from serve.observability.promql import Expressions
 
 ask = Expressions("5m", {"job": "$job", "model": "$model"})

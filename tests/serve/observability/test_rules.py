@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.metrics import OUTCOMES
+from deployments.telemetry.metrics import OUTCOMES
 from serve.observability.budget_alerts import budget_alerts
 from serve.observability.indicators import ANSWERED, FAILED, NOT_COUNTED
 from serve.observability.objectives import BURNS, WINDOWS, Objectives

@@ -1,0 +1,195 @@
+"""What every task that hears shares: bytes to a waveform to the features that the checkpoint's model reads."""
+
+import base64
+import inspect
+import io
+import math
+import os
+import sys
+import warnings
+import wave
+from array import array
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from deployments.checkpoint import Checkpoint
+from deployments.contract.task import RequestT, ResponseT, Task
+from deployments.errors import InvalidInput, TooLarge
+from deployments.media.audio import read_sound
+from deployments.media.content import Media
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+PROBE_S = (1, 11)  # lengths that show how many positions a second has, or that all recordings are brought to one length
+
+
+class Hearing(Task[RequestT, ResponseT]):
+    """A task that reads recordings, or chunks of them: `[samples]`, `[positions, features]`, or a fixed shape.
+
+    Attributes:
+        extractor: samples to features.
+        sampling_rate: samples per second that the model was trained on.
+        model: what is called with the features.
+        ear: the part of it that they are made for.
+        main_input: the name of its main input.
+        is_fixed: the feature extractor pads or cuts every recording to one length, which counts as one position.
+        samples_per_position: samples of the recording for each position of the features.
+        least: samples of the shortest recording that gives the model a frame to look at.
+        max_seconds: longest recording that goes through the model in one piece.
+    """
+
+    medium = "audio"
+    auto_processor = "AutoFeatureExtractor"
+    preprocess_threads = min(4, os.cpu_count() or 1)
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.extractor = checkpoint.processor
+        self.sampling_rate = int(self.extractor.sampling_rate)
+        self.max_seconds = checkpoint.config.audio.max_seconds
+        self.model = self.reads_with(checkpoint.model)
+        self.ear = self.hears_with()
+        self.main_input = self.ear.main_input_name
+        self._takes_mask = "attention_mask" in inspect.signature(self.model.forward).parameters
+        short, long = (
+            self._extract(_noise(seconds * self.sampling_rate))[self.main_input].shape for seconds in PROBE_S
+        )
+        self.is_fixed = short == long
+        if self.is_fixed:  # as many samples as the extractor says, else frames of 10 ms
+            samples = getattr(self.extractor, "n_samples", max(short) * self.sampling_rate // 100)
+        else:
+            samples = (PROBE_S[1] - PROBE_S[0]) * self.sampling_rate / (long[0] - short[0])
+        self.samples_per_position: int = round(samples)
+        self.least = self._least_length()
+
+    def reads_with(self, model: Any) -> Any:
+        """The module that is called with the features."""
+        return model
+
+    def hears_with(self) -> Any:
+        """The part of it that says how its features are called, and how many frames it makes of them."""
+        return self.model
+
+    def read(self, media: Media) -> "np.ndarray[Any, Any]":
+        """The recording as `[samples]`, float32, at the model's rate.
+
+        Raises:
+            ServiceError: not a recording that can be read.
+        """
+        samples: np.ndarray[Any, Any] = read_sound(media, self.sampling_rate, self.limits)
+        return samples
+
+    def features(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
+        """The features of a recording, or of a chunk of one.
+
+        Raises:
+            InvalidInput: too short for one frame.
+            TooLarge: longer than goes through the model in one piece.
+        """
+        seconds = len(samples) / self.sampling_rate
+        if not self.is_fixed and seconds > self.max_seconds:
+            raise TooLarge(
+                f"inputs is a recording of {seconds:,.1f} s; audio.max_seconds of this model is {self.max_seconds:g}, "
+                "which it reads in one piece"
+            )
+        if len(samples) < self.least:
+            raise InvalidInput(
+                f"inputs is a recording of {1e3 * seconds:.2f} ms; the model needs at least "
+                f"{1e3 * self.least / self.sampling_rate:.2f} ms"
+            )
+        return self._extract(samples)
+
+    def tensors(self, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
+        """The same as tensors, in the model's precision."""
+        import torch
+
+        dtype = next(self.model.parameters()).dtype
+        tensors = {name: torch.from_numpy(value) for name, value in self.features(samples).items()}
+        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
+
+    def sample(self, words: int) -> Media:
+        """A recording that changes all the time, from a tenth of a second to two, longer for more words."""
+        seconds = min(0.1 + words / 100, 2.0, self.max_seconds)
+        return Media(_wav(max(seconds, 2 * self.least / self.sampling_rate), self.sampling_rate))
+
+    def frames(self, positions: int) -> int | None:
+        """Frames that the model gives for so many positions alone; None where it does not say.
+
+        In a batch it gives as many for every row as for the longest, and what lies behind a row's own is junk.
+        """
+        import torch
+
+        if self.is_fixed:
+            return None
+        for name in ("_get_feat_extract_output_lengths", "_get_subsampling_output_length"):
+            if (count := getattr(self.ear, name, None)) is not None:
+                return int(count(torch.tensor(positions)))
+        return None
+
+    def _extract(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
+        import numpy as np
+
+        try:
+            features = self.extractor(
+                samples, sampling_rate=self.sampling_rate, return_tensors="np", return_attention_mask=True
+            )
+        except Exception as error:  # each extractor has its own way with what it cannot read
+            raise InvalidInput(f"inputs is a recording that the feature extractor refuses ({error})") from error
+        main = np.ascontiguousarray(features[self.main_input][0])
+        inputs = {self.main_input: main}
+        if self._takes_mask:
+            mask = features.get("attention_mask")
+            inputs["attention_mask"] = np.ones(len(main), np.int64) if mask is None else mask[0].astype(np.int64)
+        return inputs
+
+    def _least_length(self) -> int:
+        """Found by trying, as extractors and models have no word for it."""
+        if self._gives_a_frame(1):
+            return 1
+        low, high = 2, self.sampling_rate
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._gives_a_frame(middle) else (middle + 1, high)
+        return low
+
+    def _gives_a_frame(self, samples: int) -> bool:
+        import numpy as np
+
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")  # of the variance of a single frame, which is no number
+                features = self._extract(_noise(samples))[self.main_input]
+        except InvalidInput:
+            return False
+        if not len(features) or not np.isfinite(features).all():
+            return False
+        frames = self.frames(len(features))
+        return frames is None or frames >= getattr(self.model.config, "squeeze_factor", 1)
+
+
+def _noise(samples: int) -> "np.ndarray[Any, Any]":
+    """A recording to try an extractor with, the same every time."""
+    import numpy as np
+
+    return np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+
+
+def _wav(seconds: float, sampling_rate: int) -> bytes:
+    """A tone that goes up and down, as a WAV file."""
+    moments = [number / sampling_rate for number in range(int(seconds * sampling_rate))]
+    tone = array("h", (int(20_000 * math.sin(2000 * t + 200 * math.sin(5 * t))) for t in moments))
+    if sys.byteorder == "big":
+        tone.byteswap()
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sampling_rate)
+        file.writeframes(tone.tobytes())
+    return buffer.getvalue()
+
+
+EXAMPLE = base64.b64encode(_wav(0.1, 4000)).decode("ascii")
+"""A tenth of a second, as base64: an example is read in the docs, too."""

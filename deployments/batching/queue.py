@@ -1,0 +1,107 @@
+"""WaitingRows: the rows in front of a model, oldest first, and which of them it takes next. Not thread-safe."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from deployments.batching.forward_time import ForwardTime
+from deployments.batching.job import Job
+from deployments.batching.selection import Selection
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A waiting row."""
+
+    job: Job
+    index: int
+    cost: int
+    length: int
+    params: Hashable
+
+    @property
+    def row(self) -> Any:
+        return self.job.rows[self.index]
+
+
+class Taken(NamedTuple):
+    """What left the line for the model's sake.
+
+    Attributes:
+        batch: rows that the model runs now; empty where none are left.
+        expired: jobs for which the time does not suffice.
+        dropped: rows of these that waited.
+    """
+
+    batch: list[Entry]
+    expired: set[Job]
+    dropped: int
+
+
+class WaitingRows:
+    """The waiting line.
+
+    Args:
+        selection: the rule that picks the next batch.
+        forward_time: estimates what a batch takes. None where that does not follow from its cost.
+    """
+
+    def __init__(self, selection: Selection, forward_time: ForwardTime | None = None) -> None:
+        self._selection = selection
+        self._forward_time = forward_time
+        self._entries: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, job: Job) -> None:
+        """Put all of a job's rows at the end."""
+        self._entries += [
+            Entry(job, index, job.costs[index], row.length, job.params) for index, row in enumerate(job.rows)
+        ]
+
+    def remove(self, jobs: set[Job]) -> int:
+        """Drop the rows of jobs; returns how many there were."""
+        if not jobs:
+            return 0
+        before = len(self._entries)
+        self._entries = [entry for entry in self._entries if entry.job not in jobs]
+        return before - len(self._entries)
+
+    def clear(self) -> list[Job]:
+        """Drop all rows; returns whose they were."""
+        left, self._entries = self._entries, []
+        return [entry.job for entry in left]
+
+    def take(self, now: float) -> Taken:
+        """The next batch, without rows that are late at `now` or that the batch would make late.
+
+        With a line as long as callers have time, all rows of a batch may be late by just its own time, and so may
+        those of the next: the model would be busy and nobody answered.
+        """
+        self._entries = [entry for entry in self._entries if not entry.job.settled]
+        expired = {entry.job for entry in self._entries if entry.job.deadline < now}
+        dropped = self.remove(expired)
+        while self._entries:
+            picked = sorted(self._selection.pick(self._entries))
+            done = now + self._forward_s(picked)
+            late = {job for index in picked if (job := self._entries[index].job).deadline < done}
+            if not late:
+                return Taken(self._take_out(picked), expired, dropped)
+            dropped += self.remove(late)
+            expired |= late
+        return Taken([], expired, dropped)
+
+    def _forward_s(self, picked: Sequence[int]) -> float:
+        if self._forward_time is None:
+            return 0.0
+        return self._forward_time.at_least(sum(self._entries[index].cost for index in picked))
+
+    def _take_out(self, picked: Sequence[int]) -> list[Entry]:
+        batch = [self._entries[index] for index in picked]
+        if picked[-1] == len(picked) - 1:  # the usual case: the front of the line
+            del self._entries[: len(picked)]
+        else:
+            taken = set(picked)
+            self._entries = [entry for index, entry in enumerate(self._entries) if index not in taken]
+        return batch

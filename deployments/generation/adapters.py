@@ -1,0 +1,127 @@
+"""What differs between encoder-decoders: the first token, models made of two parts, how languages are named."""
+
+import copy
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from deployments.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig
+
+
+def decoder_start(model: "torch.nn.Module") -> tuple[int, ...] | None:
+    """The token that `generate` lets a decoder start with; None where the checkpoint names none."""
+    holders: list[Any] = [model.generation_config, model.config, getattr(model.config, "decoder", None)]
+    for name in ("decoder_start_token_id", "bos_token_id"):
+        for holder in holders:
+            token = getattr(holder, name, None)
+            if isinstance(token, int):
+                return (token,)
+    return None
+
+
+def composed(model: "torch.nn.Module", start_token_id: int | None) -> "torch.nn.Module":
+    """The model to serve: itself, or its picture encoder and its text decoder as one encoder-decoder.
+
+    BLIP's own forward knows no cache, and its `generate` calls the two parts one after the other; so does
+    `VisionEncoderDecoder`, whose forward does.
+
+    Args:
+        model: in eval mode; its decoder's configuration is told what it reads.
+        start_token_id: the decoder's first token.
+    """
+    parts: Any = model
+    if not _has_parts(model):
+        return model
+    from transformers import VisionEncoderDecoderModel
+
+    parts.text_decoder.config.is_decoder = True
+    parts.text_decoder.config.cross_attention_hidden_size = parts.vision_model.config.hidden_size
+    whole: Any = VisionEncoderDecoderModel(encoder=parts.vision_model, decoder=parts.text_decoder)
+    whole.config.decoder_start_token_id = start_token_id
+    whole.config.pad_token_id = parts.text_decoder.config.pad_token_id
+    whole.eval()
+    return whole  # type: ignore[no-any-return]
+
+
+def defaults_of(model: Any) -> "GenerationConfig":
+    """What `generate` goes by: BLIP's asks its decoder's options, not the model's, and ends at the separator."""
+    if not _has_parts(model):
+        return model.generation_config
+    defaults: GenerationConfig = copy.copy(model.text_decoder.generation_config)
+    defaults.eos_token_id = model.config.text_config.sep_token_id
+    return defaults
+
+
+def _has_parts(model: "torch.nn.Module") -> bool:
+    return hasattr(model, "vision_model") and hasattr(model, "text_decoder")
+
+
+class Languages:
+    """The languages of one model.
+
+    Args:
+        tokenizer: of the model; one that reads with a source language (mBART, NLLB, M2M100) is told at every text.
+        config: of the model, perhaps with prefixes (T5's `task_specific_params`).
+    """
+
+    def __init__(self, tokenizer: Any, config: Any) -> None:
+        self._tokenizer = tokenizer
+        self._usual = getattr(tokenizer, "src_lang", None)
+        self._prefixes = getattr(config, "task_specific_params", None) or {}
+
+    def directed(self, text: str, defaults: Any, source: str | None, target: str | None) -> tuple[str, Any]:
+        """The text to read and the `GenerationConfig` to write with.
+
+        Raises:
+            InvalidInput: a language that the model does not know, or none where it needs one.
+        """
+        if self._usual is not None:
+            self._tokenizer.src_lang = self._usual if source is None else self._known("src_lang", source)
+            if target is None:
+                return text, defaults
+            directed = copy.copy(defaults)
+            directed.forced_bos_token_id = self._id(self._known("tgt_lang", target))
+            return text, directed
+        if target is None and source is None:
+            return text, defaults
+        return self._prefix(source, target) + text, defaults
+
+    def _prefix(self, source: str | None, target: str | None) -> str:
+        """What the model wants in front of the text: a sentence (T5), or a token of the language (Marian)."""
+        task = self._prefixes.get(f"translation_{source}_to_{target}")
+        if isinstance(task, dict) and task.get("prefix"):
+            return str(task["prefix"])
+        marker = f">>{target}<<"
+        if target is not None and self._is_token(marker):
+            return marker + " "
+        if target is not None and self._has_markers:
+            raise InvalidInput(f"parameters.tgt_lang: {target!r} is no language of this model")
+        if any(name.startswith("translation_") for name in self._prefixes):
+            raise InvalidInput(f"parameters: this model does not translate from {source!r} to {target!r}")
+        raise InvalidInput("parameters: this model has no choice of languages; leave src_lang and tgt_lang out")
+
+    def _known(self, name: str, language: str) -> str:
+        if self._id(language) is None:
+            raise InvalidInput(f"parameters.{name}: {language!r} is no language of this model")
+        return language
+
+    def _id(self, language: str) -> int | None:
+        if hasattr(self._tokenizer, "get_lang_id") and language in getattr(self._tokenizer, "lang_code_to_id", ()):
+            return int(self._tokenizer.get_lang_id(language))
+        return int(self._tokenizer.convert_tokens_to_ids(language)) if language in self._codes else None
+
+    def _is_token(self, text: str) -> bool:
+        return self._tokenizer.convert_tokens_to_ids(text) not in (None, self._tokenizer.unk_token_id)
+
+    @cached_property
+    def _codes(self) -> set[str]:
+        """The special tokens that have no other part, such as being the end: those of languages."""
+        others = {token for token in self._tokenizer.special_tokens_map.values() if isinstance(token, str)}
+        return set(self._tokenizer.all_special_tokens) - others
+
+    @cached_property
+    def _has_markers(self) -> bool:
+        return any(token.startswith(">>") for token in self._tokenizer.get_vocab())

@@ -1,0 +1,181 @@
+"""The check at load: whether a model's rows may join and leave a running batch, or why not.
+
+A few prompts run in flight: one starts, others join it, it leaves and comes back. At every step every row's logits must
+be those of a plain call of the model with that row's tokens alone, without any cache.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from deployments.generation.in_flight.cache import why_not
+from deployments.generation.in_flight.families import Family, family_of
+from deployments.generation.in_flight.forward import Prefill, step
+from deployments.generation.in_flight.kv_batch import Limits, Running, without_gaps
+from deployments.generation.sequence import Prompt
+from deployments.layouts.check import TOLERANCES
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+STEPS = 3  # between one coming or going and the next
+_ROOM = 5 * STEPS  # tokens that a row of the trial may say
+_PIECE = 4  # token places of prompts read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a model generates: shown in the log and in the model's info.
+
+    Attributes:
+        name: "in-flight"; "static": batches that start and end together, through `model.generate`; or "paged":
+            transformers' continuous batching.
+        reason: why not in flight; empty otherwise.
+        difference: largest difference of a logit from running alone, relative where logits exceed 1.
+        family: how the engine is to call the model; None if static.
+        cell_bytes: bytes that a token place of its cache takes; 0 if static.
+    """
+
+    name: Literal["in-flight", "static", "paged"]
+    reason: str
+    difference: float
+    family: Family | None
+    cell_bytes: int = 0
+
+
+def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_id: int = 0) -> Mode:
+    """Try a model in flight.
+
+    Args:
+        model: in eval mode, on its device.
+        prompts: three or more of different length, as the task makes them.
+        pad_token_id: what fills the left of short prompts.
+    """
+    if reason := why_not(model):
+        return static(reason)
+    family = family_of(model)
+    allowed = TOLERANCES.get(str(next(model.parameters()).dtype).removeprefix("torch."), 1e-4)
+    reasons, difference = [], 0.0
+    for candidate in (family, replace(family, ready_mask=True)):
+        try:
+            trial = _Trial(model, candidate, prompts, pad_token_id)
+            difference = trial.difference()
+        except Exception as error:  # a model may refuse in any way
+            reasons.append(f"{type(error).__name__}: {error}")
+            continue
+        if difference <= allowed:
+            logger.info("in-flight batching: differs from running alone by at most %.1e", difference)
+            return Mode("in-flight", "", difference, candidate, trial.cell_bytes)
+        reasons.append(f"rows that join differ from running alone by {difference:.1e}")
+    if family.table is not None:
+        family.table.remove()
+    return static(reasons[0], difference)
+
+
+def static(reason: str, difference: float = 0.0) -> Mode:
+    """Static batches, and why."""
+    logger.info("no in-flight batching, but static batches: %s", reason)
+    return Mode("static", reason, difference, None)
+
+
+class _Trial:
+    """Prompts in flight, and what each of their rows was told."""
+
+    def __init__(self, model: "torch.nn.Module", family: Family, prompts: Sequence[Prompt], pad_token_id: int) -> None:
+        self._model, self._family, self._prompts, self._pad = model, family, prompts, pad_token_id
+        self._limits = Limits(1 << 30, len(prompts) + 1)
+        self._running: Running | None = None
+        self._rows: list[_Said] = []
+        self._all: list[_Said] = []
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes of a token place, after the trial."""
+        return self._running.cell_bytes if self._running else 0
+
+    def difference(self) -> float:
+        """The largest one of any logit of any row at any step."""
+        self._join(self._prompts[:1])
+        self._step()
+        self._join(self._prompts[1:])
+        self._step()
+        self._leave(0)
+        self._join(self._prompts[:1])
+        self._step()
+        self._leave(len(self._rows) - 2)
+        self._step()
+        return max(self._differs(row) for row in self._all)
+
+    def _join(self, prompts: Sequence[Prompt]) -> None:
+        alike: dict[Any, list[Prompt]] = {}
+        for prompt in prompts:
+            alike.setdefault(prompt.shape, []).append(prompt)
+        for group in alike.values():
+            needs = [len(prompt.ids) + _ROOM for prompt in group]
+            prefill = Prefill(self._model, self._family, group, needs, self._pad)
+            while not prefill.advance(_PIECE * len(group)):
+                pass
+            joined = prefill.rows()
+            if self._running is None:
+                self._running = joined
+            else:
+                self._running.join(joined, self._limits)
+            new = [_Said(prompt, [], []) for prompt in group]
+            self._rows += new
+            self._all += new
+            assert prefill.logits is not None
+            self._hear(new, prefill.logits)
+
+    def _step(self) -> None:
+        import torch
+
+        assert self._running is not None
+        for _ in range(STEPS):
+            self._running.room_for_a_step(self._limits)
+            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._running.positions.device)
+            self._hear(self._rows, step(self._model, self._family, self._running, tokens))
+
+    def _leave(self, row: int) -> None:
+        assert self._running is not None
+        order = without_gaps([place for place in range(len(self._rows)) if place != row])
+        self._running.keep(order)
+        self._rows = [self._rows[place] for place in order]
+
+    def _hear(self, rows: "Sequence[_Said]", logits: "torch.Tensor") -> None:
+        words = logits.clone()
+        # Some models do not count padding, and a picture's place that is said would want a picture.
+        for row, allowed in zip(rows, words, strict=True):
+            allowed[[self._pad, *row.prompt.ids]] = float("-inf")
+        for row, heard, token in zip(rows, logits, words.argmax(dim=-1).tolist(), strict=True):
+            row.tokens.append(token)
+            row.logits.append(heard.float())
+
+    def _differs(self, row: "_Said") -> float:
+        import torch
+
+        device = row.logits[0].device
+        joined = row.prompt.joined
+        arguments: dict[str, Any] = {
+            name: (value if name in joined else value[None]).to(device) for name, value in row.prompt.inputs.items()
+        }
+        ids = [*row.prompt.ids, *row.tokens[:-1]]
+        arguments[self._family.ids_name] = torch.tensor([ids], device=device)
+        with torch.inference_mode():
+            logits = self._model(**arguments, use_cache=False).logits[0, -len(row.logits) :].float()
+        heard = torch.stack(row.logits)
+        # Tokens that the model rules out itself have logits of minus infinity, or near to it, on both sides.
+        apart = torch.where(heard == logits, 0.0, (heard - logits).abs() / logits.abs().clamp(min=1))
+        largest = float(apart.max())
+        return largest if largest == largest else float("inf")
+
+
+@dataclass(slots=True)
+class _Said:
+    """A row of the trial: its prompt, its tokens, and the logits `[vocabulary]` that each was chosen from."""
+
+    prompt: Prompt
+    tokens: list[int]
+    logits: "list[torch.Tensor]"

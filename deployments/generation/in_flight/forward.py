@@ -1,0 +1,184 @@
+"""The two calls of a generating model: prompts are read, and every row takes a step."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from deployments.generation.in_flight.cache import new_cache
+from deployments.generation.in_flight.families import Family
+from deployments.generation.in_flight.kv_batch import Running, Source
+from deployments.generation.sequence import Prompt
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Prefill:
+    """Newcomers whose prompts are being read together.
+
+    The prompts of a decoder-only model are read in pieces, so that a long one does not hold up the rows that run; an
+    encoder reads its input at once.
+
+    Args:
+        model: in eval mode.
+        family: how it wants to be called.
+        prompts: of one `shape`.
+        needs: columns of self-attention that each row may come to use.
+        pad_token_id: what fills the left of short prompts; masked.
+    """
+
+    def __init__(
+        self,
+        model: "torch.nn.Module",
+        family: Family,
+        prompts: Sequence[Prompt],
+        needs: Sequence[int],
+        pad_token_id: int,
+    ) -> None:
+        import torch
+
+        self._model, self._family, self._prompts, self._needs = model, family, prompts, list(needs)
+        self._device = next(model.parameters()).device
+        length = max(len(prompt.ids) for prompt in prompts)
+        ids = [[pad_token_id] * (length - len(prompt.ids)) + list(prompt.ids) for prompt in prompts]
+        mask = [[0] * (length - len(prompt.ids)) + [1] * len(prompt.ids) for prompt in prompts]
+        self._ids = torch.tensor(ids, device=self._device)
+        self._mask = torch.tensor(mask, device=self._device)
+        self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
+        self._inputs, self._source_lengths = stacked(prompts, self._device)
+        self._cache: Any = new_cache(cross=family.has_encoder)
+        self._read = 0
+        self._whole = family.has_encoder or bool(self._inputs)
+        self.logits: torch.Tensor | None = None  # [rows, vocabulary] behind the prompts, once all is read
+
+    def advance(self, tokens: int) -> bool:
+        """Read on, about so many token places over all rows; True once everything is read."""
+        import torch
+
+        length = self._ids.shape[1]
+        end = length if self._whole else min(length, self._read + max(1, tokens // len(self._prompts)))
+        piece = slice(self._read, end)
+        arguments: dict[str, Any] = {
+            self._family.ids_name: self._ids[:, piece],
+            self._family.mask_name: self._mask[:, :end],
+            **self._family.of_positions(self._positions[:, piece]),
+            **self._inputs,
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }
+        if self._family.takes_keep:
+            arguments["logits_to_keep"] = 1
+        with torch.inference_mode():
+            output = self._model(**arguments)
+        self._read = end
+        if end < length:
+            return False
+        self.logits = output.logits[:, -1]
+        self._output = output
+        return True
+
+    def rows(self) -> Running:
+        """The newcomers as rows that can decode, after all is read.
+
+        Raises:
+            UnmergeableCache: the model keeps something else than keys and values.
+        """
+        import torch
+
+        columns = self._cache.get_seq_length()
+        # An image's places come before the text and belong to it.
+        ahead = self._mask.new_ones((len(self._prompts), max(0, columns - self._mask.shape[1])))
+        mask = torch.cat([ahead, self._mask], dim=1)
+        needs = [need + ahead.shape[1] for need in self._needs]
+        return Running(self._cache, mask, self._positions[:, -1:] + 1, needs, self._source())
+
+    def _source(self) -> Source | None:
+        if not self._family.has_encoder:
+            return None
+        states = self._output.encoder_last_hidden_state
+        mask = self._inputs.get("attention_mask")
+        of_text = "input_ids" in self._inputs
+        widths = self._source_lengths if of_text else [states.shape[1]] * len(self._prompts)
+        return Source(mask, self._source_lengths, widths, states[:1, :1].clone())
+
+
+def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[str, torch.Tensor], list[int]]":
+    """The inputs of prompts of one shape with a batch dimension, text padded on the right and masked; and each row's
+    length in the mask (0 where there is none)."""
+    import torch
+
+    inputs: dict[str, torch.Tensor] = {}
+    for name in prompts[0].inputs:
+        values = [prompt.inputs[name] for prompt in prompts]
+        if name == "input_ids":
+            together = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+        else:
+            together = torch.cat(values) if name in prompts[0].joined else torch.stack(values)
+        inputs[name] = together.to(device)
+    if "input_ids" in inputs:
+        lengths = [len(prompt.inputs["input_ids"]) for prompt in prompts]
+        places = torch.arange(max(lengths), device=device)
+        inputs["attention_mask"] = (places < torch.tensor(lengths, device=device)[:, None]).long()
+        return inputs, lengths
+    mask = inputs.get("attention_mask")
+    return inputs, [0 if mask is None else mask.shape[1]] * len(prompts)
+
+
+def step(model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch.Tensor") -> "torch.Tensor":
+    """One token for every row.
+
+    Args:
+        model: in eval mode.
+        family: how it wants to be called.
+        rows: have room for a step; on return they have taken it.
+        tokens: `[rows]`, each row's last token.
+
+    Returns:
+        Logits `[rows, vocabulary]`.
+    """
+    logits = _forward(model, family, rows, tokens, slice(0, len(rows)))
+    rows.stepped()
+    return logits
+
+
+def step_apart(
+    model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch.Tensor"
+) -> "list[torch.Tensor | Exception]":
+    """The same, one row after the other: what each gives, `[1, vocabulary]`, or raises."""
+    results: list[torch.Tensor | Exception] = []
+    for row in range(len(rows)):
+        rows.only(row)
+        try:
+            results.append(_forward(model, family, rows, tokens[row : row + 1], slice(row, row + 1)))
+        except Exception as error:
+            results.append(error)
+    rows.stepped()
+    return results
+
+
+def _forward(
+    model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch.Tensor", which: slice
+) -> "torch.Tensor":
+    import torch
+
+    with torch.inference_mode():
+        arguments: dict[str, Any] = {
+            family.ids_name: tokens[:, None],
+            **family.of_mask(rows.mask[which], rows.dtype),
+            **family.of_positions(rows.positions[which]),
+            "past_key_values": rows.cache,
+            "use_cache": True,
+        }
+        if rows.source is not None:
+            arguments |= _read_before(rows.source, tokens.shape[0], rows.cross_width, which)
+        logits: torch.Tensor = model(**arguments).logits
+        return logits[:, -1]
+
+
+def _read_before(source: Source, rows: int, width: int, which: slice) -> dict[str, Any]:
+    """Stands for an encoder's output whose keys and values are in the cache already; takes no memory."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    read = BaseModelOutput(last_hidden_state=source.states.expand(rows, width, -1))
+    # Some encoders say themselves what of their output is real (Moonshine).
+    read.attention_mask = None if source.widths_mask is None else source.widths_mask[which]
+    return {"encoder_outputs": read} | ({} if source.mask is None else {"attention_mask": source.mask[which]})

@@ -1,0 +1,255 @@
+"""The rows that decode together: their cache, which of its columns are whose, and where each row stands.
+
+Pure layout: no model, no waiting line. A row occupies one slot of the buffers in `cache` and ends, like all others, at
+the column that the next step writes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from deployments.generation.in_flight.cache import UnmergeableCache, blocks
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import DynamicCache, EncoderDecoderCache
+
+SLACK = 64  # columns beyond the longest row's need: with more of them the buffers are moved less often
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a running batch may take.
+
+    Attributes:
+        max_cells: token places over all rows, padding included, in self- and cross-attention together. A place holds
+            a key and a value in every layer.
+        max_rows: rows that decode together.
+    """
+
+    max_cells: int
+    max_rows: int
+
+
+def geometry(rows: int, need: int, cross: int, limits: Limits) -> tuple[int, int]:
+    """(slots, columns) of buffers for `rows` rows of at most `need` columns, and `cross` more of cross-attention.
+
+    There is more of both than needed where the budget has room, so that the next row does not have to move them all.
+    """
+    power = 1 << (rows - 1).bit_length()
+    slots = max(rows, min(power, limits.max_rows, limits.max_cells // (need + cross)))
+    columns = max(need, min(need + SLACK, limits.max_cells // slots - cross))
+    return slots, columns
+
+
+def without_gaps(alive: Sequence[int]) -> list[int]:
+    """The rows `alive` in an order that moves the fewest: the last ones fill the places of those that left."""
+    count = len(alive)
+    late = [row for row in alive if row >= count]
+    early = {row for row in alive if row < count}
+    return [place if place in early else late.pop() for place in range(count)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an encoder has read, as every step is told again.
+
+    Attributes:
+        mask: `[rows, length]`, 1 where the encoder's input is real; None where the model takes none.
+        lengths: each row's part of the mask.
+        widths: each row's columns of cross-attention.
+        states: one of the encoder's states, `[1, 1, size]`: a step is given as many of them as there are columns,
+            since models take shape and dtype from what they have read long ago.
+    """
+
+    mask: "torch.Tensor | None"
+    lengths: list[int]
+    widths: list[int]
+    states: "torch.Tensor"
+
+    @cached_property
+    def widths_mask(self) -> "torch.Tensor | None":
+        """`[rows, widest]`, 1 where a column of cross-attention is the row's own; None if all are equally wide."""
+        import torch
+
+        if len(set(self.widths)) == 1:
+            return None
+        places = torch.arange(max(self.widths), device=self.states.device)
+        return (places < torch.tensor(self.widths, device=self.states.device)[:, None]).long()
+
+    def keep(self, order: Sequence[int], index: "torch.Tensor") -> "Source":
+        lengths = [self.lengths[row] for row in order]
+        mask = None if self.mask is None else self.mask[index, : max(lengths)]
+        return Source(mask, lengths, [self.widths[row] for row in order], self.states)
+
+    def join(self, other: "Source") -> "Source":
+        import torch
+
+        lengths, widths = self.lengths + other.lengths, self.widths + other.widths
+        mask = None
+        if self.mask is not None and other.mask is not None:
+            both = [torch.nn.functional.pad(m, (0, max(lengths) - m.shape[1])) for m in (self.mask, other.mask)]
+            mask = torch.cat(both)
+        elif len(set(widths)) > 1:
+            raise UnmergeableCache("the model masks nothing of what its encoder has read, and these differ in length")
+        return Source(mask, lengths, widths, self.states)
+
+
+class Running:
+    """Rows in one cache; made from a prefill.
+
+    Args:
+        filled: the cache that the prefill has filled.
+        mask: `[rows, columns]`, 1 where a column holds something of the row's own.
+        positions: `[rows, 1]`, the position of each row's next token.
+        needs: columns that each row may come to use.
+        source: what the encoder has read, if there is one.
+
+    Raises:
+        UnmergeableCache: rows of this cache cannot join others.
+    """
+
+    def __init__(
+        self,
+        filled: "DynamicCache | EncoderDecoderCache",
+        mask: "torch.Tensor",
+        positions: "torch.Tensor",
+        needs: Sequence[int],
+        source: Source | None = None,
+    ) -> None:
+        self.cache = filled
+        self.block, self.cross = blocks(filled)
+        self.positions = positions
+        self.needs = list(needs)
+        self.source = source
+        self._mask = mask
+        self._end = self.block.window[1]
+        self._begins: list[int] = mask.argmax(dim=1).tolist()  # the column that each row begins at
+        self._view()
+
+    def __len__(self) -> int:
+        return len(self.needs)
+
+    @property
+    def cells(self) -> int:
+        """Token places that the buffers take."""
+        return self.block.slots * self.block.columns + (self.cross.slots * self.cross.columns if self.cross else 0)
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes of a token place, in the kind of attention that takes more."""
+        return max(self.block.cell_bytes, self.cross.cell_bytes if self.cross else 0)
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of the columns in use that are no row's own, in self-attention."""
+        return 1 - (len(self) * self._end - sum(self._begins)) / (len(self) * self.width)
+
+    @property
+    def width(self) -> int:
+        """Columns from the longest row's first to the last."""
+        return self._end - min(self._begins)
+
+    @property
+    def cross_width(self) -> int:
+        """Columns of cross-attention in use."""
+        return max(self.source.widths) if self.source else 0
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        return self.block.layers[0].buffers[0].dtype
+
+    @property
+    def mask(self) -> "torch.Tensor":
+        """`[rows, width + 1]` for the next step, its own column included."""
+        return self._mask[: len(self), self._end - self.width : self._end + 1]
+
+    def fit(self, rows: int, width: int, need: int, cross: int, limits: Limits) -> None:
+        """Move to buffers with room for `rows` rows of `need` columns, `width` of which are in use at once."""
+        slots, columns = geometry(rows, need, cross, limits)
+        held = self.width
+        mask = self._mask.new_ones((slots, columns))  # right of the window: columns that every row will own
+        mask[:, : width - held] = 0
+        mask[: len(self), width - held : width] = self.mask[:, :held]
+        self.block.reserve(slots, columns, width)
+        if self.cross:
+            self.cross.reserve(slots, cross, 0)
+        self._begins = [begin + width - self._end for begin in self._begins]
+        self._mask, self._end = mask, width
+        self._view()
+
+    def tighten(self, limits: Limits) -> None:
+        """Give back what the buffers have beyond these limits."""
+        if self.cells > limits.max_cells:
+            self.fit(len(self), self.width, max(self.needs), self.cross_width, limits)
+
+    def room_for_a_step(self, limits: Limits) -> None:
+        """See to it that the next column exists."""
+        if self._end >= self.block.columns:
+            self.fit(len(self), self.width, max(self.width + 1, *self.needs), self.cross_width, limits)
+
+    def join(self, other: "Running", limits: Limits) -> None:
+        """Take over another prefill's rows; they come last. `other` is of no use afterwards.
+
+        Raises:
+            UnmergeableCache: the two cannot be told apart in one batch; this one is as it was.
+        """
+        import torch
+
+        source = self.source.join(other.source) if self.source and other.source else None
+        first, rows = len(self), len(self) + len(other)
+        cross = max(self.cross_width, other.cross_width)
+        if self.block.slots < rows or self._end < other.width or (self.cross and self.cross.columns < cross):
+            self.fit(rows, max(self.width, other.width), max(*self.needs, *other.needs), cross, limits)
+        self.block.put(other.block, first, self._end)
+        if self.cross and other.cross:
+            self.cross.put(other.cross, first, 0)
+        begin = self._end - other.width
+        self._mask[first:rows] = 1
+        self._mask[first:rows, :begin] = 0
+        self._mask[first:rows, begin : self._end] = other.mask[:, : other.width]
+        self._begins += [begin + column - min(other._begins) for column in other._begins]
+        self.positions = torch.cat([self.positions, other.positions])
+        self.needs += other.needs
+        self.source = source
+        self._view()
+
+    def keep(self, order: Sequence[int]) -> None:
+        """Keep these rows, in this order, which `without_gaps` has made."""
+        import torch
+
+        for place, row in enumerate(order):
+            if row != place:
+                self.block.move(row, place)
+                if self.cross:
+                    self.cross.move(row, place)
+                self._mask[place] = self._mask[row]
+        index = torch.tensor(order, dtype=torch.long, device=self.positions.device)
+        self.positions = self.positions[index]
+        self.needs = [self.needs[row] for row in order]
+        self._begins = [self._begins[row] for row in order]
+        if self.source:
+            self.source = self.source.keep(order, index)
+        self._view()
+
+    def stepped(self) -> None:
+        """A step has written a column for every row."""
+        self._end += 1
+        self.positions = self.positions + 1
+        self._view()
+
+    def rewind(self) -> None:
+        """Forget what a failed step has written."""
+        self._view()
+
+    def only(self, row: int) -> None:
+        """Let the next forward see one row alone, until `rewind` or `stepped`."""
+        self.block.view(slice(row, row + 1), self._end - self.width, self._end)
+        if self.cross:
+            self.cross.view(slice(row, row + 1), 0, self.cross_width)
+
+    def _view(self) -> None:
+        self.block.view(slice(0, len(self)), self._end - self.width, self._end)
+        if self.cross:
+            self.cross.view(slice(0, len(self)), 0, self.cross_width)

@@ -1,0 +1,151 @@
+"""Processors that forbid or force the same tokens of a row, at every step or at some."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.processor import NEVER, Processor, User
+from deployments.generation.sampling.row import RowState
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FixedTokens(Processor):
+    """What is done to fixed tokens of each row. Their indices are kept until other rows are due."""
+
+    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+        super().__init__(users, past, vocabulary)
+        self._due: list[int] = []
+        self._indices = (self.integers([]), self.integers([]))
+
+    @staticmethod
+    @abstractmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        """Token ids; those outside the vocabulary are left out."""
+
+    @staticmethod
+    def due(state: RowState) -> bool:
+        """Whether it is done at the row's next token."""
+        return True
+
+    @abstractmethod
+    def apply(self, scores: "Tensor", rows: list[int], indices: "tuple[Tensor, Tensor]") -> None:
+        """Do it to these rows, and to their tokens at `indices` (rows and columns)."""
+
+    def __call__(self, scores: "Tensor") -> None:
+        users = [user for user in self.users if self.due(user.state)]
+        rows = [user.row for user in users]
+        if rows != self._due:
+            pairs = [(user.row, token) for user in users for token in self.tokens(user.state)]
+            found = self.integers([pair for pair in pairs if pair[1] < self.vocabulary]).view(-1, 2)
+            self._due, self._indices = rows, (found[:, 0], found[:, 1])
+        if rows:
+            self.apply(scores, rows, self._indices)
+
+
+class Forbidden(FixedTokens):
+    """Tokens that must not come."""
+
+    def apply(self, scores: "Tensor", rows: list[int], indices: "tuple[Tensor, Tensor]") -> None:
+        scores[indices] = NEVER
+
+
+class Forced(FixedTokens):
+    """Tokens of which one must come: 0 for them and -inf for all others, as transformers has it."""
+
+    def apply(self, scores: "Tensor", rows: list[int], indices: "tuple[Tensor, Tensor]") -> None:
+        scores[rows] = NEVER
+        scores[indices] = 0
+
+
+class BadTokens(Forbidden):
+    """`NoBadWordsLogitsProcessor` for words of one token; end tokens are not taken for words."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return any(len(word) == 1 for word in state.params.bad_words)
+
+    @staticmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        ends = state.params.eos_token_ids
+        return [word[0] for word in state.params.bad_words if len(word) == 1 and word[0] not in ends]
+
+
+class TooShort(Forbidden):
+    """`MinNewTokensLengthLogitsProcessor`: no end before the row is long enough."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.params.min_new_tokens > 0
+
+    @staticmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        return state.params.eos_token_ids
+
+    @staticmethod
+    def due(state: RowState) -> bool:
+        return state.generated < state.params.min_new_tokens
+
+
+class ForcedBeginning(Forced):
+    """`ForcedBOSTokenLogitsProcessor`: the token behind a prefix of one token."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.params.forced_bos_token_id is not None
+
+    @staticmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        token = state.params.forced_bos_token_id
+        return () if token is None else (token,)
+
+    @staticmethod
+    def due(state: RowState) -> bool:
+        return state.prompt_length + state.generated == 1
+
+
+class ForcedEnd(Forced):
+    """`ForcedEOSTokenLogitsProcessor`: the last token that fits."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return bool(state.params.forced_eos_token_id)
+
+    @staticmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        return state.params.forced_eos_token_id
+
+    @staticmethod
+    def due(state: RowState) -> bool:
+        return state.generated == state.params.max_new_tokens - 1
+
+
+class Suppressed(Forbidden):
+    """`SuppressTokensLogitsProcessor`."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return bool(state.params.suppress_tokens)
+
+    @staticmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        return state.params.suppress_tokens
+
+
+class SuppressedAtBeginning(Forbidden):
+    """`SuppressTokensAtBeginLogitsProcessor`: at the first token, or the second where the first is forced."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return bool(state.params.begin_suppress_tokens)
+
+    @staticmethod
+    def tokens(state: RowState) -> Sequence[int]:
+        return state.params.begin_suppress_tokens
+
+    @staticmethod
+    def due(state: RowState) -> bool:
+        forced = state.params.forced_bos_token_id is not None and state.prompt_length <= 1
+        return state.generated == (1 if forced else 0)

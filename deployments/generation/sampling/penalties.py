@@ -1,0 +1,116 @@
+"""Processors that look at the tokens behind a row: repetition, counts, n-grams, and words of several tokens."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.processor import NEVER, Processor, User
+from deployments.generation.sampling.row import RowState
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RepetitionPenalty(Processor):
+    """`RepetitionPenaltyLogitsProcessor`: tokens in prompt and answer get less likely (Keskar et al. 2019, CTRL)."""
+
+    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+        super().__init__(users, past, vocabulary)
+        self.penalty = self.column([user.state.params.repetition_penalty for user in users])
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.params.repetition_penalty != 1
+
+    def __call__(self, scores: "Tensor") -> None:
+        import torch
+
+        ids = self.ids()
+        found = scores[self.index, ids]
+        # A token that came twice is written twice, with the same value.
+        scores[self.index, ids] = torch.where(found < 0, found * self.penalty, found / self.penalty)
+
+
+class GeneratedPenalty(Processor):
+    """OpenAI's `frequency_penalty` and `presence_penalty`, of the tokens generated so far; transformers has neither."""
+
+    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+        super().__init__(users, past, vocabulary)
+        self.frequency = self.column([user.state.params.frequency_penalty for user in users])
+        self.presence = self.column([user.state.params.presence_penalty for user in users])
+        self.prompts = self.integers([user.state.prompt_length for user in users])[:, None]
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.params.frequency_penalty != 0 or state.params.presence_penalty != 0
+
+    def __call__(self, scores: "Tensor") -> None:
+        import torch
+
+        ids = self.ids()
+        ids.masked_fill_(torch.arange(ids.shape[1], device=ids.device) < self.prompts, self.vocabulary)
+        scores[self.index, ids] = scores[self.index, ids] - self.presence
+        scores.index_put_((self.index, ids), -self.frequency.expand(ids.shape), accumulate=True)
+
+
+class NoRepeatNgrams(Processor):
+    """`NoRepeatNGramLogitsProcessor`: what followed the row's last n - 1 tokens before may not follow them again.
+
+    The loop is over the sizes in use, not over rows: every window of a size is compared with its row's ending at once.
+    """
+
+    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+        super().__init__(users, past, vocabulary)
+        self.by_size: dict[int, list[User]] = defaultdict(list)
+        for user in users:
+            self.by_size[user.state.params.no_repeat_ngram_size].append(user)
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.params.no_repeat_ngram_size > 0
+
+    def __call__(self, scores: "Tensor") -> None:
+        for size, users in self.by_size.items():
+            places = [user.place for user in users]
+            ids = self.past.ids(places)
+            if ids.shape[1] < size:
+                continue
+            windows = ids.unfold(1, size, 1)
+            same = (windows[..., :-1] == self.past.endings(places, size - 1)[:, None]).all(-1)
+            # A window that reaches over its row's end closes with filling: what it forbids is the spare column.
+            index = self.integers([user.row for user in users])[:, None]
+            scores[index, windows[..., -1].where(same, self.vocabulary).clamp(max=self.vocabulary)] = NEVER
+
+
+class BadPhrases(Processor):
+    """`NoBadWordsLogitsProcessor` for words of several tokens: the last one may not follow the others.
+
+    Words are ragged; those of one length are compared at once for all rows, so the loop is over their lengths.
+    """
+
+    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+        super().__init__(users, past, vocabulary)
+        by_length: dict[int, list[tuple[User, tuple[int, ...]]]] = defaultdict(list)
+        for user in users:
+            for word in user.state.params.bad_words:
+                if len(word) > 1 and word[-1] < vocabulary:
+                    by_length[len(word)].append((user, word))
+        self.groups = [
+            (
+                self.integers([user.row for user, _ in group]),
+                [user.place for user, _ in group],
+                self.integers([word for _, word in group]),
+            )
+            for group in by_length.values()
+        ]
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return any(len(word) > 1 for word in state.params.bad_words)
+
+    def __call__(self, scores: "Tensor") -> None:
+        for rows, places, words in self.groups:
+            endings = self.past.endings(places, words.shape[1] - 1)
+            said = (endings == words[:, :-1]).all(-1)
+            scores[rows, words[:, -1].where(said, self.vocabulary)] = NEVER

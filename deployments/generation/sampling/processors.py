@@ -1,0 +1,83 @@
+"""Which processors run, and in which order, before a token is chosen.
+
+Each is one of transformers' logits processors (5.23, `generation/logits_process.py`), or OpenAI's penalties, in a form
+that takes every row with its own values. The order is that of `GenerationMixin._get_logits_processor`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deployments.generation.sampling.fixed_tokens import (
+    BadTokens,
+    ForcedBeginning,
+    ForcedEnd,
+    Suppressed,
+    SuppressedAtBeginning,
+    TooShort,
+)
+from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.penalties import BadPhrases, GeneratedPenalty, NoRepeatNgrams, RepetitionPenalty
+from deployments.generation.sampling.processor import Processor, User
+from deployments.generation.sampling.row import RowState
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Own(Processor):
+    """Processors that single rows brought along: a loop over them, since each knows of one row only."""
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.processor is not None
+
+    def __call__(self, scores: "Tensor") -> None:
+        for user in self.users:
+            assert user.state.processor is not None
+            ids = self.past.ids([user.place])
+            scores[user.row, :-1] = user.state.processor(ids, scores[user.row : user.row + 1, :-1])[0]
+
+
+class Temperature(Processor):
+    """`TemperatureLogitsWarper`: divides. Only a row that is drawn has one."""
+
+    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+        super().__init__(users, past, vocabulary)
+        self.temperature = self.column([user.state.params.temperature for user in users])
+
+    @staticmethod
+    def wanted(state: RowState) -> bool:
+        return state.params.do_sample and state.params.temperature != 1
+
+    def __call__(self, scores: "Tensor") -> None:
+        # Dividing the other rows by 1, in place, costs less than picking rows out and putting them back.
+        divisor = scores.new_ones(len(scores), 1)
+        divisor[self.index[:, 0]] = self.temperature
+        scores.div_(divisor)
+
+
+ORDER: tuple[type[Processor], ...] = (
+    RepetitionPenalty,
+    GeneratedPenalty,
+    NoRepeatNgrams,
+    BadTokens,
+    BadPhrases,
+    TooShort,
+    ForcedBeginning,
+    ForcedEnd,
+    Suppressed,
+    SuppressedAtBeginning,
+    Own,
+    Temperature,
+)
+
+
+def processed(state: RowState) -> bool:
+    """Whether anything is done to the row's logits before its token is chosen."""
+    return any(kind.wanted(state) for kind in ORDER)
+
+
+def processors_for(users: Sequence[User], past: Past, vocabulary: int) -> list[Processor]:
+    """The processors that any of these rows uses, in order."""
+    chosen = [(kind, [user for user in users if kind.wanted(user.state)]) for kind in ORDER]
+    return [kind(its_users, past, vocabulary) for kind, its_users in chosen if its_users]

@@ -1,0 +1,157 @@
+"""GeneratingTask: a task whose model writes its answer token by token."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from deployments.checkpoint import Checkpoint
+from deployments.contract.task import Prepared, RequestT, ResponseT, Task
+from deployments.generation.grammar import Grammars
+from deployments.generation.in_flight.families import most_positions
+from deployments.generation.parameters import GenerationParameters
+from deployments.generation.request import Ask, Piece, Written
+from deployments.generation.tgi import Event, Vocabulary, best
+from deployments.telemetry.measurements import Pace
+
+
+class GeneratingTask(Task[RequestT, ResponseT]):
+    """Rows are prompts; their outputs are what the model wrote (`Written`).
+
+    Attributes:
+        model: what writes; what `reads_with` makes of the checkpoint's model.
+        tokenizer: of its text; its truncation is never set, so any thread may use it.
+        vocabulary: its tokens as answers show them.
+        defaults: the checkpoint's `GenerationConfig`.
+        max_positions: tokens that the decoder can count, prompt included; None if there is no limit.
+        is_continuation: the text goes on where the prompt ends, as that of a decoder-only model.
+    """
+
+    event_type = Event
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.model = self.reads_with(checkpoint.model)
+        self.tokenizer: Any = self.tokenizer_of(checkpoint)
+        self.vocabulary = Vocabulary(self.tokenizer)
+        self.defaults = checkpoint.model.generation_config
+        self.max_positions = most_positions(self.model.config)
+        self.is_continuation = not self.model.config.is_encoder_decoder
+
+    def reads_with(self, model: Any) -> Any:
+        """The module that reads prompts and writes."""
+        return model
+
+    def tokenizer_of(self, checkpoint: Checkpoint) -> Any:
+        """The tokenizer of what it writes."""
+        return getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """What its texts can be held to."""
+        size = self.model.config.get_text_config(decoder=True).vocab_size
+        ends = self.defaults.eos_token_id if self.defaults.eos_token_id is not None else self.tokenizer.eos_token_id
+        ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        return Grammars(self.tokenizer, max(size, len(self.tokenizer)), ids)
+
+    @property
+    def generate(self) -> Any:
+        """`generate`, for rows that do not run in flight."""
+        return self.model.generate
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills the left of short prompts, masked."""
+        for holder in (self.tokenizer, self.defaults, self.model.config):
+            pad = getattr(holder, "pad_token_id", None)
+            if isinstance(pad, int) and pad >= 0:
+                return pad
+        return 0
+
+    def cost(self, row: Any) -> int:
+        """Token places that a row may come to use."""
+        ask: Ask = row
+        return ask.length
+
+    @abstractmethod
+    def preprocess(self, request: RequestT) -> Prepared:
+        """Turn one item into rows, each an `Ask`.
+
+        Raises:
+            InvalidInput: the item cannot be an input of this task.
+        """
+
+    @abstractmethod
+    def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> ResponseT:
+        """Turn what the model wrote into one item's answer."""
+
+    def event(self, piece: Piece, index: int) -> dict[str, Any]:
+        """One token of a stream, the `index`-th, counted from 1."""
+        return self.vocabulary.event(piece, index)
+
+    def texts(self, prepared: Prepared) -> list[list[int]]:
+        """The rows of each text that an item gives: one row each, unless a text takes several."""
+        return [[row] for row in range(len(prepared.rows))]
+
+    def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
+        """What a stream's pieces become before they are told, one after the other.
+
+        A task whose rows overlap tells the text of a row once it knows what of it stays.
+        """
+        return lambda piece: piece
+
+    def ending(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+        """What the last event of a text has beside its token: the whole text, and how it came about.
+
+        `prepared` and `outputs` have the rows of this text alone.
+        """
+        ask, written = prepared.rows[0], outputs[0]
+        return {
+            "generated_text": self.text_of(ask, written),
+            "details": self.vocabulary.details(ask, written),
+        }
+
+    def generated(
+        self, asks: Sequence[Ask], outputs: Sequence[Written], parameters: GenerationParameters, before: str = ""
+    ) -> list[dict[str, Any]]:
+        """The texts of one input, as the Hugging Face API has them.
+
+        Args:
+            asks: the rows of the input.
+            outputs: of each.
+            parameters: of the request.
+            before: what every text begins with, such as the prompt.
+        """
+        answers = []
+        for row in best(outputs, parameters.texts):
+            answer: dict[str, Any] = {"generated_text": before + self.text_of(asks[row], outputs[row])}
+            if parameters.details:
+                answer["details"] = self.vocabulary.all_details(asks[row], outputs[row])
+            answers.append(answer)
+        return answers
+
+    def tokens_in(self, prepared: Prepared) -> int:
+        return sum({id(ask.prompt): ask.prompt_tokens for ask in prepared.rows}.values())  # each prompt once
+
+    def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
+        read = sum(self.tokens_in(prepared) for prepared, _ in items)
+        return read, sum(len(written.tokens) for _, outputs in items for written in outputs)
+
+    def pace_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> Pace:
+        rows = [written for _, outputs in items for written in outputs]
+        first = min((written.earlier or (written,))[0].first_token_s for written in rows)
+        parts = [part for written in rows for part in (*written.earlier, written) if len(part.tokens) > 1]
+        if not parts:
+            return Pace(first, None)
+        seconds = sum(part.total_s - part.first_token_s for part in parts)
+        return Pace(first, seconds / sum(len(part.tokens) - 1 for part in parts))
+
+    def text_of(self, ask: Ask, written: Written) -> str:
+        """The text of a row, without special tokens, cut before a stop string."""
+        if written.text is not None:
+            return written.text
+        before = list(ask.prompt.ids) if self.is_continuation else []
+        whole: str = self.tokenizer.decode(before + written.tokens, skip_special_tokens=True)
+        if not before:
+            return whole
+        return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]

@@ -1,0 +1,125 @@
+"""What a generating task answers beside its text, in the shape of Hugging Face's TGI: tokens, details, events."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from deployments.generation.request import Ask, Piece, Written
+from deployments.generation.sampling.log_probabilities import TokenLogprob
+
+FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
+
+
+class Token(BaseModel):
+    """A token of the text."""
+
+    id: int
+    text: str
+    logprob: float | None = Field(description="Natural logarithm, in the model's own distribution; null if unknown.")
+    special: bool
+
+
+class Timings(BaseModel):
+    """Seconds since the model began with this input."""
+
+    first_token_s: float
+    total_s: float
+
+
+class BestOfSequence(BaseModel):
+    """One of several texts."""
+
+    generated_text: str
+    finish_reason: Literal["length", "eos_token", "stop_sequence"]
+    generated_tokens: int
+    seed: int | None
+    prefill: list[Token]
+    tokens: list[Token]
+    top_tokens: list[list[Token]] | None = None
+
+
+class Details(BaseModel):
+    """How a text came about."""
+
+    finish_reason: Literal["length", "eos_token", "stop_sequence"]
+    generated_tokens: int
+    input_length: int = Field(description="Tokens of the prompt.")
+    seed: int | None
+    timings: Timings
+    prefill: list[Token] = []
+    tokens: list[Token] = []
+    top_tokens: list[list[Token]] | None = None
+    best_of_sequences: list[BestOfSequence] | None = None
+
+
+class Event(BaseModel):
+    """One token of a stream; the last one of a text has the whole text as well."""
+
+    choice: int | None = Field(default=None, description="Of several texts: the number of this one, from 0.")
+    index: int = Field(description="Counts the tokens of a text, from 1.")
+    token: Token = Field(description="Its text is what the whole text grows by; pieces put together are the text.")
+    top_tokens: list[Token] | None = None
+    generated_text: str | None
+    details: Details | None
+
+
+class GeneratedText(BaseModel):
+    """A text that a model wrote."""
+
+    generated_text: str
+    details: Details | None = None
+
+
+class Vocabulary:
+    """Tokens as answers show them.
+
+    Args:
+        tokenizer: with `decode` and `all_special_ids`.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._special = frozenset(getattr(tokenizer, "all_special_ids", ()))
+
+    def token(self, token: int, logprob: float | None, text: str | None = None) -> dict[str, Any]:
+        """A token; `text` is what the answer grew by, else the token's own."""
+        text = self._tokenizer.decode([token]) if text is None else text
+        return {"id": token, "text": text, "logprob": logprob, "special": token in self._special}
+
+    def likeliest(self, top: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+        return [self.token(*each) for each in top]
+
+    def details(self, ask: Ask, written: Written) -> dict[str, Any]:
+        """The short details: without the tokens."""
+        return {
+            "finish_reason": FINISH[written.finish],
+            "generated_tokens": len(written.tokens),
+            "input_length": ask.prompt_tokens,
+            "seed": written.seed,
+            "timings": {"first_token_s": round(written.first_token_s, 6), "total_s": round(written.total_s, 6)},
+        }
+
+    def all_details(self, ask: Ask, written: Written) -> dict[str, Any]:
+        """The long ones: with every token, and the likeliest in its place where asked for."""
+        logprobs = written.logprobs or [None] * len(written.tokens)
+        tokens = [self.token(*each) for each in zip(written.tokens, logprobs, strict=True)]
+        details = self.details(ask, written) | {"prefill": [], "tokens": tokens}
+        if written.top:
+            details["top_tokens"] = [self.likeliest(top) for top in written.top]
+        return details
+
+    def event(self, piece: Piece, index: int) -> dict[str, Any]:
+        """One token of a stream; `index` counts from 1, as TGI does."""
+        event: dict[str, Any] = {"index": index, "token": self.token(piece.token, piece.logprob, piece.text)}
+        if piece.top:
+            event["top_tokens"] = self.likeliest(piece.top)
+        return event | {"generated_text": None, "details": None}
+
+
+def best(outputs: Sequence[Written], count: int) -> list[int]:
+    """The `count` outputs whose tokens are likeliest on average, best first; all of them in order if no more."""
+    if len(outputs) <= count:
+        return list(range(len(outputs)))
+    by_mean = sorted(range(len(outputs)), key=lambda i: -outputs[i].logprob / max(1, len(outputs[i].tokens)))
+    return by_mean[:count]

@@ -1,0 +1,103 @@
+"""The check at load: takes the first layout that gives what running alone gives, and says which.
+
+Rows from a few tokens to the longest that the model reads run alone, and then together in each layout on offer. A
+layout is taken only if all outputs agree; a packed one must also have been asked for its attention in every layer.
+"""
+
+import logging
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.contract.task import Row
+from deployments.errors import LoadError
+from deployments.layouts.task import ForwardTask
+from deployments.layouts.text import Layout, Packed
+from deployments.layouts.traced_graph_check import Recording, record
+from deployments.numerics import largest_difference
+
+logger = logging.getLogger(__name__)
+
+ROWS_OF_EACH = 2  # of one example: two show as much as the twenty windows of a long text
+WORDS = (1, 3, 9, 24, 70, 200, 1000)
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutChoice:
+    """Which layout serves a model, and why: shown in the log and in the model's info."""
+
+    layout: str
+    difference: float
+    refused: dict[str, str]
+    recording: Recording
+
+
+def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutChoice:
+    """Set `task.layout` to the best layout that holds.
+
+    Raises:
+        LoadError: the wanted layout does not hold for this model.
+    """
+    layouts = task.layouts()
+    candidates = [layout for layout in layouts if wanted in ("auto", layout.name)]
+    prepared = [task.preprocess(task.sized_example(words)) for words in WORDS]
+    rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
+    try:
+        reference = _run(task, layouts[-1], rows)
+    except Exception as error:
+        raise LoadError(f"the model does not answer an example alone ({type(error).__name__}: {error})") from error
+    refused: dict[str, str] = {}
+    for layout in candidates:
+        try:
+            order = [row for batch in _batches(layout, rows) for row in batch]
+            difference = largest_difference(_run(task, layout, rows), [reference[row] for row in order])
+        except Exception as error:  # a model may refuse a layout in any way; the next one is tried
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            if difference <= tolerance(task):
+                layout.attach()
+                task.layout = layout
+                logger.info("layout %s: differs from running alone by at most %.1e", layout.name, difference)
+                return LayoutChoice(layout.name, difference, refused, record(task, rows))
+            reason = f"differs from running alone by {difference:.1e}"
+        refused[layout.name] = reason
+        logger.info("layout %s does not hold: %s", layout.name, reason)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or f"no layout called {wanted!r}"
+    raise LoadError(f"no layout gives the answers of running alone ({reasons})")
+
+
+def tolerance(task: ForwardTask[Any, Any]) -> float:
+    """Largest difference that counts as equal, by dtype."""
+    return TOLERANCES.get(task.checkpoint.dtype, 1e-4)
+
+
+def _batches(layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> Iterator[list[int]]:
+    """The layout's trial batches. As in the waiting line, only rows of equal params share one."""
+    for trial in layout.trial(len(rows)):
+        batches: dict[Hashable, list[int]] = {}
+        for row in trial:
+            batches.setdefault(rows[row][1], []).append(row)
+        yield from batches.values()
+
+
+def _run(task: ForwardTask[Any, Any], layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> list[Any]:
+    """The outputs of the layout's trial batches, end to end."""
+    layout.attach()
+    task.layout = layout
+    try:
+        outputs: list[Any] = []
+        for batch in _batches(layout, rows):
+            outputs += task.forward([rows[i][0] for i in batch], rows[batch[0]][1])
+            if isinstance(layout, Packed):
+                _require_every_layer(layout)
+        return outputs
+    finally:
+        layout.detach()
+        task.layout = None
+
+
+def _require_every_layer(layout: Packed) -> None:
+    layers = getattr(layout.model.config, "num_hidden_layers", None)
+    if layers is not None and layout.attention_calls < layers:
+        raise LoadError(f"its attention was asked for {layout.attention_calls} times in {layers} layers")

@@ -1,0 +1,239 @@
+"""Call: one request on its way through a replica's threads.
+
+    event loop            text thread            model thread           text thread          event loop
+    predict  ──submit──▶  prepare  ──jobs──▶  batches, forward  ──▶  finish (render)  ──▶  the future's result
+
+Each arrow is one hand-over; the event loop is woken once.
+"""
+
+import asyncio
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from deployments.batching.job import Job
+from deployments.batching.scheduler import Scheduler
+from deployments.contract.task import Prepared, Task
+from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge
+from deployments.replica.worker import Worker
+from deployments.telemetry.measurements import Answer
+
+if TYPE_CHECKING:
+    from deployments.telemetry.tracing.call_trace import CallTrace
+
+Render = Callable[[Any], bytes]
+
+MAX_ROWS = 4096  # of one request; a client batch or a long text beyond it would hold up everybody else
+
+
+class Call:
+    """One request. Made on the event loop; `prepare` and `finish` run on the text thread."""
+
+    def __init__(
+        self,
+        request: Any,
+        task: Task[Any, Any],
+        line: Scheduler,
+        text: Worker,
+        render: Render,
+        deadline: float,
+        max_tokens: int,
+    ) -> None:
+        self._request = request
+        self._task = task
+        self._line = line
+        self._text = text
+        self._render = render
+        self._deadline = deadline  # time.monotonic()
+        self._max_tokens = max_tokens  # of all its inputs
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Answer] | None = self._loop.create_future()
+        self._lock = threading.Lock()
+        self._failed = False
+        self._left = 0
+        self._items: list[Any] = []
+        self._prepared: list[Prepared] = []
+        self._jobs: list[Job] = []
+        self._preprocess_s = 0.0
+        self.trace: CallTrace | None = None
+
+    def prepare(self) -> None:
+        """Text thread: items to rows, rows into the line."""
+        if self._failed:
+            return
+        began = time.monotonic()
+        try:
+            if began > self._deadline:
+                raise DeadlineExceeded("the request's time ran out while it waited to be read")
+            self._items = self._task.split(self._request)
+            if not self._items:
+                raise InvalidInput("inputs is an empty list")
+            self._check()
+            self._read()
+        except Exception as error:
+            if self.trace is not None:
+                self.trace.unreadable(began, error)
+            self.fail(error)
+            return
+        self._preprocess_s = time.monotonic() - began
+        self._jobs = [self._job(prepared) for prepared in self._prepared]
+        self._left = len(self._jobs)
+        if self.trace is not None:
+            self.trace.prepared(began, self._jobs)
+        if not self._jobs:
+            self.finish()
+        for job in self._jobs:
+            self._line.submit(job)
+            if self._failed:  # the client left in the meantime, and `fail` did not know of this job in line
+                self._line.cancel(job)
+                return
+
+    def finish(self) -> None:
+        """Text thread: outputs to the answer."""
+        if self._failed:
+            return
+        began = time.monotonic()
+        try:
+            answer = self._answer(self._render(self._task.join(self._request, self._answers())), began)
+            if self.trace is not None:
+                self.trace.answered(self._jobs, answer, began)
+            self._finished(answer)
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Any thread: answer with an error, once; rows still in line leave it."""
+        with self._lock:
+            if self._failed:
+                return
+            self._failed = True
+        if self.trace is not None:
+            self.trace.failed(self._jobs, error)
+        let_go(error)
+        for job in self._jobs:
+            if not job.settled:
+                self._line.cancel(job, error)
+        self._settle(lambda future: future.set_exception(error))
+
+    def expire(self) -> None:
+        """Event loop: the request's time is over."""
+        self.fail(DeadlineExceeded("no answer within the request's time"))
+
+    @property
+    def is_answered(self) -> bool:
+        """Event loop: whether there is an answer, and no error."""
+        future = self.future
+        return future is not None and future.done() and not future.cancelled() and future.exception() is None
+
+    def release(self) -> None:
+        """Event loop: drop all that the request needed. An error's traceback may keep this call for a while yet."""
+        self._failed = True  # whatever still comes is too late
+        self.future = None
+        self._request = None
+        self._items, self._prepared, self._jobs = [], [], []
+
+    def _check(self) -> None:
+        """Refuse items that this way of answering cannot take."""
+
+    def _read(self) -> None:
+        """Every item to rows; the first that cannot be read fails the request.
+
+        Raises:
+            TooLarge: too many rows or tokens in all.
+        """
+        rows = tokens = 0
+        for index, item in enumerate(self._items):
+            prepared = self._preprocess(index, item)
+            if prepared is None:
+                continue
+            self._prepared.append(prepared)
+            rows += len(prepared.rows)
+            tokens += self._task.tokens_in(prepared)
+            if rows > MAX_ROWS:
+                raise TooLarge(f"the request makes {rows:,} rows for the model or more; at most {MAX_ROWS:,} are taken")
+            if tokens > self._max_tokens:
+                most = f"at most {self._max_tokens:,} are read of one request (`limits.max_input_tokens`)"
+                raise TooLarge(f"inputs has {tokens:,} tokens or more; {most}")
+
+    def _answers(self) -> list[Any]:
+        """Of every item, in order."""
+        return [
+            self._task.postprocess(item, prepared, job.outputs)
+            for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
+        ]
+
+    def _finished(self, answer: Answer) -> None:
+        self._settle(lambda future: future.set_result(answer))
+
+    def _answer(self, body: bytes, began: float) -> Answer:
+        jobs = self._jobs
+        if not jobs:  # no item of a partial answer could be answered
+            return Answer(body, 0.0, self._preprocess_s, 0.0, time.monotonic() - began, 0, 0.0, 0, items=0)
+        first = min(job.started for job in jobs)
+        report = jobs[-1].report
+        assert report is not None
+        done = [(prepared, job.outputs) for prepared, job in zip(self._prepared, jobs, strict=True)]
+        return Answer(
+            body=body,
+            queue_s=first - jobs[0].submitted,
+            preprocess_s=self._preprocess_s,
+            forward_s=max(job.finished for job in jobs) - first,
+            postprocess_s=time.monotonic() - began,
+            batch_rows=report.rows,
+            padding_ratio=report.padding_ratio,
+            truncated=sum(prepared.truncated for prepared in self._prepared),
+            tokens=self._task.tokens_of(done),
+            items=len(done),
+            pace=self._task.pace_of(done),
+        )
+
+    def _preprocess(self, index: int, item: Any) -> Prepared | None:
+        """The rows of one item; None where the request goes on without it."""
+        try:
+            return self._task.preprocess(item)
+        except ServiceError as error:
+            if len(self._items) > 1:  # a client batch: say which of its inputs
+                raise type(error)(f"inputs[{index}]: {error.message}", retry_after=error.retry_after) from error
+            raise
+
+    def _job(self, prepared: Prepared) -> Job:
+        costs = [self._task.cost(row) for row in prepared.rows]
+        return Job(prepared.rows, costs, prepared.params, self._job_done, self._deadline)
+
+    def _bears(self, error: BaseException) -> bool:
+        """Whether the request goes on without an item that the model failed on."""
+        return False
+
+    def _job_done(self, job: Job) -> None:
+        """Model thread (or whoever cancelled): one item is through."""
+        if job.error is not None and not self._bears(job.error):
+            self.fail(job.error)
+            return
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        self._text.submit(self.finish)
+
+    def _settle(self, set_outcome: Callable[["asyncio.Future[Answer]"], None]) -> None:
+        def settle() -> None:
+            future = self.future
+            if future is not None and not future.done():  # the client may have gone
+                set_outcome(future)
+
+        self._on_loop(settle)
+
+    def _on_loop(self, call: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+
+def let_go(error: BaseException | None) -> None:
+    """Empty the frames that an error passed through: they would keep what was decoded until the next collection."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

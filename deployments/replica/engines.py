@@ -1,0 +1,176 @@
+"""Choose and build what runs a task's rows: a batcher where one forward answers, a generation scheduler where the model
+writes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.batching.batcher import Batcher
+from deployments.batching.forward_time import ForwardTime
+from deployments.batching.job import Job
+from deployments.batching.scheduler import Scheduler
+from deployments.batching.selection import ArrivalOrder
+from deployments.contract.task import Task
+from deployments.errors import LoadError
+from deployments.generation.in_flight.check import Mode, choose_mode, static
+from deployments.generation.in_flight.engine import Engine, EngineConfig
+from deployments.generation.output import Writer
+from deployments.generation.paged import PagedEngine, refused
+from deployments.generation.request import Ask, Written
+from deployments.generation.sampling.params import not_served, sampling_params
+from deployments.generation.sampling.sampler import Sampler
+from deployments.generation.scheduler import GenerationScheduler, WritingEngine
+from deployments.generation.static_batch import key, together
+from deployments.generation.task import GeneratingTask
+from deployments.layouts.check import choose_layout
+from deployments.layouts.task import ForwardTask
+from deployments.memory import free_memory, is_out_of_memory
+from deployments.telemetry.observer import Observer
+
+CHECK_WORDS = (3, 30, 11, 60)  # of the prompts that the check at load runs; short and long ones in turn
+CACHE_BYTES_CPU = 512 * 1024 * 1024
+CACHE_SHARE_GPU = 0.5  # of the memory that is free once the model is loaded
+MAX_ROWS = {"cpu": 16, "cuda": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltEngine:
+    """A scheduler with its model thread, and how it runs the model.
+
+    Attributes:
+        scheduler: not started yet.
+        description: for the answer to `GET /tasks/<task>`.
+    """
+
+    scheduler: Scheduler
+    description: Mapping[str, Any]
+
+
+def engine_for(task: Task[Any, Any], name: str, observer: Observer) -> BuiltEngine:
+    """The engine for a task's model, chosen by the checks at load.
+
+    Args:
+        task: loaded.
+        name: of the model thread.
+        observer: notified of batches.
+
+    Raises:
+        LoadError: the model does not run as configured.
+    """
+    if isinstance(task, GeneratingTask):
+        return _generation_engine(task, name, observer)
+    assert isinstance(task, ForwardTask)
+    return _forward_engine(task, name, observer)
+
+
+def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) -> BuiltEngine:
+    batching = task.checkpoint.config.batching
+    chosen = choose_layout(task, batching.layout)
+    layout = task.layout
+    assert layout is not None
+    selection = layout.selection(batching, task.checkpoint.device)
+    batcher = Batcher(
+        task.forward,
+        selection,
+        padding=layout.padding,
+        is_out_of_memory=is_out_of_memory,
+        observer=observer,
+        forward_time=ForwardTime(),
+        name=name,
+    )
+    description = {
+        "layout": chosen.layout,
+        "layout_difference": chosen.difference,
+        "layouts_refused": chosen.refused,
+        "recorded": chosen.recording.taken,
+        "recording_refused": chosen.recording.refused,
+        "max_cost": selection.max_cost,
+        "max_rows": selection.max_rows,
+    }
+    return BuiltEngine(batcher, description)
+
+
+def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Observer) -> BuiltEngine:
+    mode = _mode(task)
+    settings, device = task.checkpoint.config.generation, task.checkpoint.device
+    config = EngineConfig(
+        max_cache_tokens=settings.max_cache_tokens or _max_cache_tokens(task, mode),
+        max_rows=settings.max_rows or MAX_ROWS[device],
+        max_prefill_tokens=settings.max_prefill_tokens,
+        pad_token_id=task.pad_token_id,
+    )
+
+    def writer(ask: Ask, row: int, job: Job, earlier: Sequence[Written]) -> Writer:
+        return Writer(
+            ask, row, task.tokenizer, is_continuation=task.is_continuation, on_piece=job.on_piece, earlier=earlier
+        )
+
+    scheduler = GenerationScheduler(
+        _writing_engine(task, mode, config, name, observer),
+        lambda forward: Batcher(
+            forward,
+            ArrivalOrder(config.max_cache_tokens, config.max_rows),
+            is_out_of_memory=is_out_of_memory,
+            observer=observer,
+            name=f"{name}-static",
+        ),
+        lambda asks, writers, is_gone: together(task.model, task.generate, asks, writers, task.pad_token_id, is_gone),
+        key,
+        writer,
+    )
+    description: dict[str, Any] = {
+        "mode": mode.name,
+        "max_rows": config.max_rows,
+        "max_cache_tokens": config.max_cache_tokens,
+    }
+    description |= {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
+    return BuiltEngine(scheduler, {"generation": description})
+
+
+def _writing_engine(
+    task: GeneratingTask[Any, Any], mode: Mode, config: EngineConfig, name: str, observer: Observer
+) -> WritingEngine | None:
+    if mode.name == "paged":
+        return PagedEngine(
+            task.model,
+            task.defaults,
+            max_cache_tokens=config.max_cache_tokens,
+            max_prefill_tokens=config.max_prefill_tokens,
+            name=name,
+        )
+    if mode.family is None:
+        return None
+    return Engine(task.model, mode.family, Sampler(task.checkpoint.device), config, observer=observer, name=name)
+
+
+def _mode(task: GeneratingTask[Any, Any]) -> Mode:
+    """How the model writes: as configured, else in flight where the check at load agrees."""
+    try:
+        prepared = [task.preprocess(task.sized_example(words)) for words in CHECK_WORDS]
+    except Exception as error:
+        raise LoadError(f"the model does not read an example ({type(error).__name__}: {error})") from error
+    engine = task.checkpoint.config.generation.engine
+    if engine == "static":
+        return static("the configuration says so")
+    if engine == "paged":
+        _require_pageable(task)
+        return Mode("paged", "", 0.0, None)
+    if others := [name for name in not_served(task.defaults) if name != "num_beams"]:
+        return static(f"generation_config.json sets what only `generate` itself has: {', '.join(others)}")
+    return choose_mode(task.model, [item.rows[0].prompt for item in prepared], task.pad_token_id)
+
+
+def _require_pageable(task: GeneratingTask[Any, Any]) -> None:
+    name = task.checkpoint.config.model
+    if task.model.config.is_encoder_decoder or task.medium != "text":
+        raise LoadError(f"{name}: generation.engine: paged is for models of text without an encoder")
+    if names := refused(sampling_params(task.defaults, {"max_new_tokens": 1})):
+        raise LoadError(f"{name}: generation_config.json sets {', '.join(names)}, which generation.engine: paged lacks")
+
+
+def _max_cache_tokens(task: GeneratingTask[Any, Any], mode: Mode) -> int:
+    """Tokens that the memory for the key-value cache has room for."""
+    size = CACHE_BYTES_CPU
+    if task.checkpoint.device == "cuda":
+        size = int(CACHE_SHARE_GPU * free_memory(task.checkpoint.config.resources.num_gpus))
+    return max(256, size // mode.cell_bytes) if mode.cell_bytes else 1 << 16

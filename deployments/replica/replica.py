@@ -1,0 +1,295 @@
+"""Replica: one loaded model with its two threads. Ready only after it has answered its own example. No Ray, no HTTP."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deployments.batching.drain_rate import DrainRate
+from deployments.batching.job import Job
+from deployments.batching.scheduler import Scheduler
+from deployments.config import Health, ModelConfig
+from deployments.contract.task import Task
+from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
+from deployments.replica.call import Call, Render
+from deployments.replica.downloading import watched
+from deployments.replica.engines import engine_for
+from deployments.replica.limits import ReplicaLimits
+from deployments.replica.partial_call import PartialCall
+from deployments.replica.stream_call import StreamCall
+from deployments.replica.watchdog import Watchdog
+from deployments.replica.worker import ResultT, Worker
+from deployments.telemetry.measurements import Answer
+from deployments.telemetry.observer import Observer
+
+if TYPE_CHECKING:
+    from deployments.telemetry.tracing.call_trace import RequestTrace
+
+logger = logging.getLogger(__name__)
+
+CallT = TypeVar("CallT", bound=Call)
+Stage = Callable[[str, str], None]
+
+LASTING_S = 1.0  # a line so long is one that does not run empty while somebody else refuses for this replica
+WARM_UP_WORDS = (1, 16, 128)
+
+# The model thread asks for the interpreter after every operation, and what holds it (parsing, tokenizing, JSON) would
+# keep it up to 5 ms by default. In pairs with the offline limit on two cores: 0.85 of it by default, 0.88 so.
+SWITCH_INTERVAL_S = 1e-4
+
+
+class Replica:
+    """Loads a model and answers requests with it.
+
+    Args:
+        config: the model.
+        task: its task.
+        limits: how much may wait, and how much one request may bring.
+        stage: told what the replica is doing while it loads: "loading", "downloading" (with how much has come),
+            "checking", "warming", "ready".
+        health: when it counts as broken.
+        observer: told of requests, batches and the load.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        task: type[Task[Any, Any]],
+        *,
+        limits: ReplicaLimits | None = None,
+        stage: Stage = lambda stage, detail: None,
+        health: Health | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.config = config
+        self.limits = limits or ReplicaLimits()
+        self.task_class = task
+        self.task: Task[Any, Any] | None = None
+        self.description: Mapping[str, Any] = {}
+        self.places = 0  # taken by requests, also such as are still being read
+        self.in_flight = 0  # of them, those that are read and not answered
+        self._tell_stage = stage
+        self._stage_at: tuple[str, float] | None = None
+        self._health = health or Health()
+        self._watchdog: Watchdog | None = None
+        self.observer = observer or Observer()
+        self._text = Worker(f"text-{config.name}", threads=task.preprocess_threads)
+        self._line: Scheduler | None = None
+        self._drain = DrainRate()
+
+    def load(self) -> None:
+        """Load, choose the layout, warm up. Blocks; call it off the event loop.
+
+        Raises:
+            LoadError: the model cannot be served as configured.
+        """
+        import torch
+
+        sys.setswitchinterval(SWITCH_INTERVAL_S)  # of the whole process, which a replica has to itself
+        if self.config.resources.cpu_threads:
+            torch.set_num_threads(self.config.resources.cpu_threads)
+        self._stage("loading")
+        with watched(self.config.model, lambda progress: self._tell_stage("downloading", progress)):
+            loaded = self.task_class.load_checkpoint(self.config)
+        self.task = self.task_class(loaded)
+        self.task.limits = self.limits.media
+        self._stage("checking")
+        engine = engine_for(self.task, f"model-{self.config.name}", self.observer)
+        self._line, self.description = engine.scheduler, engine.description
+        self._line.start()
+        self._text.start()
+        self._stage("warming")
+        self._warm_up()
+        self._watchdog = Watchdog(self.config.name, self.task, self._line, self._text, self._health, self.observer)
+        self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
+        self.observer.ready(memory_of(self.task.checkpoint.model))
+        self._stage("ready")
+
+    def _stage(self, stage: str) -> None:
+        now = time.monotonic()
+        if self._stage_at is not None:
+            before, began = self._stage_at
+            self.observer.stage(before, now - began)
+        self._stage_at = (stage, now)
+        self._tell_stage(stage, "")
+
+    @contextmanager
+    def place(self, timeout_s: float) -> Iterator[None]:
+        """A request's place, from before anything is spent on it until it is answered.
+
+        Raises:
+            Overloaded: all places are taken, or the line is so long that the request's time would be over before its
+                turn came.
+            Unavailable: not loaded yet.
+        """
+        if self._line is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        refusal = self.refusal(timeout_s)
+        if refusal is not None:
+            raise refusal
+        self.places += 1
+        try:
+            yield
+        finally:
+            self.places -= 1
+
+    def refusal(self, timeout_s: float) -> Overloaded | None:
+        """Why `place` would refuse a request here and now for those that wait; None where it would not."""
+        if self._line is None:
+            return None
+        name, retry_after = self.config.name, self._drain.retry_after
+        if self.places >= self.limits.max_waiting:
+            return Overloaded(f"{name} has {self.places} requests waiting; try again later", retry_after=retry_after())
+        # Those in the model do not wait for their turn, nor do as many, who will go in together.
+        waiting = self.in_flight - self._line.together
+        if waiting > self._line.together:
+            seconds = self._drain.seconds_for(waiting)
+            if seconds is not None and seconds > timeout_s:
+                told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
+                return Overloaded(f"{told}; try again later", retry_after=retry_after())
+        return None
+
+    def is_full(self, timeout_s: float) -> bool:
+        """Whether a request with so much time is refused, and the line takes a second and more to run empty."""
+        if self._line is None or self.refusal(timeout_s) is None:
+            return False
+        seconds = self._drain.seconds_for(self.in_flight - self._line.together)
+        return seconds is not None and seconds >= LASTING_S
+
+    async def predict(
+        self, request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None" = None
+    ) -> Answer:
+        """Answer one request; `render` turns the answer's value into bytes, on the text thread.
+
+        Raises:
+            ServiceError: what was wrong. A cancelled call drops its rows from the line.
+        """
+        kind = PartialCall if request.partial and request.is_batch else Call
+        call, timer = self._begin(kind, request, render, timeout_s, trace)
+        assert call.future is not None
+        try:
+            answer = await call.future
+            self._answered(answer)
+            return answer
+        except asyncio.CancelledError:
+            call.fail(Unavailable("the client has gone"))
+            raise
+        finally:
+            self._end(call, timer)
+
+    async def stream(
+        self,
+        request: Any,
+        timeout_s: float,
+        tell: Callable[[Answer], None] = lambda answer: None,
+        trace: "RequestTrace | None" = None,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The events of one request, as the model writes; close it to end the request.
+
+        `tell` hears what it has taken so far before the first event, where that is known, and at the end.
+
+        Raises:
+            ServiceError: what was wrong, before the first event or between two.
+        """
+        call, timer = self._begin(StreamCall, request, lambda value: b"", timeout_s, trace)
+        assert call.future is not None
+        try:
+            is_first = True
+            while (event := await call.events.get()) is not None:
+                if is_first and self._line is not None and (so_far := call.so_far(self._line.load)) is not None:
+                    tell(so_far)
+                if is_first and call.trace is not None:
+                    call.trace.first_token(time.monotonic())
+                is_first = False
+                yield event
+            answer = await call.future
+            self._answered(answer)
+            tell(answer)
+        except (asyncio.CancelledError, GeneratorExit):
+            call.fail(Unavailable("the client has gone"))
+            raise
+        finally:
+            self._end(call, timer)
+
+    def _answered(self, answer: Answer) -> None:
+        self.observer.answered(answer)
+        if self._watchdog is not None:
+            self._watchdog.answered()
+
+    async def on_text_thread(self, work: Callable[[Task[Any, Any]], ResultT], timeout_s: float) -> ResultT:
+        """What a small piece of work with the tokenizer gives; it waits its turn as requests do.
+
+        Raises:
+            ServiceError: what was wrong.
+        """
+        task = self.task
+        if task is None or self._line is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._text.result(lambda: work(task))
+        except TimeoutError:
+            raise DeadlineExceeded("no answer within the request's time") from None
+
+    def _begin(
+        self, kind: type[CallT], request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None"
+    ) -> tuple[CallT, asyncio.TimerHandle]:
+        """Put a request on its way."""
+        if self.task is None or self._line is None:
+            raise Unavailable(f"{self.config.name} is loading", retry_after=5)
+        deadline = time.monotonic() + timeout_s
+        call = kind(request, self.task, self._line, self._text, render, deadline, self.limits.max_input_tokens)
+        if trace is not None:
+            call.trace = trace.call()
+        timer = asyncio.get_running_loop().call_later(timeout_s, call.expire)
+        self.in_flight += 1
+        self._drain.enter()
+        self._text.submit(call.prepare)
+        return call, timer
+
+    def _end(self, call: Call, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._drain.leave(done=call.is_answered)
+        call.release()
+        self.in_flight -= 1
+
+    def check_health(self) -> None:
+        """Raise when this replica should be replaced.
+
+        Raises:
+            RuntimeError: why.
+        """
+        if self._watchdog is not None:
+            self._watchdog.check()
+
+    def stop(self) -> None:
+        """Answer what waits with `Unavailable` and end both threads."""
+        if self._line is not None:
+            self._line.stop()
+            self._text.stop()
+
+    def _warm_up(self) -> None:
+        """Examples through the model thread, as requests will run."""
+        assert self.task is not None
+        assert self._line is not None
+        for words in WARM_UP_WORDS:
+            request = self.task.sized_example(words)
+            prepared = self.task.preprocess(request)
+            costs = [self.task.cost(row) for row in prepared.rows]
+            done: list[Job] = []
+            job = Job(prepared.rows, costs, prepared.params, done.append)
+            self._line.submit(job)
+            while not done:
+                time.sleep(0.001)
+            if job.error is not None:
+                raise LoadError(f"{self.config.name}: does not answer its own example ({job.error})") from job.error
+            self.task.postprocess(request, prepared, job.outputs)
+
+
+def memory_of(model: Any) -> int:
+    """Bytes of a model's weights and buffers; those that share memory are counted once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -1,0 +1,90 @@
+"""Tracer: begins the spans of one process."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from deployments.telemetry.measurements import BatchReport
+from deployments.telemetry.tracing import attributes as names
+from deployments.telemetry.tracing.attributes import error_type, of_day
+from deployments.telemetry.tracing.call_trace import CallTrace, RequestTrace
+
+CLOSE_S = 3.0  # for what was not sent yet
+
+_W3C = TraceContextTextMapPropagator()
+
+
+class Tracer:
+    """Thread-safe. No call waits for the collector: spans are sent from a thread of their own.
+
+    Args:
+        provider: of OpenTelemetry's SDK, with what samples and sends; closed with this.
+        attributes: what every span of a request or a batch says.
+    """
+
+    def __init__(self, provider: TracerProvider, attributes: Mapping[str, str]) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(names.PROVIDER_NAME)
+        self._attributes = attributes
+
+    def request(self, name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> RequestTrace:
+        """The span of a request that has come, as part of the trace that its headers name, if they name one.
+
+        Args:
+            name: of the span.
+            headers: `traceparent` and `tracestate` of the request, where it has them.
+            attributes: what the span says beside what all do.
+        """
+        told = {**self._attributes, **attributes}
+        caller = _W3C.extract(headers, context=Context())
+        span = self._tracer.start_span(name, context=caller, kind=SpanKind.SERVER, attributes=told)
+        return RequestTrace(self._tracer, span)
+
+    def batch(
+        self,
+        calls: Sequence[CallTrace | None],
+        items: int,
+        began: float,
+        report: BatchReport | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Model thread: a span for rows that went through the model together, if a request among theirs is traced.
+
+        It is a trace of its own with a link to each request, whose own forward leads back to it.
+
+        Args:
+            calls: of each row; None where its request is not traced.
+            items: whose rows they are.
+            began: `time.monotonic()`.
+            report: of the batch, if it came through.
+            error: what it failed with.
+        """
+        traces = {id(call): call for call in calls if call is not None}
+        if not traces:
+            return
+        links = [Link(trace.context) for trace in traces.values()]
+        told: dict[str, AttributeValue] = {
+            **self._attributes,
+            names.BATCH_ROWS: len(calls),
+            names.BATCH_ITEMS: items,
+        }
+        if report is not None:
+            told |= {names.BATCH_COST: report.cost, names.PADDING: report.padding_ratio}
+        span = self._tracer.start_span("batch", Context(), links=links, attributes=told, start_time=of_day(began))
+        if error is not None:
+            span.set_attribute(names.ERROR, error_type(error))
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
+        for trace in traces.values():
+            trace.batches.append(span.get_span_context())
+
+    def close(self) -> None:
+        """Send what was not sent yet; waits for at most `CLOSE_S`."""
+        closing = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)

@@ -1,0 +1,248 @@
+"""`automodel-serve up | apply | check | plan | models | key | render | top`."""
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from deployments.checkpoint import EMBEDDED_PREFIX
+from deployments.errors import LoadError
+from serve.cli.apply.command import apply
+from serve.cli.embedded import build_embedded, show_notices
+from serve.cli.plan.command import plan
+from serve.cli.render import render
+from serve.cli.terminal import console, end, errors, log, stop_on_signals
+from serve.cli.top.command import top
+from serve.cluster.launch import Cluster, StartError, cluster, uses_haproxy
+from serve.config.file import ConfigError, describe, read_config_file
+from serve.config.service import Grpc, ServiceConfig, config_of, embedded_config
+from serve.middleware.api_keys import check_keys, entry_of, new_key
+from serve.routes import RouteTable, route_table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Serve any Hugging Face AutoModel checkpoint over HTTP, with dynamic batching, on Ray.",
+)
+app.add_typer(render, name="render")
+
+END_S = 20.0  # for requests under way when the service ends
+
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="YAML file; without one, the embedded models.", show_default=False),
+]
+
+
+@app.command()
+def up(
+    config: ConfigArgument = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", metavar="PATH_OR_ID", help="Serve this checkpoint instead of a file; repeatable."
+        ),
+    ] = None,
+    added: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", help="Serve this embedded model, too, which is opt-in; repeatable."),
+    ] = None,
+    left_out: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NAME", help="Leave this embedded model out; repeatable."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port of the Open Inference Protocol over gRPC; default: the file's, or none."
+        ),
+    ] = None,
+    num_cpus: Annotated[
+        int | None, typer.Option(min=1, help="Logical CPUs of the local cluster; default: this machine's cores.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="RAY_ADDRESS", help="Join this running Ray cluster instead of starting one.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and the models log.")] = False,
+) -> None:
+    """Start the service; Ctrl-C ends it."""
+    log(verbose)
+    if (added or left_out) and (config is not None or model):
+        end("--with and --without choose among the embedded models; leave the file and --model out")
+    service = _config(config, model or [], added or [], left_out or [])
+    if grpc_port is not None:
+        service = service.model_copy(update={"grpc": Grpc(port=grpc_port)})
+    try:
+        _serve(service, host, port, num_cpus, address, verbose)
+    except (StartError, LoadError) as error:
+        end(str(error))
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
+    """Say whether a configuration can be served, without starting anything."""
+    log(verbose=False)
+    service = _config(config)
+    try:
+        routes = route_table(service).routes
+    except LoadError as error:
+        end(f"{config}: {error}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "task", "source"):
+        table.add_column(column, overflow="fold")
+    for entry, route in zip(service.models, routes, strict=True):
+        table.add_row(entry.name, route.task, entry.model)
+    console.print(table)
+    console.print(f"[green]✓[/] {config} can be served")
+
+
+@app.command()
+def key(name: Annotated[str, typer.Argument(help="Whose key it is.", show_default=False)]) -> None:
+    """Make an API key; prints it, and its entry for `auth.api_keys_file`."""
+    fresh = new_key()
+    errors.print("[dim]the key, shown only now:[/]")
+    console.print(fresh, soft_wrap=True)
+    errors.print("[dim]its entry below `keys:` in the file:[/]")
+    console.print(entry_of(name, fresh), soft_wrap=True)
+
+
+@app.command()
+def models(
+    build: Annotated[
+        bool, typer.Option("--build", help="Fetch and build those that are served by default now, for later use.")
+    ] = False,
+) -> None:
+    """List the embedded models."""
+    log(verbose=False)
+    from deployments.zoo.embedded import DEFAULT, EMBEDDED
+
+    if build:
+        build_embedded(console, [EMBEDDED_PREFIX + name for name in DEFAULT])
+        return
+    for entry in EMBEDDED.values():
+        asked_for = f", only with --with {entry.name}" if entry.opt_in else ""
+        facts = f"{entry.task}, {entry.size_mb:.0f} MB, {entry.licence}{asked_for}"
+        console.print(f"[bold]embedded:{entry.name}[/]  {facts}")
+        console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
+
+
+app.command()(apply)
+app.command()(top)
+app.command()(plan)
+
+
+def _config(
+    path: Path | None, models: Sequence[str] = (), added: Sequence[str] = (), left_out: Sequence[str] = ()
+) -> ServiceConfig:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    if path is not None and models:
+        end("give either a configuration file or --model, not both")
+    try:
+        if path is not None:
+            service = read_config_file(path)
+            check_keys(service.auth.api_keys_file)
+            return service
+        return config_of(models) if models else embedded_config(added, left_out)
+    except (ConfigError, SettingsError, LoadError) as error:
+        end(str(error))
+    except ValidationError as error:
+        end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
+
+
+def _with_log_format(service: ServiceConfig) -> ServiceConfig:
+    """The service, its log lines made for people where one looks."""
+    if service.logging.format != "auto" or not console.is_terminal:
+        return service
+    return service.model_copy(update={"logging": service.logging.model_copy(update={"format": "text"})})
+
+
+def _serve(
+    service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None, verbose: bool
+) -> None:
+    embedded = [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)]
+    if address is None:
+        build_embedded(console, embedded)
+    else:  # they are built on the cluster's nodes
+        show_notices(console, embedded)
+        if service.placement != "spread":
+            console.print(f"placement: {service.placement} is read when Ray starts: {address} places as it always did")
+    service = _with_log_format(service)
+    table = route_table(service)  # a model that is not there ends it before Ray starts
+    stop = stop_on_signals()
+    grpc_port = service.grpc.port
+    starting = cluster(
+        host,
+        port,
+        grpc_port=grpc_port,
+        num_cpus=num_cpus,
+        address=address,
+        placement=service.placement,
+        body_timeout_s=service.limits.body_timeout_s,
+        verbose=verbose,
+    )
+    with starting as running:
+        stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
+        failed = _run(service, table, running, stop)
+    for name, reason in failed.items():
+        errors.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: threading.Event) -> dict[str, str]:
+    """Deploy, show the progress and the routes, wait for the end; the reasons of models that failed."""
+    # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
+    from ray import serve
+
+    from serve.apps import build_apps
+    from serve.cli.apply.on_serve import OnServe
+    from serve.cli.progress import Progress, routes_table
+    from serve.cluster.placement import Nodes
+    from serve.cluster.states import StateReader
+
+    if not uses_haproxy():
+        console.print("[dim]without HAProxy: Ray's own proxy serves the same routes, at a higher cost per request[/]")
+    if running.is_ours and (impossible := Nodes().impossible(service.models)):
+        return impossible  # nothing would ever change it
+    apps = build_apps(service, table)
+    try:
+        serve.run_many(apps, wait_for_applications_running=False)
+        states = StateReader(service.models)
+        failed = Progress(console, {route.model: route.task for route in table.routes}).follow(states.read, stop.is_set)
+        if not failed and not stop.is_set():
+            console.print()
+            console.print(routes_table(table.routes, running.url))
+            if service.grpc.port is not None:
+                console.print(f"[dim]gRPC at port {service.grpc.port}[/]")
+            console.print("[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C ends it[/]")
+            stop.wait()
+        console.print("ending …")
+        return failed
+    finally:
+        # What runs by now: `apply` may have added models, and taken others away.
+        deployed = OnServe()
+        names = {*deployed.names(), *(app.name for app in apps)}
+        deployed.take_away(names)
+        until = time.monotonic() + (END_S if running.is_ours else 0)
+        while time.monotonic() < until and deployed.look().keys() & names:
+            time.sleep(0.1)  # each replica first answers what it has begun
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The state of every model, from Serve's own status and what the replicas said while they loaded."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ray import serve
+
+from deployments.config import ModelConfig
+from deployments.replica import stages
+from serve.cluster.placement import Nodes
+
+SETTLE_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """How far a model is.
+
+    Attributes:
+        state: "waiting", "loading", "downloading", "checking", "warming", "ready", "idle" (scaled to none; the first
+            request starts a replica) or "failed"; of one that is changed, "changing", "leaving" and "gone".
+        detail: the reason where it failed, or where it waits for a place in the cluster; how far a download is.
+        replicas: replicas that answer.
+    """
+
+    state: str
+    detail: str
+    replicas: int
+
+    @property
+    def is_ready(self) -> bool:
+        return self.state in ("ready", "idle", "gone")
+
+
+class StateReader:
+    """Reads the states of some models, again and again.
+
+    A model counts as ready once it has had a replica for `SETTLE_S`: the front learns of a replica a little after
+    Serve does, and until then would answer 404 for it.
+    """
+
+    def __init__(self, models: Sequence[ModelConfig]) -> None:
+        self._models = models
+        self._running_since: dict[str, float] = {}
+
+    def read(self) -> dict[str, ModelState]:
+        """The state of each model, in order. Asks Serve's controller: milliseconds."""
+        applications = serve.status().applications
+        states = {model.name: self._state(model.name, applications.get(model.name)) for model in self._models}
+        waiting = [model for model in self._models if states[model.name].state == "waiting"]
+        if waiting:
+            nodes = Nodes()
+            states |= {model.name: ModelState("waiting", nodes.obstacle(model), 0) for model in waiting}
+        return states
+
+    def _state(self, model: str, application: object) -> ModelState:
+        deployment = getattr(application, "deployments", {}).get("model")
+        running = 0 if deployment is None else int(deployment.replica_states.get("RUNNING", 0))
+        if running:
+            since = self._running_since.setdefault(model, time.monotonic())
+            return ModelState("ready" if time.monotonic() - since > SETTLE_S else "warming", "", running)
+        self._running_since.pop(model, None)
+        if deployment is not None and deployment.status == "HEALTHY":
+            return ModelState("idle", "", 0)
+        stage = stages.read(model)
+        if stage is None:
+            return ModelState("waiting", "", 0)
+        if stage.stage == "ready":  # said by a replica that is no longer there, or that Serve has not taken up yet
+            return ModelState("warming", "", 0)
+        return ModelState(stage.stage, stage.detail, 0)

@@ -1,0 +1,84 @@
+"""What the gateway measures itself, and `/metrics`, where it shows what all nodes measure."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from deployments.telemetry.meter import Meter
+from deployments.telemetry.metrics import BUILD_INFO, GATEWAY_METRICS, GATEWAY_REQUESTS, GATEWAY_SECONDS
+from deployments.telemetry.ray_metrics import RayExporter, agents
+from serve.config.service import Options
+from serve.gateway.merged_metrics import MergedMetrics
+from serve.http.messages import Scope
+from serve.http.request_context import Record
+from serve.middleware.access_log import told_of_gateway
+from serve.middleware.request_context import Ended
+
+PATH = "/metrics"
+PACKAGES = ("automodel-serve", "ray", "torch", "transformers")
+# Beginnings of paths, to the API that they belong to.
+_APIS = {
+    "/tasks/": "tasks",
+    "/models/": "models",
+    "/health/": "health",
+    "/v2/rerank": "embeddings_inference",
+    "/v2": "open_inference",
+    "/v1/models": "pages",
+    "/v1/rerank": "embeddings_inference",
+    "/v1/": "openai",
+    "/embed": "embeddings_inference",
+    "/predict": "embeddings_inference",
+    "/rerank": "embeddings_inference",
+    "/similarity": "embeddings_inference",
+    "/tokenize": "embeddings_inference",
+    "/decode": "embeddings_inference",
+    "/info": "embeddings_inference",
+}
+
+
+class GatewayMetrics:
+    """Of one gateway.
+
+    Args:
+        options: of the service.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._settings = options.metrics
+        self._merged = MergedMetrics(agents)
+        self._meter = Meter(GATEWAY_METRICS, {})
+        self._meter.set(BUILD_INFO, 1, *(_version(package) for package in PACKAGES), platform.python_version())
+        if options.metrics.enabled:
+            self._exporter = RayExporter(self._meter, GATEWAY_METRICS)
+        self.ended: Ended = told_of_gateway(self._count)
+
+    def public(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """What needs no key."""
+        return (*others, PATH) if self._settings.public else others
+
+    def routes(self) -> list[Route]:
+        return [Route(PATH, self._show)]
+
+    async def _show(self, request: Request) -> Response:
+        content, content_type = await self._merged.exposition(request.headers.get("accept", ""))
+        return Response(content, media_type=content_type)
+
+    def _count(self, scope: Scope, record: Record, seconds: float) -> None:
+        api = api_of(scope["path"])
+        self._meter.add(GATEWAY_REQUESTS, api, str(record.status))
+        self._meter.observe(GATEWAY_SECONDS, seconds, api)
+
+
+def api_of(path: str) -> str:
+    """The API that a path belongs to; "pages" for all that people look at."""
+    return next((api for beginning, api in _APIS.items() if path.startswith(beginning)), "pages")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

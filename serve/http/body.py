@@ -1,0 +1,205 @@
+"""Ways in: a request from a body, by its content type. JSON for every task; for pictures and sound also the file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from deployments.checkpoint import Medium
+from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
+from deployments.media.content import Media
+from deployments.text.tokens import are_ids
+from serve.config.service import Limits
+from serve.http.errors import validation_error
+from serve.http.messages import Receive, Scope, header, read_body
+
+LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+# What a client sends that did not say: curl's --data-binary calls everything a form.
+UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+# Containers of sound that are registered under other names.
+SOUND_TYPES = ("application/ogg", "video/mp4", "video/webm", "video/ogg", "video/quicktime")
+FILE_FIELDS = ("file", "inputs")
+
+
+class BodyReader:
+    """Reads requests of one type.
+
+    Args:
+        request: type of what is read.
+        medium: what the inputs are.
+        limits: of the service.
+    """
+
+    def __init__(self, request: type[BaseModel], medium: Medium, limits: Limits) -> None:
+        self._request = request
+        self._medium = medium
+        self._body_limit = limits.body
+        self._item_limit = limits.max_batch_items
+
+    async def read(self, scope: Scope, receive: Receive) -> Any:
+        """The request, validated.
+
+        Raises:
+            UnsupportedMedia: a content type that the task does not read; found out before the body is read.
+            MalformedRequest: not what its content type says.
+            InvalidInput: not a request of this task.
+            TooLarge: a body, or a number of inputs, over the limit.
+        """
+        content_type = header(scope, b"content-type") or ""
+        kind = content_type.split(";")[0].strip().lower()
+        encoding = header(scope, b"content-encoding")
+        if encoding not in (None, "identity"):
+            raise UnsupportedMedia(f"a body encoded as {encoding} is not read; send it as it is")
+        parse = self._parser(kind)
+        body = await read_body(scope, receive, self._body_limit)
+        if kind == FORM:
+            request = self._validate(await self._form(body, content_type))
+        elif len(body) > LARGE_BODY:
+            request = await asyncio.to_thread(parse, body)
+        else:
+            request = parse(body)
+        inputs = getattr(request, "inputs", None)
+        if isinstance(inputs, list) and not are_ids(inputs) and len(inputs) > self._item_limit:
+            raise TooLarge(f"inputs has {len(inputs):,} items; at most {self._item_limit:,} go into one request")
+        return request
+
+    def _parser(self, content_type: str) -> Callable[[bytes], Any]:
+        if content_type == JSON or content_type.endswith("+json"):
+            return self._json
+        medium = self._medium
+        if medium == "text":
+            if content_type == "":
+                return self._json
+            raise UnsupportedMedia(f"this task reads {JSON}, not {content_type}; set the header Content-Type")
+        if content_type in UNTYPED:
+            return self._untyped
+        named = content_type.startswith(f"{medium}/") or (medium == "audio" and content_type in SOUND_TYPES)
+        if named or content_type == FORM:
+            return self._file
+        raise UnsupportedMedia(
+            f"this task reads {medium}/* (the file itself), {FORM} and {JSON}, not {content_type}; set the header "
+            "Content-Type"
+        )
+
+    def _json(self, body: bytes) -> Any:
+        try:
+            return self._request.model_validate_json(body)
+        except ValidationError as error:
+            request = partly_read(self._request, body)
+            if request is None:
+                raise validation_error(error) from None
+            return request
+
+    def _file(self, body: bytes) -> Any:
+        return self._validate({"inputs": Media(body)})
+
+    def _untyped(self, body: bytes) -> Any:
+        """No picture and no recording begins as a JSON object does."""
+        return self._json(body) if body.lstrip()[:1] == b"{" else self._file(body)
+
+    def _validate(self, values: dict[str, Any]) -> Any:
+        try:
+            return self._request.model_validate(values)
+        except ValidationError as error:
+            raise validation_error(error) from None
+
+    async def _form(self, body: bytes, content_type: str) -> dict[str, Any]:
+        """The values of a form: files are inputs, the other fields parameters."""
+        async with form_of(body, content_type, max_files=self._item_limit + 1) as form:
+            return await self._values(form)
+
+    async def _values(self, form: FormData) -> dict[str, Any]:
+        files: list[Media] = []
+        values: dict[str, Any] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, str):
+                self._add_field(values, name, value)
+            elif name in FILE_FIELDS:
+                files.append(Media(await value.read()))
+            else:
+                raise InvalidInput(f"{name}: unknown field; send the file as `file`")
+        if not files:
+            raise InvalidInput("file: is missing; send it as a file, such as `curl -F file=@name`")
+        return values | {"inputs": files[0] if len(files) == 1 else files}
+
+    def _add_field(self, values: dict[str, Any], name: str, text: str) -> None:
+        """A form's field: a number, true, false and null are what they are in JSON, all else is text."""
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value = text
+        if name == "parameters":
+            if not isinstance(value, dict):
+                raise InvalidInput("parameters: should be an object, as JSON")
+            values.setdefault("parameters", {}).update(value)
+        elif name in self._request.model_fields or "parameters" not in self._request.model_fields:
+            values[name] = value
+        else:
+            values.setdefault("parameters", {})[name] = value
+
+
+MAX_FIELDS = 100
+
+
+@asynccontextmanager
+async def form_of(body: bytes, content_type: str, *, max_files: int) -> AsyncIterator[FormData]:
+    """The form in a body; its files are closed on the way out.
+
+    Args:
+        body: the whole body, within its limit.
+        content_type: with the boundary.
+        max_files: beyond so many it is refused.
+
+    Raises:
+        MalformedRequest: the body is no form.
+    """
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield body
+        yield b""  # as a stream ends
+
+    headers = Headers({"content-type": content_type})
+    parser = MultiPartParser(headers, pieces(), max_files=max_files, max_fields=MAX_FIELDS, max_part_size=len(body) + 1)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"the body is not a form ({getattr(error, 'message', error)})") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def partly_read(kind: type[BaseModel], body: bytes) -> Any | None:
+    """The request with an error in the place of each input that is none; None where it cannot be read even so.
+
+    Args:
+        kind: of the request.
+        body: what was not a request as a whole.
+    """
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(raw, dict) or raw.get("partial") is not True or not isinstance(raw.get("inputs"), list):
+        return None
+    read: list[Any] = []
+    good: Any = None
+    for item in raw["inputs"]:
+        try:
+            # One at a time, as JSON: what is strict about the whole is strict about each.
+            alone: Any = kind.model_validate_json(orjson.dumps(raw | {"inputs": item}))
+        except ValidationError as error:
+            read.append(validation_error(error))
+        else:
+            good = alone
+            read.append(alone.inputs)
+    return None if good is None else good.model_copy(update={"inputs": read})

@@ -1,1 +1,0 @@
-"""A service written down for Kubernetes."""

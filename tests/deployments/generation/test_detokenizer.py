@@ -1,0 +1,155 @@
+"""Tokens to text a token at a time: pieces put together are the text of all tokens, cut before a stop string."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from deployments.generation.detokenizer import INCOMPLETE, Pieces, StopStrings
+from tests.checkpoints import SENTENCES, small_tokenizer
+
+LETTERS = "aé ß\n.'שמم我日🙂👩\u200d🚀\u0301"
+TEXTS = st.one_of(st.sampled_from(SENTENCES), st.text(st.sampled_from(LETTERS), max_size=20))
+KINDS = st.sampled_from(("byte-level", "metaspace"))
+many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def metaspace() -> Any:
+    """As sentencepiece's: a space begins the next token, and a letter that is not known falls into its bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    letters = sorted({letter for sentence in SENTENCES[:9] for letter in sentence if letter != " "})
+    vocabulary = {token: index for index, token in enumerate([*tokens, "▁", *letters, "▁t", "he", "▁the", "▁▁"])}
+    merges = [("▁", "t"), ("h", "e"), ("▁t", "he"), ("▁", "▁")]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory):
+    return {
+        "byte-level": small_tokenizer("bytelevel", tmp_path_factory.mktemp("tokenizer"), token_types=False),
+        "metaspace": metaspace(),
+    }
+
+
+def ids_of(tokenizer, text):
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def going_on(tokenizer, text):
+    """The tokens of a text in the middle of another: without the space that the tokenizer puts in front."""
+    ids = ids_of(tokenizer, text)
+    return ids[1:] if ids and tokenizer.convert_ids_to_tokens(ids[0]) == "▁" else ids
+
+
+def decoded(tokenizer, ids):
+    return tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def told(tokenizer, ids, before=()):
+    """Each token's piece, and what was left at the end."""
+    pieces = Pieces(tokenizer, before)
+    return [*(pieces.add(token) for token in ids), pieces.rest()]
+
+
+@many
+@given(KINDS, TEXTS, TEXTS)
+@example("metaspace", "我日👩\u200d🚀🙂", "日🙂 the")  # longer than what a piece looks back to, in one run of bytes
+@example("metaspace", "the ", "  the")
+def test_pieces_of_a_text_are_the_text_and_never_end_inside_a_character(tokenizers, kind, prompt, text):
+    tokenizer = tokenizers[kind]
+    before, ids = ids_of(tokenizer, prompt), going_on(tokenizer, text)
+    for start in ([], before, [tokenizer.bos_token_id, *before]):
+        pieces = told(tokenizer, ids, start)
+        assert "".join(pieces) == decoded(tokenizer, start + ids)[len(decoded(tokenizer, start)) :]
+        assert INCOMPLETE not in "".join(pieces)
+        assert pieces[-1] == ""
+
+
+@many
+@given(st.data())
+def test_pieces_of_any_tokens_are_what_all_of_them_decode_to(tokenizers, data):
+    """Bytes that are no characters, and special tokens between the bytes of one."""
+    tokenizer = tokenizers["byte-level"]
+    some = st.lists(st.integers(0, len(tokenizer) - 1), max_size=30)
+    ids, before = data.draw(some), ids_of(tokenizer, data.draw(TEXTS))
+    assert "".join(told(tokenizer, ids, before)) == decoded(tokenizer, before + ids)[len(decoded(tokenizer, before)) :]
+
+
+@many
+@given(st.data())
+def test_letters_and_special_tokens_in_any_order(tokenizers, data):
+    """A decoder that takes the first space away takes no other, wherever a piece begins."""
+    tokenizer = tokenizers["metaspace"]
+    first = tokenizer.convert_tokens_to_ids("▁")
+    ids = data.draw(st.lists(st.sampled_from([0, 1, 2, *range(first, len(tokenizer))]), max_size=30))
+    assert "".join(told(tokenizer, ids)) == decoded(tokenizer, ids)
+
+
+def test_bytes_that_are_no_character_are_told_at_the_end(tokenizers):
+    tokenizer = tokenizers["byte-level"]
+    ids = ids_of(tokenizer, "a🙂")
+    assert told(tokenizer, ids[:-1])[-1] == INCOMPLETE
+    assert "".join(told(tokenizer, ids[:-1])) == decoded(tokenizer, ids[:-1]) == "a" + INCOMPLETE
+
+
+def test_each_piece_comes_as_soon_as_it_is_complete(tokenizers):
+    tokenizer = tokenizers["metaspace"]
+    tokens = ["▁the", "▁", "h", "<0xF0>", "<0x9F>", "<0x99>", "<0x82>", "▁the"]
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    assert told(tokenizer, ids) == ["the", " ", "h", "", "", "", "🙂", " the", ""]
+
+
+def test_special_tokens_are_told_where_they_are_wanted(tokenizers):
+    tokenizer = tokenizers["byte-level"]
+    ids = tokenizer("a")["input_ids"]
+    pieces = Pieces(tokenizer, skip_special=False)
+    assert "".join([*(pieces.add(token) for token in ids), pieces.rest()]) == "<s>a</s>"
+
+
+def cut(text, strings):
+    """A text read letter by letter, before the string that is complete first; of several, the longest."""
+    ends = [(text.find(string) + len(string), text.find(string)) for string in strings if string in text]
+    return text[: min(ends)[1]] if ends else text
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text("abc", max_size=14), st.lists(st.text("abc", min_size=1, max_size=4), max_size=4), st.data())
+@example("cabcac", ["bca", "abcac"], None)
+def test_a_text_is_cut_before_the_first_string_whatever_the_pieces(text, strings, data):
+    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8))) if data else [2, 4]
+    stop, said, heard = StopStrings(strings), "", ""
+    for start, end in zip([0, *places], [*places, len(text)], strict=True):
+        said += stop.add(text[start:end])
+        heard += text[start:end]
+        assert cut(heard, strings).startswith(said), "what was said is never taken back"
+        assert (stop.reached is not None) == any(string in heard for string in strings)
+    said += stop.rest()
+    assert said == cut(text, strings)
+    assert stop.reached is None or (text[len(said) :].startswith(stop.reached) and stop.reached in strings)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("ab ", min_size=1, max_size=6), st.text("ab ", max_size=6), st.text("ab ", max_size=6))
+def test_nothing_is_said_behind_a_string_that_was_reached(string, before, after):
+    assume(string not in before)
+    stop = StopStrings([string])
+    stop.add(before + string)
+    assert stop.reached == string
+    assert (stop.add(after), stop.rest(), stop.reached) == ("", "", string)
+
+
+def test_only_what_may_become_a_string_is_held_back():
+    stop = StopStrings(["\nUser:", "###"])
+    assert [stop.add(piece) for piece in ("a", "\n", "\nUs", "e", "d", "#", "#a")] == [
+        *("a", "", "\n", "", "\nUsed", "", "##a"),
+    ]
+    assert (stop.rest(), stop.reached) == ("", None)

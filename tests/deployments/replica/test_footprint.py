@@ -1,0 +1,32 @@
+"""What a replica takes, measured by loading it."""
+
+from pathlib import Path
+
+import pytest
+
+from deployments.config import ModelConfig
+from deployments.errors import LoadError
+from deployments.registry import find_task
+from deployments.replica.footprint import measure
+from tests.checkpoints import small_checkpoint
+
+KIND = find_task("text-classification")
+
+
+def test_a_small_model(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = small_checkpoint(tmp_path / "small", "bert", "SequenceClassification")
+    took = measure(ModelConfig(model=str(folder), name="small"), KIND)
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert took.parameters == model.num_parameters()
+    assert took.weights_bytes >= 4 * took.parameters
+    assert took.weights_bytes < 4 * took.parameters + 2**20  # buffers: positions
+    assert took.memory_bytes > 50 * 2**20  # this process has torch
+    assert (took.gpu_bytes, took.device, took.dtype) == (None, "cpu", "float32")
+    assert took.load_s > 0
+
+
+def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(LoadError):
+        measure(ModelConfig(model=str(tmp_path), name="nothing"), KIND)
