@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deployments.generation.sampling import counter_rng
+from deployments.generation.sampling import counter_rng, draw
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import RowSpec, Sampler
 
@@ -108,7 +108,7 @@ def test_few_candidates_give_what_all_tokens_give(scale, monkeypatch):
     logits = torch.randn(len(rows), 4000, generator=torch.Generator().manual_seed(5)) * scale
     found = []
     for widths in (draw.WIDTHS, ()):
-        monkeypatch.setattr(counter_rng, "WIDTHS", widths)
+        monkeypatch.setattr(draw, "WIDTHS", widths)
         sampler = Sampler()
         sampler.admit(rows)
         found.append(torch.stack([sampler.step(logits).tokens for _ in range(10)]).tolist())
