@@ -10,8 +10,8 @@ from deployments.contract.task import Task
 from deployments.errors import LoadError
 from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction import FeatureExtraction
-from deployments.tasks.feature_extraction_audio import SoundFeatures
-from deployments.tasks.feature_extraction_image import PictureFeatures
+from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
+from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
 from deployments.tasks.fill_mask import FillMask
 from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.image_to_text import ImageToText
@@ -26,8 +26,8 @@ from deployments.tasks.token_classification import TokenClassification
 
 KINDS: Sequence[type[Task[Any, Any]]] = (
     FeatureExtraction,
-    PictureFeatures,
-    SoundFeatures,
+    ImageFeatureExtraction,
+    AudioFeatureExtraction,
     TextClassification,
     TokenClassification,
     QuestionAnswering,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from deployments.batching.batcher import Entry
+from deployments.batching.queue import QueuedRow
 from deployments.batching.job import Job
 from deployments.config import ModelConfig
 from deployments.contract.task import Row, Task
@@ -192,7 +192,7 @@ def run_rows(task: Any, rows: Sequence[Row], params: Any = None) -> list[Any]:
     """The outputs of rows that all wait at once, in the batches that the layout's own selection makes of them."""
     selection = task.layout.selection(task.checkpoint.config.batching, "cpu")
     job = Job(rows, [task.cost(row) for row in rows], params, done=lambda job: None)
-    waiting = [Entry(job, index, job.costs[index], row.length, params) for index, row in enumerate(rows)]
+    waiting = [QueuedRow(job, index, job.costs[index], row.length, params) for index, row in enumerate(rows)]
     outputs: list[Any] = [None] * len(rows)
     while waiting:
         batch = [waiting[index] for index in selection.pick(waiting)]

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from deployments.generation.adapters import composed
-from deployments.generation.sequence import Job, Prompt
+from deployments.generation.sequence import GenerationSequence, Prompt
 
 VOCABULARY = 99
 _SMALL = {
@@ -217,9 +217,9 @@ def random_prompt(family: str, random: Random, longest: int = 24) -> Prompt:
     return Prompt(words)
 
 
-def alone(model: Any, job: Job) -> list[int]:
+def alone(model: Any, sequence: GenerationSequence) -> list[int]:
     """What `model.generate` says to a job's prompt by itself."""
-    prompt, params = job.prompt, job.params
+    prompt, params = sequence.prompt, sequence.params
     inputs = {name: value[None] for name, value in prompt.inputs.items()}
     ids = "decoder_input_ids" if model.config.is_encoder_decoder else "input_ids"
     inputs[ids] = torch.tensor([prompt.ids])
@@ -234,5 +234,5 @@ def alone(model: Any, job: Job) -> list[int]:
     with torch.inference_mode():
         # Whisper's own `generate` is about windows of sound; the tokens within one are this.
         output = transformers.GenerationMixin.generate(model, **inputs, **options)
-    said: list[int] = output[0, len(prompt.ids) :].tolist()
-    return said
+    emitted: list[int] = output[0, len(prompt.ids) :].tolist()
+    return emitted

@@ -55,9 +55,9 @@ def whisper_tokenizer(folder: Path, languages: tuple[str, ...]) -> Any:
     from tokenizers import pre_tokenizers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pieces = [f"Ġ{letter}" for letter in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"]
-    vocabulary = {piece: index for index, piece in enumerate([*letters, *pieces])}
-    merges = [tuple(piece) for piece in pieces]
+    segments = [f"Ġ{letter}" for letter in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"]
+    vocabulary = {segment: index for index, segment in enumerate([*letters, *segments])}
+    merges = [tuple(segment) for segment in segments]
     special = [*_SPECIAL, *(f"<|{language}|>" for language in languages), *_TASKS]
     tokenizer = transformers.WhisperTokenizer(vocab=vocabulary, merges=merges)
     tokenizer.add_tokens([transformers.AddedToken(token, special=True, normalized=False) for token in special])

@@ -41,10 +41,10 @@ class Chunking:
     length: int
     left: int
     right: int
-    least: int = 1
+    min_samples: int = 1
 
     @classmethod
-    def of(cls, audio: Audio, sampling_rate: int, samples_per_frame: int, least: int) -> "Chunking":
+    def of(cls, audio: Audio, sampling_rate: int, samples_per_frame: int, min_samples: int) -> "Chunking":
         """Seconds to samples, whole frames each. A stride of None is a sixth of the chunk.
 
         Raises:
@@ -65,12 +65,12 @@ class Chunking:
                 f"audio.stride_length_s ({left_s:g} s and {right_s:g} s) leaves nothing of audio.chunk_length_s "
                 f"({chunk_s:g} s)"
             )
-        if length < least or chunk_s > audio.max_seconds:
+        if length < min_samples or chunk_s > audio.max_seconds:
             raise LoadError(
-                f"audio.chunk_length_s is {chunk_s:g} s; this model reads {least / sampling_rate:g} s to "
+                f"audio.chunk_length_s is {chunk_s:g} s; this model reads {min_samples / sampling_rate:g} s to "
                 f"{audio.max_seconds:g} s (audio.max_seconds) in one piece"
             )
-        return cls(length, left, right, least)
+        return cls(length, left, right, min_samples)
 
     def cut(self, samples: int) -> Iterator[Chunk]:
         """The chunks of a recording of so many samples: one, if it is no longer than a chunk."""
@@ -80,7 +80,7 @@ class Chunking:
         step = self.length - self.left - self.right
         for start in range(0, samples, step):
             left = self.left if start else 0
-            if start + self.length >= samples or samples - (start + step) < self.least:
+            if start + self.length >= samples or samples - (start + step) < self.min_samples:
                 yield Chunk(start, samples, left, 0)
                 return
             yield Chunk(start, start + self.length, left, self.right)

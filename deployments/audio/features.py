@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deployments.checkpoint import Checkpoint
 from deployments.contract.task import RequestT, ResponseT, Task
 from deployments.errors import InvalidInput, TooLarge
-from deployments.media.audio import read_sound
+from deployments.media.audio import read_audio
 from deployments.media.content import Media
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROBE_S = (1, 11)  # lengths that show how many positions a second has, or that all recordings are brought to one length
 
 
-class Hearing(Task[RequestT, ResponseT]):
+class AudioFeatures(Task[RequestT, ResponseT]):
     """A task that reads recordings, or chunks of them: `[samples]`, `[positions, features]`, or a fixed shape.
 
     Attributes:
@@ -49,9 +49,9 @@ class Hearing(Task[RequestT, ResponseT]):
         self.extractor = checkpoint.processor
         self.sampling_rate = int(self.extractor.sampling_rate)
         self.max_seconds = checkpoint.config.audio.max_seconds
-        self.model = self.reads_with(checkpoint.model)
-        self.ear = self.hears_with()
-        self.main_input = self.ear.main_input_name
+        self.model = self.called_model(checkpoint.model)
+        self.feature_module = self.feature_module_of()
+        self.main_input = self.feature_module.main_input_name
         self._takes_mask = "attention_mask" in inspect.signature(self.model.forward).parameters
         short, long = (
             self._extract(_noise(seconds * self.sampling_rate))[self.main_input].shape for seconds in PROBE_S
@@ -62,13 +62,13 @@ class Hearing(Task[RequestT, ResponseT]):
         else:
             samples = (PROBE_S[1] - PROBE_S[0]) * self.sampling_rate / (long[0] - short[0])
         self.samples_per_position: int = round(samples)
-        self.least = self._least_length()
+        self.min_samples = self._find_min_samples()
 
-    def reads_with(self, model: Any) -> Any:
+    def called_model(self, model: Any) -> Any:
         """The module that is called with the features."""
         return model
 
-    def hears_with(self) -> Any:
+    def feature_module_of(self) -> Any:
         """The part of it that says how its features are called, and how many frames it makes of them."""
         return self.model
 
@@ -78,7 +78,7 @@ class Hearing(Task[RequestT, ResponseT]):
         Raises:
             ServiceError: not a recording that can be read.
         """
-        samples: np.ndarray[Any, Any] = read_sound(media, self.sampling_rate, self.limits)
+        samples: np.ndarray[Any, Any] = read_audio(media, self.sampling_rate, self.limits)
         return samples
 
     def features(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
@@ -94,10 +94,10 @@ class Hearing(Task[RequestT, ResponseT]):
                 f"inputs is a recording of {seconds:,.1f} s; audio.max_seconds of this model is {self.max_seconds:g}, "
                 "which it reads in one piece"
             )
-        if len(samples) < self.least:
+        if len(samples) < self.min_samples:
             raise InvalidInput(
                 f"inputs is a recording of {1e3 * seconds:.2f} ms; the model needs at least "
-                f"{1e3 * self.least / self.sampling_rate:.2f} ms"
+                f"{1e3 * self.min_samples / self.sampling_rate:.2f} ms"
             )
         return self._extract(samples)
 
@@ -112,7 +112,7 @@ class Hearing(Task[RequestT, ResponseT]):
     def sample(self, words: int) -> Media:
         """A recording that changes all the time, from a tenth of a second to two, longer for more words."""
         seconds = min(0.1 + words / 100, 2.0, self.max_seconds)
-        return Media(_wav(max(seconds, 2 * self.least / self.sampling_rate), self.sampling_rate))
+        return Media(_wav(max(seconds, 2 * self.min_samples / self.sampling_rate), self.sampling_rate))
 
     def frames(self, positions: int) -> int | None:
         """Frames that the model gives for so many positions alone; None where it does not say.
@@ -124,7 +124,7 @@ class Hearing(Task[RequestT, ResponseT]):
         if self.is_fixed:
             return None
         for name in ("_get_feat_extract_output_lengths", "_get_subsampling_output_length"):
-            if (count := getattr(self.ear, name, None)) is not None:
+            if (count := getattr(self.feature_module, name, None)) is not None:
                 return int(count(torch.tensor(positions)))
         return None
 
@@ -144,7 +144,7 @@ class Hearing(Task[RequestT, ResponseT]):
             inputs["attention_mask"] = np.ones(len(main), np.int64) if mask is None else mask[0].astype(np.int64)
         return inputs
 
-    def _least_length(self) -> int:
+    def _find_min_samples(self) -> int:
         """Found by trying, as extractors and models have no word for it."""
         if self._gives_a_frame(1):
             return 1

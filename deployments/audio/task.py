@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.audio.features import EXAMPLE as EXAMPLE
-from deployments.audio.features import Hearing
+from deployments.audio.features import AudioFeatures
 from deployments.contract.task import Prepared, RequestT, ResponseT, Row
-from deployments.layouts.media import PaddedSound, SameLengthSound, StackedAlone, StackedSound
+from deployments.layouts.media import PaddedAudio, SameLengthAudio, StackedAlone, StackedAudio
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout
 from deployments.media.content import Media
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 MANY = 1_000_000  # positions, beside which what a model's edges take does not count
 
 
-class SoundTask(Hearing[RequestT, ResponseT], ForwardTask[RequestT, ResponseT]):
+class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, ResponseT]):
     """A task whose rows are recordings, or chunks of them."""
 
     def layouts(self) -> Sequence[Layout]:
         model = self.model
         if self.is_fixed:
-            return [StackedSound(model), StackedAlone(model)]
+            return [StackedAudio(model), StackedAlone(model)]
         value = float(getattr(self.extractor, "padding_value", 0.0))
-        return [PaddedSound(model, value), SameLengthSound(model, value), StackedAlone(model)]
+        return [PaddedAudio(model, value), SameLengthAudio(model, value), StackedAlone(model)]
 
     def cost(self, row: Row) -> int:
         """Milliseconds of sound."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from deployments.batching.forward_time import ForwardTime
 from deployments.batching.job import Job
-from deployments.batching.queue import Entry, WaitingRows
+from deployments.batching.queue import QueuedRow, RowQueue
 from deployments.batching.selection import Selection
 from deployments.errors import DeadlineExceeded, ForwardFailed, ServiceError, TooLarge, Unavailable
 from deployments.telemetry.measurements import BatchReport, Load
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 Forward = Callable[[Sequence[Any], Hashable], Sequence[Any]]  # rows with equal params to one output each
 
 
-class Done(NamedTuple):
+class FinishedRow(NamedTuple):
     """A row that has been through the model."""
 
-    entry: Entry
+    entry: QueuedRow
     output: Any
     report: BatchReport
     finished: float  # time.monotonic()
@@ -65,11 +65,11 @@ class Batcher:
         self._observer = observer or Observer()
         self._forward_time = forward_time
         self._running = 0  # rows in the model
-        self._waiting = WaitingRows(selection, forward_time)
+        self._queue = RowQueue(selection, forward_time)
         self._changed = threading.Condition()
         self._stopping = False
         self.busy_since: float | None = None  # time.monotonic() at which the running forward began
-        self.together = 0  # rows of the batch that runs, or ran last
+        self.batch_rows = 0  # rows of the batch that runs, or ran last
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -82,80 +82,78 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Rows that wait for the model."""
-        return len(self._waiting)
+        return len(self._queue)
 
     @property
     def load(self) -> Load:
-        return Load(len(self._waiting), self._running)
+        return Load(len(self._queue), self._running)
 
     def submit(self, job: Job) -> None:
         """Put a job's rows in line. Thread-safe; never blocks on the model."""
-        job.submitted = time.monotonic()
-        job.outputs = [None] * len(job.rows)
-        job.missing = len(job.rows)
+        job.queued()
         with self._changed:
             if not self._stopping:
-                self._waiting.add(job)
+                self._queue.add(job)
                 self._changed.notify()
                 return
-        self._settle(job, Unavailable("the model is shutting down", retry_after=1))
+        job.settle(Unavailable("the model is shutting down", retry_after=1))
 
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
         """Drop a job whose client has gone; its waiting rows leave the line at once."""
         with self._changed:
-            dropped = self._waiting.remove({job})
+            dropped = self._queue.remove({job})
         if dropped:
             self._observer.dropped("cancelled", dropped)
-        self._settle(job, error or Unavailable("the request was cancelled"))
+        job.settle(error or Unavailable("the request was cancelled"))
 
     def stop(self, timeout: float = 5.0) -> None:
         """Answer what waits with `Unavailable` and end the thread once the running forward is over."""
         with self._changed:
             self._stopping = True
-            left = self._waiting.clear()
+            left = self._queue.clear()
             self._changed.notify_all()
         for job in left:
-            self._settle(job, Unavailable("the model is shutting down", retry_after=1))
+            job.settle(Unavailable("the model is shutting down", retry_after=1))
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _run(self) -> None:
         # The next batch is taken before the last one's outputs go out: those who get them start at once to write their
         # answers, and this thread would wait for the interpreter again and again before the model runs.
-        done: list[Done] = []
+        done: list[FinishedRow] = []
         while (batch := self._next_batch(blocks=not done)) is not None:
             self._deliver(done)
             done.clear()  # the next forward needs their memory
             done = self._run_batch(batch) if batch else []
         self._deliver(done)
 
-    def _next_batch(self, *, blocks: bool) -> list[Entry] | None:
+    def _next_batch(self, *, blocks: bool) -> list[QueuedRow] | None:
         """The rows to run next; None when stopping. May be empty: all that waited had expired, or none waits.
 
         `blocks`: wait until some do.
         """
         with self._changed:
-            while blocks and not self._waiting and not self._stopping:
+            while blocks and not self._queue and not self._stopping:
                 self._changed.wait()
             if self._stopping:
                 return None
-            taken = self._waiting.take(time.monotonic())
+            taken = self._queue.take(time.monotonic())
         if taken.dropped:
             self._observer.dropped("expired", taken.dropped)
         for job in taken.expired:
-            self._settle(job, DeadlineExceeded("the request's time ran out while it waited for the model"))
+            job.settle(DeadlineExceeded("the request's time ran out while it waited for the model"))
         return taken.batch
 
-    def _run_batch(self, batch: list[Entry], *, halved: bool = False) -> list[Done]:
+    def _run_batch(self, batch: list[QueuedRow], *, halved: bool = False) -> list[FinishedRow]:
         """Run one batch; on an error split it, so that one failing row never fails its neighbours.
 
         `halved`: this is part of a batch for which the budget was halved already.
         """
-        batch = [entry for entry in batch if not entry.job.settled]
+        batch = [entry for entry in batch if not entry.job.is_settled]
         if not batch:
             return []
         self.busy_since = started = time.monotonic()
-        self._running = self.together = len(batch)
+        self._running = self.batch_rows = len(batch)
         for entry in batch:
             entry.job.started = entry.job.started or started
         try:
@@ -176,16 +174,16 @@ class Batcher:
         if self._forward_time is not None:
             self._forward_time.note(report.cost, report.forward_s)
         self._trace(batch, started, report)
-        return [Done(entry, output, report, finished) for entry, output in zip(batch, outputs, strict=True)]
+        return [FinishedRow(entry, output, report, finished) for entry, output in zip(batch, outputs, strict=True)]
 
     def _trace(
-        self, batch: list[Entry], started: float, report: BatchReport | None = None, error: Exception | None = None
+        self, batch: list[QueuedRow], started: float, report: BatchReport | None = None, error: Exception | None = None
     ) -> None:
         if self._observer.tracer is not None:
             items = len({id(entry.job) for entry in batch})
             self._observer.tracer.batch([entry.job.trace for entry in batch], items, started, report, error)
 
-    def _recover(self, batch: list[Entry], error: Exception, halved: bool) -> None:
+    def _recover(self, batch: list[QueuedRow], error: Exception, halved: bool) -> None:
         out_of_memory = self._is_out_of_memory(error)
         if out_of_memory:
             error.__traceback__ = None  # its frames hold the failed batch's tensors, and the halves need that memory
@@ -201,31 +199,13 @@ class Batcher:
             self._deliver(self._run_batch(batch[:middle], halved=halved or out_of_memory))
             self._deliver(self._run_batch(batch[middle:], halved=halved or out_of_memory))
         elif out_of_memory:
-            self._settle(batch[0].job, TooLarge("this input alone needs more memory than the model's device has"))
+            batch[0].job.settle(TooLarge("this input alone needs more memory than the model's device has"))
         elif isinstance(error, ServiceError):
-            self._settle(batch[0].job, error)
+            batch[0].job.settle(error)
         else:
             logger.error("the model failed on a single row", exc_info=error)
-            self._settle(batch[0].job, ForwardFailed("the model failed on this input"))
+            batch[0].job.settle(ForwardFailed("the model failed on this input"))
 
-    def _deliver(self, done: list[Done]) -> None:
+    def _deliver(self, done: list[FinishedRow]) -> None:
         for entry, output, report, finished in done:
-            job = entry.job
-            with self._changed:  # against a cancel from another thread: `done` is called once
-                if job.error is not None:  # cancelled while it ran, or another of its rows failed
-                    continue
-                job.outputs[entry.index] = output
-                job.report = report
-                job.missing -= 1
-                if job.missing:
-                    continue
-            job.finished = finished
-            job.done(job)
-
-    def _settle(self, job: Job, error: BaseException) -> None:
-        with self._changed:
-            if job.settled:
-                return
-            job.error = error
-        job.finished = time.monotonic()
-        job.done(job)
+            entry.job.set_output(entry.index, output, report, finished)

@@ -1,7 +1,9 @@
-"""Job: one item's rows on their way through the model."""
+"""Job: one item's rows on their way through the model; Settleable: what ends once, whoever ends it."""
 
+import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deployments.telemetry.measurements import BatchReport
@@ -10,30 +12,81 @@ if TYPE_CHECKING:
     from deployments.telemetry.tracing.call_trace import CallTrace
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """One item's rows.
+@dataclass(slots=True, eq=False, kw_only=True)
+class Settleable:
+    """Work that ends exactly once, with a result or with an error, whichever thread comes first.
 
-    `done` is called once, from the model thread (or from the caller of `cancel`/`stop`), with this job: `outputs` are
-    complete or `error` says why not. `on_piece` is called from the model thread with each piece of the answer as it
-    comes, where the model writes in pieces.
+    Attributes:
+        done: called once with this object, by the thread that settled it; must not block.
+        deadline: on `time.monotonic()`'s clock, like all times here.
+        error: why there is no result; None while there may be one.
+        submitted: when it was queued.
+        started: when the first of it entered the model.
+        finished: when it was settled.
     """
 
-    rows: Sequence[Any]  # each with a `length`
+    done: Callable[[Any], None] = lambda settled: None
+    deadline: float = float("inf")
+    error: BaseException | None = None
+    submitted: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    is_settled: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def settle(self, error: BaseException | None = None, finished: float | None = None) -> bool:
+        """End it. Returns whether this call did; False where it had ended before."""
+        with self.lock:
+            if self.is_settled:
+                return False
+            self.is_settled, self.error = True, error
+        self._finish(finished)
+        return True
+
+    def _finish(self, finished: float | None) -> None:
+        self.finished = time.monotonic() if finished is None else finished
+        self.done(self)
+
+
+@dataclass(slots=True, eq=False)
+class Job(Settleable):
+    """One item's rows. Settled when all outputs are there, or with the error of the first row that has none.
+
+    Attributes:
+        rows: each with a `length`.
+        costs: of each row, in the task's unit.
+        params: only rows with equal params may share a forward.
+        on_token: called from the model thread with each token as it comes, where the model writes.
+        outputs: of each row, as far as they are there.
+        report: of the batch that ran last.
+        missing: rows without an output.
+        trace: of the call, where it is traced.
+    """
+
+    rows: Sequence[Any]
     costs: Sequence[int]
     params: Hashable
-    done: Callable[["Job"], None]
-    deadline: float = float("inf")  # time.monotonic()
-    on_piece: Callable[[Any], None] | None = None
+    _: KW_ONLY
+    on_token: Callable[[Any], None] | None = None
     outputs: list[Any] = field(default_factory=list)
-    error: BaseException | None = None
-    report: BatchReport | None = None  # of the batch that ran last
-    submitted: float = 0.0
-    started: float = 0.0  # when the first of its rows entered the model
-    finished: float = 0.0
+    report: BatchReport | None = None
     missing: int = 0
-    trace: "CallTrace | None" = None  # of the call, where it is traced
+    trace: "CallTrace | None" = None
 
-    @property
-    def settled(self) -> bool:
-        return self.error is not None or self.missing == 0
+    def queued(self) -> None:
+        """Its rows are in the queue now."""
+        self.submitted = time.monotonic()
+        self.outputs = [None] * len(self.rows)
+        self.missing = len(self.rows)
+
+    def set_output(self, index: int, output: Any, report: BatchReport | None, finished: float | None = None) -> None:
+        """Take a row's output; the last one settles the job. Ignored once the job has ended."""
+        with self.lock:
+            if self.is_settled:
+                return
+            self.outputs[index] = output
+            self.report = report
+            self.missing -= 1
+            self.is_settled = not self.missing
+        if not self.missing:
+            self._finish(finished)

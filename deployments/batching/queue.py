@@ -1,4 +1,4 @@
-"""WaitingRows: the rows in front of a model, oldest first, and which of them it takes next. Not thread-safe."""
+"""RowQueue: the rows in front of a model, oldest first, and which of them it takes next. Not thread-safe."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from deployments.batching.selection import Selection
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class QueuedRow:
     """A waiting row."""
 
     job: Job
@@ -24,7 +24,7 @@ class Entry:
         return self.job.rows[self.index]
 
 
-class Taken(NamedTuple):
+class QueueBatch(NamedTuple):
     """What left the line for the model's sake.
 
     Attributes:
@@ -33,12 +33,12 @@ class Taken(NamedTuple):
         dropped: rows of these that waited.
     """
 
-    batch: list[Entry]
+    batch: list[QueuedRow]
     expired: set[Job]
     dropped: int
 
 
-class WaitingRows:
+class RowQueue:
     """The waiting line.
 
     Args:
@@ -49,7 +49,7 @@ class WaitingRows:
     def __init__(self, selection: Selection, forward_time: ForwardTime | None = None) -> None:
         self._selection = selection
         self._forward_time = forward_time
-        self._entries: list[Entry] = []
+        self._entries: list[QueuedRow] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -57,7 +57,7 @@ class WaitingRows:
     def add(self, job: Job) -> None:
         """Put all of a job's rows at the end."""
         self._entries += [
-            Entry(job, index, job.costs[index], row.length, job.params) for index, row in enumerate(job.rows)
+            QueuedRow(job, index, job.costs[index], row.length, job.params) for index, row in enumerate(job.rows)
         ]
 
     def remove(self, jobs: set[Job]) -> int:
@@ -73,13 +73,13 @@ class WaitingRows:
         left, self._entries = self._entries, []
         return [entry.job for entry in left]
 
-    def take(self, now: float) -> Taken:
+    def take(self, now: float) -> QueueBatch:
         """The next batch, without rows that are late at `now` or that the batch would make late.
 
         With a line as long as callers have time, all rows of a batch may be late by just its own time, and so may
         those of the next: the model would be busy and nobody answered.
         """
-        self._entries = [entry for entry in self._entries if not entry.job.settled]
+        self._entries = [entry for entry in self._entries if not entry.job.is_settled]
         expired = {entry.job for entry in self._entries if entry.job.deadline < now}
         dropped = self.remove(expired)
         while self._entries:
@@ -87,17 +87,17 @@ class WaitingRows:
             done = now + self._forward_s(picked)
             late = {job for index in picked if (job := self._entries[index].job).deadline < done}
             if not late:
-                return Taken(self._take_out(picked), expired, dropped)
+                return QueueBatch(self._take_out(picked), expired, dropped)
             dropped += self.remove(late)
             expired |= late
-        return Taken([], expired, dropped)
+        return QueueBatch([], expired, dropped)
 
     def _forward_s(self, picked: Sequence[int]) -> float:
         if self._forward_time is None:
             return 0.0
         return self._forward_time.at_least(sum(self._entries[index].cost for index in picked))
 
-    def _take_out(self, picked: Sequence[int]) -> list[Entry]:
+    def _take_out(self, picked: Sequence[int]) -> list[QueuedRow]:
         batch = [self._entries[index] for index in picked]
         if picked[-1] == len(picked) - 1:  # the usual case: the front of the line
             del self._entries[: len(picked)]

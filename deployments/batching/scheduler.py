@@ -14,7 +14,7 @@ class Scheduler(Protocol):
         """`time.monotonic()` at which what the model does now began; None while it does nothing."""
 
     @property
-    def together(self) -> int:
+    def batch_rows(self) -> int:
         """Rows that the model takes together: those that are in it, or were last."""
 
     @property

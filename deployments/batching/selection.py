@@ -60,14 +60,14 @@ class NearestLength(Selection):
 
     Nobody starves: every batch takes the oldest, so a row waits for as many batches as rows stood before it, at most.
     `max_padding` is the largest share of padding in the batch; 0 lets only equal lengths together. Padding of up to
-    `spare` positions in all is allowed whatever its share: between short rows a few positions are a large share, and
-    yet cost less than another call of the model.
+    `padding_slack` positions in all is allowed whatever its share: between short rows a few positions are a large
+    share, and yet cost less than another call of the model.
     """
 
     max_cost: int
     max_rows: int
     max_padding: float
-    spare: int = 0
+    padding_slack: int = 0
 
     def pick(self, waiting: Sequence[Waiting]) -> list[int]:
         anchor = waiting[0]
@@ -81,7 +81,7 @@ class NearestLength(Selection):
             length = waiting[index].length
             area = max(longest, length) * (len(picked) + 1)
             padding = area - used - length
-            if area * unit > self.max_cost or padding > max(self.max_padding * area, self.spare):
+            if area * unit > self.max_cost or padding > max(self.max_padding * area, self.padding_slack):
                 continue
             picked.append(index)
             used, longest = used + length, max(longest, length)

@@ -59,7 +59,7 @@ def _has_parts(model: "torch.nn.Module") -> bool:
     return hasattr(model, "vision_model") and hasattr(model, "text_decoder")
 
 
-class Languages:
+class TranslationLanguages:
     """The languages of one model.
 
     Args:

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from deployments.contract.task import Body
 from deployments.errors import InvalidInput
 from deployments.generation.parameters import GenerationParameters
-from deployments.generation.request import Ask
+from deployments.generation.request import GenerationRequest
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -74,24 +74,24 @@ class Grammars:
         self._read: LLTokenizer | None = None
         self._compiled: OrderedDict[bytes, LLMatcher] = OrderedDict()
 
-    def guided(self, asks: Sequence[Ask], parameters: GuidedParameters) -> list[Ask]:
+    def guided(self, requests: Sequence[GenerationRequest], parameters: GuidedParameters) -> list[GenerationRequest]:
         """The same rows, held to the request's grammar if it has one. On the text thread.
 
         Raises:
             InvalidInput: no grammar that can be held to, or not by this model.
         """
         if parameters.grammar is None:
-            return list(asks)
+            return list(requests)
         if parameters.eos_token_id is not None or (parameters.num_beams or 1) > 1:
             raise InvalidInput("parameters.grammar: goes together with neither eos_token_id nor num_beams")
         matcher = self._matcher(parameters.grammar)
         return [
             replace(
-                ask,
-                params=replace(ask.params, eos_token_ids=self._ends),
-                processor=Guide(matcher.deep_copy(), len(ask.prompt.ids), self._vocabulary),
+                request,
+                params=replace(request.params, eos_token_ids=self._ends),
+                processor=Guide(matcher.deep_copy(), len(request.prompt.ids), self._vocabulary),
             )
-            for ask in asks
+            for request in requests
         ]
 
     def _matcher(self, grammar: Grammar) -> "LLMatcher":
@@ -110,14 +110,14 @@ class Grammars:
 
         try:
             if grammar.type == "regex":
-                written = LLMatcher.grammar_from_regex(str(grammar.value))
+                completion = LLMatcher.grammar_from_regex(str(grammar.value))
             else:
                 # White space between the parts would let a model write nothing else until its tokens are used up.
                 options: Any = {"whitespace_flexible": False}
-                written = LLMatcher.grammar_from_json_schema(grammar.schema_of_json, overrides=options)
+                completion = LLMatcher.grammar_from_json_schema(grammar.schema_of_json, overrides=options)
         except ValueError as error:
             raise InvalidInput(f"parameters.grammar: {error}") from error
-        matcher = LLMatcher(self._tokens(), written, log_level=0)
+        matcher = LLMatcher(self._tokens(), completion, log_level=0)
         if matcher.is_error():
             raise InvalidInput(f"parameters.grammar: {_first_line(matcher.get_error())}")
         return matcher
@@ -155,12 +155,12 @@ class Guide:
         import numpy as np
         import torch
 
-        written = ids[0, self._before :].tolist()
-        if len(written) < self._read:  # the row begins again, after the memory had run out
+        completion = ids[0, self._before :].tolist()
+        if len(completion) < self._read:  # the row begins again, after the memory had run out
             self._matcher.reset()
             self._read = 0
-        self._matcher.consume_tokens(written[self._read :])
-        self._read = len(written)
+        self._matcher.consume_tokens(completion[self._read :])
+        self._read = len(completion)
         mask = self._matcher.compute_bitmask() if not self._matcher.is_error() else bytes(self._vocabulary // 8 + 1)
         bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=self._vocabulary, bitorder="little")
         forbidden = torch.from_numpy(bits == 0).to(scores.device)

@@ -1,113 +1,122 @@
-"""Writer: one row on its way: collects what the model says to it, and tells it piece by piece where that is wanted."""
+"""SequenceOutput: the completion of one row as it grows: text, stop strings, stream."""
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from deployments.errors import ForwardFailed
-from deployments.generation.detokenizer import Pieces, StopStrings
-from deployments.generation.request import Ask, Piece, Written
+from deployments.generation.detokenizer import Detokenizer, StopStrings
+from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.sampling.log_probabilities import TokenLogprob
+from deployments.generation.sampling.params import SamplingParams
 
 
-class Writer:
-    """Hears the tokens of one row, on the model thread.
+class SequenceOutput:
+    """Collects the tokens of one row, on the model thread.
 
     Args:
-        ask: the row.
+        request: the row's.
         row: its number in the job.
         tokenizer: with `decode`, which must not be about to change.
-        is_continuation: the text goes on where the prompt ends (a decoder-only model's).
-        on_piece: told of every token; None if nobody listens.
-        earlier: what was written before in the same row.
+        is_continuation: the text continues the prompt (a decoder-only model's).
+        on_token: called with every token; None where nothing is streamed.
+        previous_segments: completions of the row's earlier requests.
 
     Attributes:
-        written: so far.
-        next: what the row goes on with, once this is over.
+        completion: so far.
+        next_request: what the row continues with once this request has ended; None for nothing.
     """
 
     def __init__(
         self,
-        ask: Ask,
+        request: GenerationRequest,
         row: int,
         tokenizer: Any,
         *,
         is_continuation: bool,
-        on_piece: Callable[[Piece], None] | None,
-        earlier: Sequence[Written] = (),
+        on_token: Callable[[StreamedToken], None] | None,
+        previous_segments: Sequence[Completion] = (),
     ) -> None:
-        self._ask, self._row, self._on_piece, self._earlier = ask, row, on_piece, tuple(earlier)
+        self._request, self._row, self._on_token = request, row, on_token
+        self._previous_segments = tuple(previous_segments)
         self._tokenizer = tokenizer
-        self._before = ask.prompt.ids if is_continuation else ()
-        self.first_token = 0.0  # `time.monotonic()` when it was heard
-        self._told = 0  # tokens that a listener has been told of
+        self._prefix_ids = request.prompt.ids if is_continuation else ()
+        self._first_token = 0.0  # `time.monotonic()`
+        self._streamed = 0  # tokens
         self._reset()
 
     def _reset(self) -> None:
-        self._pieces: Pieces | None = None
-        if self._ask.stop or self._on_piece:  # else the text is decoded once, at the end
-            self._pieces = Pieces(self._tokenizer, self._before)
-        self._stop = StopStrings(self._ask.stop)
-        self._is_over = False
-        self.next: Ask | None = None
-        self.written = Written([], text="" if self._ask.stop else None, earlier=self._earlier)
+        self._detokenizer: Detokenizer | None = None
+        if self._request.stop or self._on_token:  # else the text is decoded once, at the end
+            self._detokenizer = Detokenizer(self._tokenizer, self._prefix_ids)
+        self._stop_strings = StopStrings(self._request.stop)
+        self._is_finished = False
+        self.next_request: GenerationRequest | None = None
+        text = "" if self._request.stop else None
+        self.completion = Completion([], text=text, previous_segments=self._previous_segments)
 
     def restart(self) -> None:
-        """Begin, or begin again after a failure: what was heard is forgotten, and a listener is not told twice.
+        """Begin, or begin again after a failure. Tokens that were streamed before are not streamed again.
 
         Raises:
-            ForwardFailed: a listener was told of tokens that would not come again.
+            ForwardFailed: tokens were streamed that sampling without a seed would not repeat.
         """
         self._reset()
-        params = self._ask.params
-        if self._told and params.do_sample and params.seed is None:
+        params = self._request.params
+        if self._streamed and params.do_sample and params.seed is None:
             raise ForwardFailed("the model failed in the middle of this text")
 
     @property
-    def is_over(self) -> bool:
-        """Whether what comes now is no longer the row's."""
-        return self._is_over
+    def is_finished(self) -> bool:
+        """Whether further tokens no longer belong to it."""
+        return self._is_finished
 
-    def hear(self, token: int, logprob: float | None = None, top: Sequence[TokenLogprob] = ()) -> bool:
-        """One token more; True if the text has reached a stop string. Tokens behind the last one are not heard."""
-        if self._is_over:
+    def add(self, token: int, logprob: float | None = None, top: Sequence[TokenLogprob] = ()) -> bool:
+        """Add a token; True if the text has reached a stop string. Tokens after the last one are ignored."""
+        if self._is_finished:
             return False
-        written, params = self.written, self._ask.params
-        self.first_token = self.first_token or time.monotonic()
-        written.tokens.append(token)
+        completion, params = self.completion, self._request.params
+        self._first_token = self._first_token or time.monotonic()
+        completion.tokens.append(token)
         if params.logprobs:
-            written.logprobs.append(logprob)
+            completion.logprobs.append(logprob)
         if params.top_n_tokens:
-            written.top.append(top)
+            completion.top.append(top)
         is_end = token in params.eos_token_ids
-        self._is_over = is_end or len(written.tokens) >= params.max_new_tokens
-        written.finish = "eos" if is_end else "length"
-        if self._pieces is None:
-            self._look_ahead()
+        self._is_finished = is_end or len(completion.tokens) >= params.max_new_tokens
+        completion.finish = "eos" if is_end else "length"
+        if self._detokenizer is None:
+            self._find_continuation()
             return False
-        text = self._grow(token)
-        stopped = self._stop.reached is not None
+        text = self._detokenize(self._detokenizer, token)
+        stopped = self._stop_strings.reached is not None
         if stopped:
-            self._is_over, written.finish = True, "stop"
-        if written.text is not None:
-            written.text += text
-        self._look_ahead()
-        if self._on_piece is not None and len(written.tokens) > self._told:
-            self._told += 1
-            is_last = self._is_over and self.next is None
-            self._on_piece(Piece(self._row, token, text, logprob, top, is_last, self._is_over))
+            self._is_finished, completion.finish = True, "stop"
+        if completion.text is not None:
+            completion.text += text
+        self._find_continuation()
+        if self._on_token is not None and len(completion.tokens) > self._streamed:
+            self._streamed += 1
+            is_last = self._is_finished and self.next_request is None
+            self._on_token(StreamedToken(self._row, token, text, logprob, top, is_last, self._is_finished))
         return stopped
 
-    def _look_ahead(self) -> None:
-        if self._is_over and self._ask.then is not None:
-            self.next = self._ask.then(self.written)
+    def complete(self, params: SamplingParams, started: float, finished: float) -> None:
+        """Record the seed that was used, and the times."""
+        self.completion.seed = params.seed if params.do_sample else None
+        if started and self._first_token:
+            self.completion.first_token_s = self._first_token - started
+            self.completion.total_s = finished - started
 
-    def _grow(self, token: int) -> str:
-        """What can be said of the text now."""
-        assert self._pieces is not None
-        text = self._stop.add(self._pieces.add(token))
-        if self._is_over and self._stop.reached is None:
-            text += self._stop.add(self._pieces.rest())
-        if self._is_over and self._stop.reached is None:
-            text += self._stop.rest()
+    def _find_continuation(self) -> None:
+        if self._is_finished and self._request.continue_with is not None:
+            self.next_request = self._request.continue_with(self.completion)
+
+    def _detokenize(self, detokenizer: Detokenizer, token: int) -> str:
+        """The text that can be streamed with this token."""
+        text = self._stop_strings.add(detokenizer.add(token))
+        if self._is_finished and self._stop_strings.reached is None:
+            text += self._stop_strings.add(detokenizer.flush())
+        if self._is_finished and self._stop_strings.reached is None:
+            text += self._stop_strings.flush()
         return text

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, ServiceError, Unavailable
 from deployments.generation.sampling.params import SamplingParams
-from deployments.generation.sequence import Job
+from deployments.generation.sequence import GenerationSequence
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ class PagedEngine:
         drawn: Any = model
         self._manager = drawn.init_continuous_batching(drawing, continuous_batching_config=settings)
         self._numbers = itertools.count()
-        self._jobs: dict[str, Job] = {}
+        self._sequences: dict[str, GenerationSequence] = {}
         self._lock = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -89,56 +89,57 @@ class PagedEngine:
     @property
     def running(self) -> int:
         """Rows under way."""
-        return len(self._jobs)
+        return len(self._sequences)
 
     @property
-    def cells(self) -> int:
+    def kv_slots(self) -> int:
         """Token places that rows under way have claimed."""
-        return sum(len(job.prompt.ids) + job.max_new_tokens for job in self._jobs.values())
+        return sum(len(sequence.prompt.ids) + sequence.max_new_tokens for sequence in self._sequences.values())
 
     @property
     def padding_ratio(self) -> float:
         """There is none."""
         return 0.0
 
-    def submit(self, job: Job) -> None:
+    def submit(self, sequence: GenerationSequence) -> None:
         """Put a job in line. Thread-safe.
 
         Raises:
             InvalidInput: options that this engine has not, or a request that could never fit.
             Unavailable: the manager takes no more.
         """
-        if (names := refused(job.params)) or job.processor is not None or job.prompt.inputs:
+        if (names := refused(sequence.params)) or sequence.processor is not None or sequence.prompt.inputs:
             raise InvalidInput(f"{', '.join(names) or 'this input'}: not possible with generation.engine: paged")
-        needed = len(job.prompt.ids) + job.max_new_tokens
+        needed = len(sequence.prompt.ids) + sequence.max_new_tokens
         limit = min(self.max_cache_tokens, self._positions or self.max_cache_tokens)
         if needed > limit:
             raise InvalidInput(f"this needs {needed} token places, and the model has {limit}")
-        job.submitted = time.monotonic()
+        sequence.submitted = time.monotonic()
         name = str(next(self._numbers))
         with self._lock:
-            self._jobs[name] = job
-            self.busy_since = self.busy_since or job.submitted
+            self._sequences[name] = sequence
+            self.busy_since = self.busy_since or sequence.submitted
         taken = self._manager.add_request(
-            list(job.prompt.ids),
+            list(sequence.prompt.ids),
             name,
-            max_new_tokens=job.max_new_tokens,
+            max_new_tokens=sequence.max_new_tokens,
             streaming=True,
-            eos_token_id=list(job.params.eos_token_ids) or -1,
-            **self._drawing(job.params),
+            eos_token_id=list(sequence.params.eos_token_ids) or -1,
+            **self._drawing(sequence.params),
         )
         if taken is None:
-            self._settle(name, Unavailable("the model is shutting down", retry_after=1))
+            self._end(name, Unavailable("the model is shutting down", retry_after=1))
 
-    def cancel(self, job: Job, error: BaseException | None = None, *, finished: bool = False) -> None:
-        """End a job now. Thread-safe."""
+    def cancel(self, sequence: GenerationSequence, error: BaseException | None = None) -> None:
+        """End a sequence now. Thread-safe."""
         with self._lock:
-            name = next((name for name, each in self._jobs.items() if each is job), None)
+            name = next((name for name, each in self._sequences.items() if each is sequence), None)
         if name is not None:
             self._manager.cancel_request(name)
-            self._settle(name, None if finished else error or Unavailable("the request was cancelled"), "stop")
+            self._remove(name)
+        sequence.settle(error or Unavailable("the request was cancelled"))
 
-    def between(self, call: Callable[[], None]) -> None:
+    def run_on_engine_thread(self, call: Callable[[], None]) -> None:
         """Nothing else can run with the model: its attention reads pages.
 
         Raises:
@@ -149,8 +150,8 @@ class PagedEngine:
     def stop(self, timeout: float = 5.0) -> None:
         """Answer everything under way with `Unavailable` and end both threads."""
         self._stopping = True
-        for name in list(self._jobs):
-            self._settle(name, Unavailable("the model is shutting down", retry_after=1))
+        for name in list(self._sequences):
+            self._end(name, Unavailable("the model is shutting down", retry_after=1))
         self._manager.stop(block=True, timeout=timeout, hard_stop=True)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
@@ -166,46 +167,46 @@ class PagedEngine:
         while not self._stopping:
             result = self._manager.get_result(timeout=POLL_S)
             if result is not None:
-                self._hear(result)
+                self._receive(result)
             elif not self._manager.is_running() and not self._stopping:
-                for name in list(self._jobs):
-                    self._settle(name, ForwardFailed("the model failed"))
+                for name in list(self._sequences):
+                    self._end(name, ForwardFailed("the model failed"))
                 return
             now = time.monotonic()
-            for job in list(self._jobs.values()):
-                if job.deadline < now:
-                    self.cancel(job, DeadlineExceeded("the request's time ran out before its text was complete"))
+            for sequence in list(self._sequences.values()):
+                if sequence.deadline < now:
+                    self.cancel(sequence, DeadlineExceeded("the request's time ran out before its text was complete"))
 
-    def _hear(self, result: Any) -> None:
-        """What the manager has written to one request so far."""
-        job = self._jobs.get(result.request_id)
-        if job is None:
+    def _receive(self, result: Any) -> None:
+        """Emit the tokens that the manager has sampled for one sequence since the last result."""
+        sequence = self._sequences.get(result.request_id)
+        if sequence is None:
             return
         self.busy_since = time.monotonic()
-        job.first_token = job.first_token or self.busy_since
-        job.started = job.started or job.submitted
+        sequence.started = sequence.started or sequence.submitted
         if result.error is not None:
-            logger.error("the manager failed on a request: %s", result.error)
-            self._settle(result.request_id, ForwardFailed("the model failed on this input"))
+            logger.error("the manager failed on a sequence: %s", result.error)
+            self._end(result.request_id, ForwardFailed("the model failed on this input"))
             return
-        for token in result.generated_tokens[len(job.tokens) :]:
-            job.tokens.append(token)
-            if job.on_token(job, token, None, ()):
-                self.cancel(job, finished=True)
-                return
+        for token in result.generated_tokens[len(sequence.tokens) :]:
+            sequence.emit(token, None, ())
+            if sequence.is_settled:
+                break
         if result.is_finished():
-            ended = bool(job.tokens) and job.tokens[-1] in job.params.eos_token_ids
-            self._settle(result.request_id, finish="eos" if ended else "length")
+            sequence.settle(finish="length")  # unless it has ended otherwise
+        elif sequence.is_settled:
+            self._manager.cancel_request(result.request_id)
+        if sequence.is_settled:
+            self._remove(result.request_id)
 
-    def _settle(self, name: str, error: BaseException | None = None, finish: Any = None) -> None:
+    def _end(self, name: str, error: ServiceError) -> None:
+        sequence = self._remove(name)
+        if sequence is not None:
+            sequence.settle(error)
+
+    def _remove(self, name: str) -> GenerationSequence | None:
         with self._lock:
-            job = self._jobs.pop(name, None)
-            if not self._jobs:
+            sequence = self._sequences.pop(name, None)
+            if not self._sequences:
                 self.busy_since = None
-        if job is None:
-            return
-        if error is not None and not isinstance(error, ServiceError):
-            error = ForwardFailed("the model failed on this input")
-        job.error, job.finish = error, None if error else finish
-        job.finished = time.monotonic()
-        job.done(job)
+        return sequence

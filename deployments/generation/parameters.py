@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from deployments.contract.task import Body, RequestBody
 from deployments.errors import InvalidInput
-from deployments.generation.in_flight.admission import require_countable
-from deployments.generation.request import Ask
+from deployments.generation.in_flight.admission import require_positions
+from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.params import MAX_TOP_TOKENS, SEEDS, SamplingParams, sampling_params
 from deployments.generation.sampling.row import RowProcessor
 from deployments.generation.sequence import Prompt
@@ -85,11 +85,11 @@ class GenerationParameters(Body):
         return self.num_return_sequences or 1
 
     @property
-    def written(self) -> int:
+    def completion(self) -> int:
         """Texts to write for one input, of which `texts` are returned."""
         return max(self.texts, self.best_of or 1)
 
-    def asks(
+    def requests(
         self,
         prompt: Prompt,
         defaults: Any,
@@ -97,7 +97,7 @@ class GenerationParameters(Body):
         processor: RowProcessor | None = None,
         with_logprobs: bool = False,
         most: int | None = None,
-    ) -> list[Ask]:
+    ) -> list[GenerationRequest]:
         """One row for each text that is to be written.
 
         Args:
@@ -110,19 +110,19 @@ class GenerationParameters(Body):
         Raises:
             InvalidInput: an option out of its range, two that cannot be together, or more tokens than the model counts.
         """
-        count = self.written
+        count = self.completion
         overrides = self._overrides(len(prompt.ids), defaults)
         overrides["logprobs"] = with_logprobs or self.details or count > self.texts
         params = sampling_params(
             defaults, overrides, prompt_length=len(prompt.ids), room=None if most is None else most - len(prompt.ids)
         )
-        require_countable(len(prompt.ids), params.max_new_tokens, most)
+        require_positions(len(prompt.ids), params.max_new_tokens, most)
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
         if count > 1 and (beams > 1 or not params.do_sample):
             raise InvalidInput("parameters: several texts need do_sample, without num_beams; else they would be equal")
         length_penalty = self.length_penalty if self.length_penalty is not None else defaults.length_penalty
         return [
-            Ask(
+            GenerationRequest(
                 prompt,
                 each,
                 tuple(self.stop or ()),
@@ -159,7 +159,7 @@ class GeneratingRequest(RequestBody):
     @model_validator(mode="after")
     def _all_texts_in_a_stream(self) -> Self:
         parameters = getattr(self, "parameters", None)
-        if self.stream and isinstance(parameters, GenerationParameters) and parameters.written > parameters.texts:
+        if self.stream and isinstance(parameters, GenerationParameters) and parameters.completion > parameters.texts:
             raise ValueError("stream: which texts are the best is known at their end; leave best_of out")
         return self
 

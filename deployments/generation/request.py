@@ -11,7 +11,7 @@ from deployments.generation.sequence import Finish, Prompt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ask:
+class GenerationRequest:
     """One row: a prompt, and how it is to be gone on with.
 
     Attributes:
@@ -30,7 +30,7 @@ class Ask:
     processor: RowProcessor | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
-    then: "Callable[[Written], Ask | None] | None" = None
+    continue_with: "Callable[[Completion], GenerationRequest | None] | None" = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -43,7 +43,7 @@ class Ask:
         return len(self.prompt.ids) + self.prompt.source + self.params.max_new_tokens
 
 
-class Piece(NamedTuple):
+class StreamedToken(NamedTuple):
     """One token as it comes.
 
     Attributes:
@@ -67,8 +67,8 @@ class Piece(NamedTuple):
 
 
 @dataclass(slots=True)
-class Written:
-    """What the model wrote to one `Ask`.
+class Completion:
+    """What the model wrote to one `GenerationRequest`.
 
     Attributes:
         tokens: without the prompt; the one that ended it ("eos") is among them.
@@ -90,7 +90,7 @@ class Written:
     seed: int | None = None
     first_token_s: float = 0.0
     total_s: float = 0.0
-    earlier: "tuple[Written, ...]" = ()
+    previous_segments: "tuple[Completion, ...]" = ()
 
     @property
     def logprob(self) -> float:

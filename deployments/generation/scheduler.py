@@ -1,30 +1,34 @@
 """GenerationScheduler: rows are written in flight where the model allows it, in static batches where not."""
 
 import threading
-import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from deployments.batching.batcher import Batcher
-from deployments.batching.job import Job
+from deployments.batching.job import Job, Settleable
 from deployments.errors import ServiceError, Unavailable
-from deployments.generation.output import Writer
-from deployments.generation.request import Ask, Written
-from deployments.generation.sampling.params import SamplingParams
-from deployments.generation.sequence import Job as EngineJob
+from deployments.generation.output import SequenceOutput
+from deployments.generation.request import Completion, GenerationRequest
+from deployments.generation.sampling.log_probabilities import TokenLogprob
+from deployments.generation.sequence import GenerationSequence
 from deployments.telemetry.measurements import BatchReport, Load
 
-MakeWriter = Callable[[Ask, int, Job, Sequence[Written]], Writer]
+MakeOutput = Callable[[GenerationRequest, int, Job, Sequence[Completion]], SequenceOutput]
 
 
-class Together(Protocol):
-    """`static.together` for one model."""
+class GenerateStaticBatch(Protocol):
+    """`static_batch.generate_static_batch` for one model."""
 
-    def __call__(self, asks: Sequence[Ask], writers: Sequence[Writer], is_gone: Callable[[Ask], bool]) -> None: ...
+    def __call__(
+        self,
+        requests: Sequence[GenerationRequest],
+        outputs: Sequence[SequenceOutput],
+        is_gone: Callable[[GenerationRequest], bool],
+    ) -> None: ...
 
 
-class WritingEngine(Protocol):
-    """What writes rows that come and go: ours (`Engine`), or transformers' (`PagedEngine`)."""
+class GenerationEngine(Protocol):
+    """Continuous batching: ours (`Engine`), or transformers' own (`PagedEngine`)."""
 
     busy_since: float | None
 
@@ -35,44 +39,44 @@ class WritingEngine(Protocol):
     @property
     def running(self) -> int: ...
     @property
-    def cells(self) -> int: ...
+    def kv_slots(self) -> int: ...
     @property
     def max_cache_tokens(self) -> int: ...
     @property
     def padding_ratio(self) -> float: ...
     def start(self) -> None: ...
-    def submit(self, job: EngineJob) -> None: ...
-    def cancel(self, job: EngineJob, error: BaseException | None = None) -> None: ...
-    def between(self, call: Callable[[], None]) -> None: ...
+    def submit(self, sequence: GenerationSequence) -> None: ...
+    def cancel(self, sequence: GenerationSequence, error: BaseException | None = None) -> None: ...
+    def run_on_engine_thread(self, call: Callable[[], None]) -> None: ...
     def stop(self) -> None: ...
 
 
 class GenerationScheduler:
-    """A line of rows that are written, each by the engine or in a static batch.
+    """Queues rows that are generated, each by the engine or in a static batch.
 
     Args:
-        engine: None where the model's rows cannot join a running batch.
+        engine: None where the model's sequences cannot join a running batch.
         batcher: makes a `Batcher` around a forward, for static batches.
-        together: runs a static batch.
-        static_key: which rows may share one.
-        writer: hears a row of a job, of which something may be written already.
+        generate_static_batch: runs a static batch.
+        batch_key: rows with equal keys may share a static batch.
+        output: makes the output of a row from its request, index, job and previous segments.
     """
 
     def __init__(
         self,
-        engine: WritingEngine | None,
+        engine: GenerationEngine | None,
         batcher: Callable[[Callable[[Sequence[Any], Hashable], Sequence[Any]]], Batcher],
-        together: Together,
-        static_key: Callable[[Ask], Hashable],
-        writer: MakeWriter,
+        generate_static_batch: GenerateStaticBatch,
+        batch_key: Callable[[GenerationRequest], Hashable],
+        output: MakeOutput,
     ) -> None:
         self._engine = engine
-        self._together = together
-        self._static_key = static_key
-        self._make_writer = writer
+        self._generate_static_batch = generate_static_batch
+        self._batch_key = batch_key
+        self._make_output = output
         self._batcher = batcher(self._forward)
-        self._parts: dict[Job, list[Callable[[BaseException], None]]] = {}  # what cancels each row of a job under way
-        self._writers: dict[Ask, Writer] = {}  # of rows in static batches
+        self._cancellations: dict[Job, list[Callable[[BaseException], None]]] = {}  # of each row of a job in progress
+        self._outputs: dict[GenerationRequest, SequenceOutput] = {}  # of rows in static batches
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -96,24 +100,22 @@ class GenerationScheduler:
         if self._engine is None:
             return Load(waiting, running)
         engine = self._engine
-        cache_used = engine.cells / engine.max_cache_tokens
+        cache_used = engine.kv_slots / engine.max_cache_tokens
         return Load(waiting + engine.waiting, running + engine.running, engine.padding_ratio, cache_used)
 
     @property
-    def together(self) -> int:
+    def batch_rows(self) -> int:
         """Rows of the running batch, and of the static batch that runs or ran last."""
-        return self._batcher.together + (self._engine.running if self._engine else 0)
+        return self._batcher.batch_rows + (self._engine.running if self._engine else 0)
 
     def submit(self, job: Job) -> None:
-        """Put a job's rows in line. Rows that could never run end it with the reason."""
-        job.submitted = time.monotonic()
-        job.outputs = [None] * len(job.rows)
-        job.missing = len(job.rows)
+        """Queue a job's rows. Rows that could never run end it with the reason."""
+        job.queued()
         with self._lock:
-            self._parts[job] = []
+            self._cancellations[job] = []
         try:
-            for index, ask in enumerate(job.rows):
-                self._submit_row(job, index, ask)
+            for index, request in enumerate(job.rows):
+                self._submit_row(job, index, request)
         except ServiceError as error:
             self.cancel(job, error)
 
@@ -121,132 +123,122 @@ class GenerationScheduler:
         """End a job; its rows leave the running batch before the next step."""
         error = error or Unavailable("the request was cancelled")
         with self._lock:
-            if job.settled or job not in self._parts:
-                return
-            job.error = error
-            parts = self._parts.pop(job)
-        for cancel_part in parts:
-            cancel_part(error)
-        job.finished = time.monotonic()
-        job.done(job)
+            cancellations = self._cancellations.pop(job, ())
+        job.settle(error)
+        for cancel_row in cancellations:
+            cancel_row(error)
 
     def stop(self) -> None:
-        """Answer everything under way with `Unavailable` and end both threads."""
+        """Answer everything in progress with `Unavailable` and end both threads."""
         with self._lock:
-            jobs = list(self._parts)
+            jobs = list(self._cancellations)
         for job in jobs:  # also those in a static batch, which ends once nobody waits for it
             self.cancel(job, Unavailable("the model is shutting down", retry_after=1))
         if self._engine is not None:
             self._engine.stop()
         self._batcher.stop()
 
-    def _submit_row(self, job: Job, index: int, ask: Ask, earlier: Sequence[Written] = ()) -> None:
-        writer = self._make_writer(ask, index, job, earlier)
-        if self._engine is None or ask.num_beams > 1:
-            self._submit_static(job, index, ask, writer)
+    def _submit_row(
+        self, job: Job, index: int, request: GenerationRequest, previous_segments: Sequence[Completion] = ()
+    ) -> None:
+        output = self._make_output(request, index, job, previous_segments)
+        if self._engine is None or request.num_beams > 1:
+            self._submit_static(job, index, request, output)
         else:
-            self._submit_in_flight(self._engine, job, index, ask, writer)
+            self._submit_in_flight(self._engine, job, index, request, output)
 
-    def _submit_in_flight(self, engine: WritingEngine, job: Job, index: int, ask: Ask, writer: Writer) -> None:
-        def done(part: EngineJob) -> None:
-            _sign(writer, part.params, part.started, part.finished)
-            report = BatchReport(engine.running, engine.cells, engine.padding_ratio, writer.written.total_s)
-            self._row_done(job, index, writer, part.error, part.started, report)
+    def _submit_in_flight(
+        self, engine: GenerationEngine, job: Job, index: int, request: GenerationRequest, output: SequenceOutput
+    ) -> None:
+        def on_token(
+            sequence: GenerationSequence, token: int, logprob: float | None, top: Sequence[TokenLogprob]
+        ) -> bool:
+            job.started = job.started or sequence.started
+            return output.add(token, logprob, top)
 
-        def hear(part: EngineJob, token: int, logprob: float | None, top: Any) -> bool:
-            job.started = job.started or part.started
-            return writer.hear(token, logprob, top)
+        def done(sequence: GenerationSequence) -> None:
+            output.complete(sequence.params, sequence.started, sequence.finished)
+            report = BatchReport(engine.running, engine.kv_slots, engine.padding_ratio, output.completion.total_s)
+            self._row_finished(job, index, output, sequence, report)
 
-        part = EngineJob(
-            ask.prompt,
-            ask.params,
-            processor=ask.processor,
-            on_token=hear,
+        sequence = GenerationSequence(
+            request.prompt,
+            request.params,
+            processor=request.processor,
+            on_token=on_token,
             done=done,
             deadline=job.deadline,
         )
-        engine.submit(part)
-        self._add_part(job, lambda error: engine.cancel(part, error))
+        engine.submit(sequence)
+        self._add_cancellation(job, lambda error: engine.cancel(sequence, error))
 
-    def _submit_static(self, job: Job, index: int, ask: Ask, writer: Writer) -> None:
-        def done(part: Job) -> None:
-            self._writers.pop(ask, None)
-            _sign(writer, ask.params, part.started, part.finished)
-            self._row_done(job, index, writer, part.error, part.started, part.report)
+    def _submit_static(self, job: Job, index: int, request: GenerationRequest, output: SequenceOutput) -> None:
+        def done(row: Job) -> None:
+            self._outputs.pop(request, None)
+            output.complete(request.params, row.started, row.finished)
+            self._row_finished(job, index, output, row, row.report)
 
-        self._writers[ask] = writer
-        part = Job([ask], [ask.length * ask.num_beams], self._static_key(ask), done, job.deadline, trace=job.trace)
-        self._batcher.submit(part)
-        self._add_part(job, lambda error: self._batcher.cancel(part, error))
+        self._outputs[request] = output
+        row = Job(
+            [request],
+            [request.length * request.num_beams],
+            self._batch_key(request),
+            done=done,
+            deadline=job.deadline,
+            trace=job.trace,
+        )
+        self._batcher.submit(row)
+        self._add_cancellation(job, lambda error: self._batcher.cancel(row, error))
 
-    def _add_part(self, job: Job, cancel_part: Callable[[BaseException], None]) -> None:
+    def _add_cancellation(self, job: Job, cancel_row: Callable[[BaseException], None]) -> None:
         with self._lock:
-            if job in self._parts:
-                self._parts[job].append(cancel_part)
+            if job in self._cancellations:
+                self._cancellations[job].append(cancel_row)
                 return
-        if job.error is not None:  # ended while this row was put in line
-            cancel_part(job.error)
+        if job.error is not None:  # it ended while this row was queued
+            cancel_row(job.error)
 
-    def _forward(self, asks: Sequence[Ask], params: Hashable) -> Sequence[Written | None]:
+    def _forward(self, requests: Sequence[GenerationRequest], params: Hashable) -> Sequence[Completion | None]:
         """A static batch, for the batcher; on the engine's thread where there is one, so that the model has but one."""
-        writers = {ask: writer for ask in asks if (writer := self._writers.get(ask)) is not None}  # others have gone
+        found = [(request, self._outputs.get(request)) for request in requests]
+        outputs = {request: output for request, output in found if output is not None}  # of clients that are there
 
         def run() -> None:
-            for writer in writers.values():
-                writer.restart()
-            self._together(list(writers), list(writers.values()), lambda ask: ask not in self._writers)
+            for output in outputs.values():
+                output.restart()
+            self._generate_static_batch(list(outputs), list(outputs.values()), self._is_gone)
 
-        if not writers:
-            return [None] * len(asks)
+        if not outputs:
+            return [None] * len(requests)
         if self._engine is None:
             run()
         else:
-            self._engine.between(run)
-        return [writers[ask].written if ask in writers else None for ask in asks]
+            self._engine.run_on_engine_thread(run)
+        return [outputs[request].completion if request in outputs else None for request in requests]
 
-    def _row_done(
-        self,
-        job: Job,
-        index: int,
-        writer: Writer,
-        error: BaseException | None,
-        started: float,
-        report: BatchReport | None,
+    def _is_gone(self, request: GenerationRequest) -> bool:
+        return request not in self._outputs
+
+    def _row_finished(
+        self, job: Job, index: int, output: SequenceOutput, row: Settleable, report: BatchReport | None
     ) -> None:
-        """Model thread (or whoever cancelled): one row is through, or goes on."""
-        if error is not None:
-            self.cancel(job, error)
+        """Model thread (or whoever cancelled): one row has ended, or goes on with another request."""
+        if row.error is not None:
+            self.cancel(job, row.error)
             return
-        with self._lock:
-            if job.settled:
-                return
-            job.started = min(job.started or started, started)
-        if writer.next is not None:
-            self._go_on(job, index, writer.next, writer.written)
+        if job.is_settled:
             return
-        with self._lock:
-            if job.settled:
-                return
-            job.outputs[index] = writer.written
-            job.report = report
-            job.missing -= 1
-            if job.missing:
-                return
-            self._parts.pop(job, None)
-        job.finished = time.monotonic()
-        job.done(job)
+        job.started = min(job.started or row.started, row.started)
+        if output.next_request is not None:
+            self._continue(job, index, output.next_request, output.completion)
+            return
+        job.set_output(index, output.completion, report)
+        if job.is_settled:
+            with self._lock:
+                self._cancellations.pop(job, None)
 
-    def _go_on(self, job: Job, index: int, ask: Ask, written: Written) -> None:
+    def _continue(self, job: Job, index: int, request: GenerationRequest, completion: Completion) -> None:
         try:
-            self._submit_row(job, index, ask, (*written.earlier, written))
+            self._submit_row(job, index, request, (*completion.previous_segments, completion))
         except ServiceError as error:
             self.cancel(job, error)
-
-
-def _sign(writer: Writer, params: SamplingParams, started: float, finished: float) -> None:
-    """Write down what a row was drawn with, and how long it took."""
-    written = writer.written
-    written.seed = params.seed if params.do_sample else None
-    if started and writer.first_token:
-        written.first_token_s = writer.first_token - started
-        written.total_s = finished - started

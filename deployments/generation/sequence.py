@@ -1,9 +1,11 @@
-"""What a row is made of, and what comes of it: prompt, job, and how it ended."""
+"""What the engine writes: a prompt, and the sequence of tokens that grows behind it."""
 
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from deployments.batching.job import Settleable
 from deployments.generation.sampling.log_probabilities import TokenLogprob
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.row import RowProcessor, RowSpec
@@ -12,22 +14,22 @@ if TYPE_CHECKING:
     import torch
 
 Finish = Literal["eos", "length", "stop"]
-OnToken = Callable[["Job", int, float | None, Sequence[TokenLogprob]], bool | None]
+OnToken = Callable[["GenerationSequence", int, float | None, Sequence[TokenLogprob]], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What one row starts from.
+    """What one sequence starts from.
 
     Attributes:
-        ids: what the decoder has said already: the text for a decoder-only model, the start tokens (and forced ones)
-            for one with an encoder. At least one.
-        inputs: what else the model's forward takes, one row of each and without a batch dimension: the encoder's
+        ids: what the decoder starts with: the text for a decoder-only model, the start tokens (and forced ones) for one
+            with an encoder. At least one.
+        inputs: other inputs of the model's forward, one row of each and without a batch dimension: the encoder's
             `input_ids`, `pixel_values`, `input_features` (with their `attention_mask`, if the model takes one).
-        source_cells: token places that `inputs` take in the cache: the encoder's output length, or an image's places
-            before the text. Follows from `input_ids`; for anything else the task must say it.
-        joined: names of inputs whose rows lie behind each other, not on top of each other: a batch has all its
-            pictures, or their patches, in one dimension.
+        source_cells: KV slots that `inputs` take in the cache: the encoder's output length, or an image's slots before
+            the text. Follows from `input_ids`; for anything else the task must set it.
+        joined: names of inputs that a batch concatenates rather than stacks: a batch has all its images, or their
+            patches, in one dimension.
     """
 
     ids: Sequence[int]
@@ -37,12 +39,12 @@ class Prompt:
 
     @property
     def source(self) -> int:
-        """Token places of the inputs."""
+        """KV slots of the inputs."""
         return self.source_cells or (len(self.inputs["input_ids"]) if "input_ids" in self.inputs else 0)
 
     @property
     def shape(self) -> Hashable:
-        """Rows of one shape can be read together: text of any length, anything else of equal size only."""
+        """Prompts of one shape can be read together: text of any length, anything else of equal size only."""
         if not self.inputs or "input_ids" in self.inputs:
             return None
         # An image in front of the text and padding between the two would be a hole in the row's columns.
@@ -51,37 +53,56 @@ class Prompt:
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """One row on its way. `on_token` and `done` are called from the model thread and must not block.
+class GenerationSequence(Settleable):
+    """One sequence on its way. `on_token` and `done` are called from the model thread and must not block.
 
     Attributes:
         prompt: what it starts from.
-        params: how its tokens are chosen, and what ends it: a token of `eos_token_ids`, which is delivered,
-            too ("eos"), or `max_new_tokens` ("length"). A fresh seed is put in when it joins.
+        params: how its tokens are sampled, and what ends it: a token of `eos_token_ids`, which is delivered, too
+            ("eos"), or `max_new_tokens` ("length"). A fresh seed is put in when it joins the batch.
         processor: of its scores alone; see `RowSpec`.
-        on_token: called with every token, its log-probability and the likeliest others, as the sampler's `Step` has
-            them; returning True ends the row with "stop".
-        done: called once: `finish` says how it ended, or `error` why not.
-        deadline: on `time.monotonic()`'s clock.
+        on_token: called with every token, its log-probability and the top tokens, as the sampler's `Step` has them;
+            returning True ends the sequence with "stop".
+        tokens: sampled so far.
+        finish: why it ended; None before, or where `error` says why.
+        first_token: when its first token was sampled.
     """
 
     prompt: Prompt
     params: SamplingParams
+    _: KW_ONLY
     processor: RowProcessor | None = None
-    on_token: "OnToken" = lambda job, token, logprob, top: None
-    done: "Callable[[Job], None]" = lambda job: None
-    deadline: float = float("inf")
+    on_token: OnToken = lambda sequence, token, logprob, top: None
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
-    error: BaseException | None = None
-    submitted: float = 0.0
-    started: float = 0.0  # when its prompt entered the model
     first_token: float = 0.0
-    finished: float = 0.0
 
-    @property
-    def settled(self) -> bool:
-        return self.finish is not None or self.error is not None
+    def settle(
+        self, error: BaseException | None = None, finished: float | None = None, finish: Finish | None = None
+    ) -> bool:
+        """End it with a finish reason or an error. Returns whether this call did."""
+        with self.lock:
+            if self.is_settled:
+                return False
+            self.is_settled, self.error, self.finish = True, error, finish
+        self._finish(finished)
+        return True
+
+    def emit(self, token: int, logprob: float | None, top: Sequence[TokenLogprob]) -> None:
+        """Deliver a sampled token, and settle the sequence if it ends with it.
+
+        Raises:
+            Exception: whatever `on_token` raises.
+        """
+        self.tokens.append(token)
+        self.first_token = self.first_token or time.monotonic()
+        stop = self.on_token(self, token, logprob, top)
+        if token in self.params.eos_token_ids:
+            self.settle(finish="eos")
+        elif stop:
+            self.settle(finish="stop")
+        elif len(self.tokens) >= self.max_new_tokens:
+            self.settle(finish="length")
 
     @property
     def max_new_tokens(self) -> int:
@@ -93,6 +114,6 @@ class Job:
         return RowSpec(self.params, self.prompt.ids, self.processor)
 
     @property
-    def need(self) -> int:
+    def max_total_tokens(self) -> int:
         """Columns of self-attention that it may come to use. The last token is never read, but counted, to be safe."""
         return len(self.prompt.ids) + self.max_new_tokens

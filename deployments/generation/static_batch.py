@@ -1,16 +1,16 @@
-"""Static batches through `generate`: for models whose rows cannot join a running batch, and for beam search.
+"""Static batches through `generate`: for models whose sequences cannot join a running batch, and for beam search.
 
-`together` is a forward for `batching.batcher.Batcher`, which brings the queue, deadlines, and the splitting of batches
-that fail; a row's `params` there are its `key`, so that only rows that can run together do. Rows that have ended, or
-whose client has gone, no longer count, but keep their place until the longest is through.
+`generate_static_batch` is a forward for `batching.batcher.Batcher`, which brings the queue, deadlines, and the
+splitting of batches that fail; a row's `params` there are its `batch_key`, so that only rows that can run together do.
+Rows that have ended, or whose client has gone, no longer count, but keep their place until the longest has ended.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.generation.in_flight.forward import stacked
-from deployments.generation.output import Writer
-from deployments.generation.request import Ask
+from deployments.generation.output import SequenceOutput
+from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.params import SamplingParams
 
@@ -20,37 +20,41 @@ if TYPE_CHECKING:
 Generate = Callable[..., Any]
 
 
-def key(ask: Ask) -> Hashable:
+def batch_key(request: GenerationRequest) -> Hashable:
     """Rows with equal keys may share a batch: equal options, inputs that can be stacked, and decoder prompts of equal
     length, since models with a running state read padding like text. A row with a seed or a processor of its own is
     alone: `generate` draws for all rows of a batch at once."""
-    own = ask if ask.processor is not None or (ask.params.do_sample and ask.params.seed is not None) else None
-    return ask.params, ask.num_beams, ask.length_penalty, ask.prompt.shape, len(ask.prompt.ids), own
+    own = (
+        request
+        if request.processor is not None or (request.params.do_sample and request.params.seed is not None)
+        else None
+    )
+    return request.params, request.num_beams, request.length_penalty, request.prompt.shape, len(request.prompt.ids), own
 
 
-def together(
+def generate_static_batch(
     model: "torch.nn.Module",
     generate: Generate,
-    asks: Sequence[Ask],
-    writers: Sequence[Writer],
+    requests: Sequence[GenerationRequest],
+    outputs: Sequence[SequenceOutput],
     pad_token_id: int,
-    is_gone: Callable[[Ask], bool] = lambda ask: False,
+    is_gone: Callable[[GenerationRequest], bool] = lambda request: False,
 ) -> None:
-    """Let the model write to each ask; its writer hears the tokens, as they come where no beams are searched.
+    """Generate for each request; its output gets the tokens, one by one as they come unless beams are searched.
 
     Args:
         model: in eval mode.
         generate: the model's own, or `GenerationMixin.generate` bound to it.
-        asks: with equal `key`.
-        writers: one for each.
+        requests: with equal `batch_key`.
+        outputs: one for each.
         pad_token_id: what `generate` fills ended rows with.
-        is_gone: whether nobody waits for an ask any more.
+        is_gone: whether nobody waits for a request any more.
     """
     import torch
 
     config: Any = model.config
     device = next(model.parameters()).device
-    prompts, params = [ask.prompt for ask in asks], asks[0].params
+    prompts, params = [request.prompt for request in requests], requests[0].params
     inputs, _ = stacked(prompts, device)
     ids = torch.tensor([list(prompt.ids) for prompt in prompts], device=device)
     if config.is_encoder_decoder:
@@ -59,17 +63,17 @@ def together(
         inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if params.do_sample and params.seed is not None:
         torch.manual_seed(params.seed % (1 << 63))
-    searches = asks[0].num_beams > 1
-    listener = _Listener(asks, writers, is_gone)
+    searches = requests[0].num_beams > 1
+    listener = _TokenListener(requests, outputs, is_gone)
     hook = model.register_forward_hook(listener.read) if params.logprobs or params.top_n_tokens else None
     try:
         with torch.inference_mode():
-            output = generate(
+            generated = generate(
                 **inputs,
-                **_arguments(asks[0]),
+                **_arguments(requests[0]),
                 pad_token_id=pad_token_id,
-                logits_processor=_processors(asks[0], ids.shape[1]),
-                stopping_criteria=[_Leavers(asks, is_gone) if searches else listener],
+                logits_processor=_processors(requests[0], ids.shape[1]),
+                stopping_criteria=[_Abandoned(requests, is_gone) if searches else listener],
                 use_cache=True,
                 return_dict_in_generate=True,
             )
@@ -77,20 +81,25 @@ def together(
         if hook is not None:
             hook.remove()
     if searches:  # which beams are the best is known only at the end
-        for writer, tokens in zip(writers, output.sequences[:, ids.shape[1] :].tolist(), strict=True):
+        for output, tokens in zip(outputs, generated.sequences[:, ids.shape[1] :].tolist(), strict=True):
             for token in tokens:
-                writer.hear(token)
+                output.add(token)
 
 
-class _Listener:
-    """A stopping criterion that hands every new token to its row's writer."""
+class _TokenListener:
+    """A stopping criterion that hands every new token to its row's output."""
 
-    def __init__(self, asks: Sequence[Ask], writers: Sequence[Writer], is_gone: Callable[[Ask], bool]) -> None:
-        self._asks, self._writers, self._is_gone = asks, writers, is_gone
+    def __init__(
+        self,
+        requests: Sequence[GenerationRequest],
+        outputs: Sequence[SequenceOutput],
+        is_gone: Callable[[GenerationRequest], bool],
+    ) -> None:
+        self._requests, self._outputs, self._is_gone = requests, outputs, is_gone
         self._logits: torch.Tensor | None = None
 
     def read(self, model: object, arguments: object, output: Any) -> None:
-        """A hook: what the model says itself of the next tokens, which `generate` shows its criteria only processed."""
+        """A hook: the model's own logits of the next tokens; `generate` shows its criteria only processed ones."""
         self._logits = output.logits[:, -1].float()
 
     def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
@@ -100,36 +109,39 @@ class _Listener:
         tokens = ids[:, -1]
         known: Sequence[tuple[float | None, Sequence[TokenLogprob]]] = [(None, ())] * len(tokens)
         if self._logits is not None:
-            known = log_probabilities(self._logits, tokens, [self._asks[0].params.top_n_tokens] * len(tokens))
-        for writer, token, (logprob, likeliest) in zip(self._writers, tokens.tolist(), known, strict=True):
-            writer.hear(token, logprob, likeliest)
-        over = [writer.is_over or self._is_gone(ask) for ask, writer in zip(self._asks, self._writers, strict=True)]
+            known = log_probabilities(self._logits, tokens, [self._requests[0].params.top_n_tokens] * len(tokens))
+        for output, token, (logprob, likeliest) in zip(self._outputs, tokens.tolist(), known, strict=True):
+            output.add(token, logprob, likeliest)
+        over = [
+            output.is_finished or self._is_gone(request)
+            for request, output in zip(self._requests, self._outputs, strict=True)
+        ]
         return torch.tensor(over, device=ids.device)
 
 
-class _Leavers:
+class _Abandoned:
     """A stopping criterion that ends the beams of rows whose client has gone."""
 
-    def __init__(self, asks: Sequence[Ask], is_gone: Callable[[Ask], bool]) -> None:
-        self._asks, self._is_gone = asks, is_gone
+    def __init__(self, requests: Sequence[GenerationRequest], is_gone: Callable[[GenerationRequest], bool]) -> None:
+        self._requests, self._is_gone = requests, is_gone
 
     def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
         """Token ids so far `[rows * beams, length]` to whether each beam is over, `[rows * beams]`."""
         import torch
 
-        gone = torch.tensor([self._is_gone(ask) for ask in self._asks], device=ids.device)
-        return gone.repeat_interleave(len(ids) // len(self._asks))
+        gone = torch.tensor([self._is_gone(request) for request in self._requests], device=ids.device)
+        return gone.repeat_interleave(len(ids) // len(self._requests))
 
 
-def _arguments(ask: Ask) -> dict[str, Any]:
-    """An ask's options as `generate` takes them."""
-    params = ask.params
+def _arguments(request: GenerationRequest) -> dict[str, Any]:
+    """A request's options as `generate` takes them."""
+    params = request.params
     given: dict[str, Any] = {
         "do_sample": params.do_sample,
         "max_new_tokens": params.max_new_tokens,
         "min_new_tokens": params.min_new_tokens or None,
         "min_length": 0,  # the checkpoint's is in `min_new_tokens`, unless the request wants less
-        "num_beams": ask.num_beams,
+        "num_beams": request.num_beams,
         "repetition_penalty": params.repetition_penalty,
         "no_repeat_ngram_size": params.no_repeat_ngram_size,
         "eos_token_id": list(params.eos_token_ids) or None,
@@ -139,18 +151,18 @@ def _arguments(ask: Ask) -> dict[str, Any]:
         "forced_bos_token_id": params.forced_bos_token_id,
         "forced_eos_token_id": list(params.forced_eos_token_id) or None,
     }
-    if ask.num_beams > 1:
-        given["length_penalty"] = ask.length_penalty
+    if request.num_beams > 1:
+        given["length_penalty"] = request.length_penalty
     if params.do_sample:
         names = ("temperature", "top_k", "top_p", "min_p", "typical_p")
         given |= {name: getattr(params, name) for name in names}
     return given
 
 
-def _processors(ask: Ask, prompt_length: int) -> list[Any]:
+def _processors(request: GenerationRequest, prompt_length: int) -> list[Any]:
     """What `generate` has no option for."""
-    params = ask.params
-    processors: list[Any] = [] if ask.processor is None else [ask.processor]
+    params = request.params
+    processors: list[Any] = [] if request.processor is None else [request.processor]
     if params.frequency_penalty or params.presence_penalty:
         processors.append(_CountPenalty(params, prompt_length))
     return processors

@@ -10,16 +10,16 @@ from deployments.contract.task import Prepared, RequestT, ResponseT, Task
 from deployments.generation.grammar import Grammars
 from deployments.generation.in_flight.families import most_positions
 from deployments.generation.parameters import GenerationParameters
-from deployments.generation.request import Ask, Piece, Written
+from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.tgi import Event, Vocabulary, best
 from deployments.telemetry.measurements import Pace
 
 
 class GeneratingTask(Task[RequestT, ResponseT]):
-    """Rows are prompts; their outputs are what the model wrote (`Written`).
+    """Rows are prompts; their outputs are what the model wrote (`Completion`).
 
     Attributes:
-        model: what writes; what `reads_with` makes of the checkpoint's model.
+        model: what writes; what `called_model` makes of the checkpoint's model.
         tokenizer: of its text; its truncation is never set, so any thread may use it.
         vocabulary: its tokens as answers show them.
         defaults: the checkpoint's `GenerationConfig`.
@@ -31,14 +31,14 @@ class GeneratingTask(Task[RequestT, ResponseT]):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
-        self.model = self.reads_with(checkpoint.model)
+        self.model = self.called_model(checkpoint.model)
         self.tokenizer: Any = self.tokenizer_of(checkpoint)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.defaults = checkpoint.model.generation_config
         self.max_positions = most_positions(self.model.config)
         self.is_continuation = not self.model.config.is_encoder_decoder
 
-    def reads_with(self, model: Any) -> Any:
+    def called_model(self, model: Any) -> Any:
         """The module that reads prompts and writes."""
         return model
 
@@ -70,22 +70,22 @@ class GeneratingTask(Task[RequestT, ResponseT]):
 
     def cost(self, row: Any) -> int:
         """Token places that a row may come to use."""
-        ask: Ask = row
-        return ask.length
+        request: GenerationRequest = row
+        return request.length
 
     @abstractmethod
     def preprocess(self, request: RequestT) -> Prepared:
-        """Turn one item into rows, each an `Ask`.
+        """Turn one item into rows, each an `GenerationRequest`.
 
         Raises:
             InvalidInput: the item cannot be an input of this task.
         """
 
     @abstractmethod
-    def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> ResponseT:
+    def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Completion]) -> ResponseT:
         """Turn what the model wrote into one item's answer."""
 
-    def event(self, piece: Piece, index: int) -> dict[str, Any]:
+    def event(self, piece: StreamedToken, index: int) -> dict[str, Any]:
         """One token of a stream, the `index`-th, counted from 1."""
         return self.vocabulary.event(piece, index)
 
@@ -93,26 +93,30 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         """The rows of each text that an item gives: one row each, unless a text takes several."""
         return [[row] for row in range(len(prepared.rows))]
 
-    def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
+    def stream_transform(self, prepared: Prepared) -> Callable[[StreamedToken], StreamedToken]:
         """What a stream's pieces become before they are told, one after the other.
 
         A task whose rows overlap tells the text of a row once it knows what of it stays.
         """
         return lambda piece: piece
 
-    def ending(self, request: RequestT, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+    def final_event(self, request: RequestT, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
         """What the last event of a text has beside its token: the whole text, and how it came about.
 
         `prepared` and `outputs` have the rows of this text alone.
         """
-        ask, written = prepared.rows[0], outputs[0]
+        row, completion = prepared.rows[0], outputs[0]
         return {
-            "generated_text": self.text_of(ask, written),
-            "details": self.vocabulary.details(ask, written),
+            "generated_text": self.text_of(row, completion),
+            "details": self.vocabulary.details(row, completion),
         }
 
     def generated(
-        self, asks: Sequence[Ask], outputs: Sequence[Written], parameters: GenerationParameters, before: str = ""
+        self,
+        requests: Sequence[GenerationRequest],
+        outputs: Sequence[Completion],
+        parameters: GenerationParameters,
+        before: str = "",
     ) -> list[dict[str, Any]]:
         """The texts of one input, as the Hugging Face API has them.
 
@@ -124,34 +128,38 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         """
         answers = []
         for row in best(outputs, parameters.texts):
-            answer: dict[str, Any] = {"generated_text": before + self.text_of(asks[row], outputs[row])}
+            answer: dict[str, Any] = {"generated_text": before + self.text_of(requests[row], outputs[row])}
             if parameters.details:
-                answer["details"] = self.vocabulary.all_details(asks[row], outputs[row])
+                answer["details"] = self.vocabulary.all_details(requests[row], outputs[row])
             answers.append(answer)
         return answers
 
     def tokens_in(self, prepared: Prepared) -> int:
-        return sum({id(ask.prompt): ask.prompt_tokens for ask in prepared.rows}.values())  # each prompt once
+        return sum(
+            {id(request.prompt): request.prompt_tokens for request in prepared.rows}.values()
+        )  # each prompt once
 
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
         read = sum(self.tokens_in(prepared) for prepared, _ in items)
-        return read, sum(len(written.tokens) for _, outputs in items for written in outputs)
+        return read, sum(len(completion.tokens) for _, outputs in items for completion in outputs)
 
     def pace_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> Pace:
-        rows = [written for _, outputs in items for written in outputs]
-        first = min((written.earlier or (written,))[0].first_token_s for written in rows)
-        parts = [part for written in rows for part in (*written.earlier, written) if len(part.tokens) > 1]
+        rows = [completion for _, outputs in items for completion in outputs]
+        first = min((completion.previous_segments or (completion,))[0].first_token_s for completion in rows)
+        parts = [
+            part for completion in rows for part in (*completion.previous_segments, completion) if len(part.tokens) > 1
+        ]
         if not parts:
             return Pace(first, None)
         seconds = sum(part.total_s - part.first_token_s for part in parts)
         return Pace(first, seconds / sum(len(part.tokens) - 1 for part in parts))
 
-    def text_of(self, ask: Ask, written: Written) -> str:
+    def text_of(self, request: GenerationRequest, completion: Completion) -> str:
         """The text of a row, without special tokens, cut before a stop string."""
-        if written.text is not None:
-            return written.text
-        before = list(ask.prompt.ids) if self.is_continuation else []
-        whole: str = self.tokenizer.decode(before + written.tokens, skip_special_tokens=True)
+        if completion.text is not None:
+            return completion.text
+        before = list(request.prompt.ids) if self.is_continuation else []
+        whole: str = self.tokenizer.decode(before + completion.tokens, skip_special_tokens=True)
         if not before:
             return whole
         return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from deployments.generation.request import Ask, Piece, Written
+from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.sampling.log_probabilities import TokenLogprob
 
 FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
@@ -90,26 +90,26 @@ class Vocabulary:
     def likeliest(self, top: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
         return [self.token(*each) for each in top]
 
-    def details(self, ask: Ask, written: Written) -> dict[str, Any]:
+    def details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
         """The short details: without the tokens."""
         return {
-            "finish_reason": FINISH[written.finish],
-            "generated_tokens": len(written.tokens),
-            "input_length": ask.prompt_tokens,
-            "seed": written.seed,
-            "timings": {"first_token_s": round(written.first_token_s, 6), "total_s": round(written.total_s, 6)},
+            "finish_reason": FINISH[completion.finish],
+            "generated_tokens": len(completion.tokens),
+            "input_length": request.prompt_tokens,
+            "seed": completion.seed,
+            "timings": {"first_token_s": round(completion.first_token_s, 6), "total_s": round(completion.total_s, 6)},
         }
 
-    def all_details(self, ask: Ask, written: Written) -> dict[str, Any]:
+    def all_details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
         """The long ones: with every token, and the likeliest in its place where asked for."""
-        logprobs = written.logprobs or [None] * len(written.tokens)
-        tokens = [self.token(*each) for each in zip(written.tokens, logprobs, strict=True)]
-        details = self.details(ask, written) | {"prefill": [], "tokens": tokens}
-        if written.top:
-            details["top_tokens"] = [self.likeliest(top) for top in written.top]
+        logprobs = completion.logprobs or [None] * len(completion.tokens)
+        tokens = [self.token(*each) for each in zip(completion.tokens, logprobs, strict=True)]
+        details = self.details(request, completion) | {"prefill": [], "tokens": tokens}
+        if completion.top:
+            details["top_tokens"] = [self.likeliest(top) for top in completion.top]
         return details
 
-    def event(self, piece: Piece, index: int) -> dict[str, Any]:
+    def event(self, piece: StreamedToken, index: int) -> dict[str, Any]:
         """One token of a stream; `index` counts from 1, as TGI does."""
         event: dict[str, Any] = {"index": index, "token": self.token(piece.token, piece.logprob, piece.text)}
         if piece.top:
@@ -117,7 +117,7 @@ class Vocabulary:
         return event | {"generated_text": None, "details": None}
 
 
-def best(outputs: Sequence[Written], count: int) -> list[int]:
+def best(outputs: Sequence[Completion], count: int) -> list[int]:
     """The `count` outputs whose tokens are likeliest on average, best first; all of them in order if no more."""
     if len(outputs) <= count:
         return list(range(len(outputs)))

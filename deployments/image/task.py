@@ -11,7 +11,7 @@ from deployments.layouts.media import Stacked, StackedAlone
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout
 from deployments.media.content import Media
-from deployments.media.image import read_picture
+from deployments.media.image import read_image
 from deployments.media.limits import MediaLimits
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ EXAMPLE = (
 )
 
 
-class PictureTask(ForwardTask[RequestT, ResponseT]):
+class ImageTask(ForwardTask[RequestT, ResponseT]):
     """A task whose rows are pictures. Rows of equal shape share a batch."""
 
     medium = "image"
@@ -65,7 +65,7 @@ def read_for_processor(media: Media, limits: MediaLimits, *, what: str = "inputs
     Raises:
         ServiceError: not a picture that can be read, or one of an impossible shape.
     """
-    picture = read_picture(media, limits, what=what)
+    picture = read_image(media, limits, what=what)
     if max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
         width, height = picture.size
         raise InvalidInput(

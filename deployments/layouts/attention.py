@@ -48,7 +48,7 @@ def attend_within(
     return torch.cat(texts, 2).transpose(1, 2)
 
 
-def attend_within_recorded(
+def attend_within_traced(
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -7,20 +7,27 @@ layout is taken only if all outputs agree; a packed one must also have been aske
 import logging
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from deployments.contract.task import Row
 from deployments.errors import LoadError
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout, Packed
-from deployments.layouts.traced_graph_check import Recording, record
 from deployments.numerics import largest_difference
 
 logger = logging.getLogger(__name__)
 
 ROWS_OF_EACH = 2  # of one example: two show as much as the twenty windows of a long text
 WORDS = (1, 3, 9, 24, 70, 200, 1000)
+SHORT = 128  # tokens; with one longer row the traced batches take little time beside those of the layouts
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+class TraceChoice(NamedTuple):
+    """Whether calls run from a traced graph; if not, why, where it was tried."""
+
+    taken: bool
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class LayoutChoice:
     layout: str
     difference: float
     refused: dict[str, str]
-    recording: Recording
+    trace: TraceChoice
 
 
 def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutChoice:
@@ -59,7 +66,7 @@ def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutCh
                 layout.attach()
                 task.layout = layout
                 logger.info("layout %s: differs from running alone by at most %.1e", layout.name, difference)
-                return LayoutChoice(layout.name, difference, refused, record(task, rows))
+                return LayoutChoice(layout.name, difference, refused, trace_calls(task, rows))
             reason = f"differs from running alone by {difference:.1e}"
         refused[layout.name] = reason
         logger.info("layout %s does not hold: %s", layout.name, reason)
@@ -74,9 +81,9 @@ def tolerance(task: ForwardTask[Any, Any]) -> float:
 
 def _batches(layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> Iterator[list[int]]:
     """The layout's trial batches. As in the waiting line, only rows of equal params share one."""
-    for trial in layout.trial(len(rows)):
+    for check_batches in layout.check_batches(len(rows)):
         batches: dict[Hashable, list[int]] = {}
-        for row in trial:
+        for row in check_batches:
             batches.setdefault(rows[row][1], []).append(row)
         yield from batches.values()
 
@@ -101,3 +108,47 @@ def _require_every_layer(layout: Packed) -> None:
     layers = getattr(layout.model.config, "num_hidden_layers", None)
     if layers is not None and layout.attention_calls < layers:
         raise LoadError(f"its attention was asked for {layout.attention_calls} times in {layers} layers")
+
+
+def trace_calls(task: ForwardTask[Any, Any], rows: Sequence[tuple[Row, Hashable]]) -> TraceChoice:
+    """Trace the calls of `task.layout` if it packs, where the graph gives what the model gives, to the last bit.
+
+    Only of packed rows: transformers makes a mask for padded ones by way of Python values that depend on them. The
+    graph is traced from several rows together, and compared with the model on these, on one, on others and on the
+    longest: a number that should have been a shape shows.
+
+    Args:
+        task: with its layout chosen.
+        rows: examples of all lengths, with their params.
+    """
+    layout = task.layout
+    if not isinstance(layout, Packed) or not task.checkpoint.config.batching.record:
+        return TraceChoice(False)
+    batches = _traced_batches(rows)
+    expected = [task.forward(*batch) for batch in batches]
+    try:
+        with layout.calls.tracing():
+            difference = largest_difference([task.forward(*batch) for batch in batches], expected)
+    except Exception as error:  # in any of many ways; the model runs as it is
+        refused = f"{type(error).__name__}: {error}".splitlines()[0]
+    else:
+        if not difference:
+            logger.info("calls are traced, and equal the model's own")
+            return TraceChoice(True)
+        refused = f"differs from the model's call by {difference:.1e}"
+    layout.calls.forget()
+    logger.info("calls are not traced: %s", refused)
+    return TraceChoice(False, refused)
+
+
+def _traced_batches(rows: Sequence[tuple[Row, Hashable]]) -> list[tuple[list[Row], Hashable]]:
+    """Batches of rows with equal params."""
+    groups: dict[Hashable, list[Row]] = {}
+    for row, params in rows:
+        groups.setdefault(params, []).append(row)
+    batches = []
+    for params, group in groups.items():
+        group.sort(key=lambda row: row.length)
+        short = [row for row in group if row.length <= SHORT] or group[:2]
+        batches += [(batch, params) for batch in (short, short[:1], short[:1] * 2, short[-3:], group[-1:])]
+    return batches

@@ -12,7 +12,7 @@ from deployments.batching.selection import ArrivalOrder, NearestLength, Selectio
 from deployments.config import Batching
 from deployments.contract.task import Row
 from deployments.layouts.packing import device_of
-from deployments.layouts.text import UNBOUNDED, LaidOut, Layout
+from deployments.layouts.text import UNBOUNDED, BatchOutput, Layout
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +27,11 @@ class Stacked(Layout):
     cpu_cost = 8 * PICTURE
     gpu_cost = 64 * PICTURE
 
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         import numpy as np
 
         arrays = {name: np.stack([row.inputs[name] for row in rows]) for name in rows[0].inputs}
-        return LaidOut(self._call(arrays), [row.length for row in rows])
+        return BatchOutput(self._call(arrays), [row.length for row in rows])
 
     def selection(self, batching: Batching, device: str) -> Selection:
         return ArrivalOrder(*self._bounds(batching, device))
@@ -55,21 +55,21 @@ class StackedAlone(Stacked):
 
     name = "alone"
 
-    def trial(self, rows: int) -> list[list[int]]:
+    def check_batches(self, rows: int) -> list[list[int]]:
         return [[row] for row in range(rows)]
 
     def selection(self, batching: Batching, device: str) -> Selection:
         return ArrivalOrder(UNBOUNDED, 1)
 
 
-class StackedSound(Stacked):
+class StackedAudio(Stacked):
     """Recordings that the feature extractor has brought to one length, as Whisper's and AST's do."""
 
     cpu_cost = 30_000  # milliseconds of sound
     gpu_cost = 480_000
 
 
-class PaddedSound(StackedSound):
+class PaddedAudio(StackedAudio):
     """Recordings of near length, padded at the end and masked.
 
     Args:
@@ -83,12 +83,12 @@ class PaddedSound(StackedSound):
         super().__init__(model)
         self._padding_value = padding_value
 
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         arrays = {
             name: _pad([row.inputs[name] for row in rows], 0 if name == "attention_mask" else self._padding_value)
             for name in rows[0].inputs
         }
-        return LaidOut(self._call(arrays), [row.length for row in rows])
+        return BatchOutput(self._call(arrays), [row.length for row in rows])
 
     def selection(self, batching: Batching, device: str) -> Selection:
         max_cost, max_rows = self._bounds(batching, device)
@@ -98,12 +98,12 @@ class PaddedSound(StackedSound):
         return Layout.padding(self, lengths)
 
 
-class SameLengthSound(PaddedSound):
+class SameLengthAudio(PaddedAudio):
     """Only recordings of equal length together."""
 
     name = "same-length"
 
-    def trial(self, rows: int) -> list[list[int]]:
+    def check_batches(self, rows: int) -> list[list[int]]:
         return [[row, row] for row in range(rows)]
 
     def selection(self, batching: Batching, device: str) -> Selection:

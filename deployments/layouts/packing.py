@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 IMPLEMENTATION = "automodel_packed"
 
-Kept = Sequence[tuple[int, ...] | None]
+Gather = Sequence[tuple[int, ...] | None]
 
 # The attention function is called deep inside the model; whose call it is travels beside the call, per thread.
 _running = threading.local()
@@ -49,18 +49,18 @@ def attend(
     pack.calls += 1
     causal = bool(getattr(module, "is_causal", False))
     if jit.is_tracing():
-        recorded = _recordable_attention()
-        return recorded(query, key, value, pack.beside, scaling, causal, sliding_window), None
+        traced = _scripted_attention()
+        return traced(query, key, value, pack.state, scaling, causal, sliding_window), None
     return attention.attend_within(query, key, value, pack.lengths, scaling, causal, sliding_window), None
 
 
 @functools.cache
-def _recordable_attention() -> Any:
+def _scripted_attention() -> Any:
     import torch
 
     from deployments.layouts import attention
 
-    return torch.jit.script(attention.attend_within_recorded)
+    return torch.jit.script(attention.attend_within_traced)
 
 
 class PackedAttention:
@@ -79,7 +79,7 @@ class PackedAttention:
         self._before = model.config._attn_implementation
         self.calls = 0
         self.lengths: list[int] = []  # of the texts that run
-        self.beside: Tensor | None = None  # the same, for a recorded call
+        self.state: Tensor | None = None  # the same, for a recorded call
         model.set_attn_implementation(IMPLEMENTATION)
 
     def remove(self) -> None:
@@ -90,7 +90,7 @@ class PackedAttention:
         """Within: texts of these lengths lie end to end."""
         import torch
 
-        self.lengths, self.beside = list(lengths), torch.tensor(lengths)
+        self.lengths, self.state = list(lengths), torch.tensor(lengths)
         self.calls = 0
         _running.attention = self
         try:
@@ -99,7 +99,7 @@ class PackedAttention:
             del _running.attention
 
 
-class KeptPositions:
+class GatheredPositions:
     """A hook behind a model's encoder stack: unpacks packs and drops positions that the head does not need.
 
     Args:
@@ -107,7 +107,7 @@ class KeptPositions:
     """
 
     def __init__(self, model: Any) -> None:
-        self.beside: Tensor | None = None  # [rows, positions] into the flattened tokens
+        self.state: Tensor | None = None  # [rows, positions] into the flattened tokens
         self._handle = encoder_stack(model).register_forward_hook(self._hook)
         self._device = device_of(model)
 
@@ -115,64 +115,66 @@ class KeptPositions:
         self._handle.remove()
 
     @contextmanager
-    def of_pack(self, kept: Kept, lengths: Sequence[int]) -> Iterator[None]:
+    def of_pack(self, gather_positions: Gather, lengths: Sequence[int]) -> Iterator[None]:
         """Within: the stack gives `[1, sum(lengths), width]`."""
         starts, start = [], 0
         for length in lengths:
             starts.append(start)
             start += length
-        with self._indexed(kept, lengths, starts):
+        with self._indexed(gather_positions, lengths, starts):
             yield
 
     @contextmanager
-    def of_rows(self, kept: Kept, stride: int) -> Iterator[None]:
+    def of_rows(self, gather_positions: Gather, stride: int) -> Iterator[None]:
         """Within: the stack gives `[rows, stride, width]`."""
-        if all(keep is None for keep in kept):
+        if all(keep is None for keep in gather_positions):
             yield
             return
-        with self._indexed(kept, [stride] * len(kept), [row * stride for row in range(len(kept))]):
+        with self._indexed(
+            gather_positions, [stride] * len(gather_positions), [row * stride for row in range(len(gather_positions))]
+        ):
             yield
 
     @contextmanager
-    def _indexed(self, kept: Kept, lengths: Sequence[int], starts: Sequence[int]) -> Iterator[None]:
+    def _indexed(self, gather_positions: Gather, lengths: Sequence[int], starts: Sequence[int]) -> Iterator[None]:
         import numpy as np
         import torch
 
         # numpy here and wherever a text costs an operation: after each of torch's, this thread waits for the
         # interpreter again, and between two of numpy's it does not.
-        width = max(kept_lengths(lengths, kept))
-        index = np.zeros((len(kept), width), dtype=np.int64)
-        for row, (keep, length, start) in enumerate(zip(kept, lengths, starts, strict=True)):
+        width = max(gathered_lengths(lengths, gather_positions))
+        index = np.zeros((len(gather_positions), width), dtype=np.int64)
+        for row, (keep, length, start) in enumerate(zip(gather_positions, lengths, starts, strict=True)):
             if keep is None:
                 index[row, :length] = np.arange(start, start + length)
             else:
                 index[row, : len(keep)] = np.array(keep, dtype=np.int64) + start
-        self.beside = torch.from_numpy(index).to(self._device)
+        self.state = torch.from_numpy(index).to(self._device)
         try:
             yield
         finally:
-            self.beside = None
+            self.state = None
 
     def _hook(self, module: Any, args: Any, output: Any) -> Any:
         import torch
 
-        if self.beside is None:
+        if self.state is None:
             return None
         hidden = output if torch.is_tensor(output) else output[0]
         positions = hidden.reshape(-1, hidden.shape[-1])
         # `positions[index]` gives the same, and takes three times as long.
-        kept = positions.index_select(0, self.beside.view(-1)).view(*self.beside.shape, -1)
+        gather_positions = positions.index_select(0, self.state.view(-1)).view(*self.state.shape, -1)
         if torch.is_tensor(output):
-            return kept
+            return gather_positions
         if isinstance(output, tuple):
-            return (kept, *output[1:])
-        output.last_hidden_state = kept
+            return (gather_positions, *output[1:])
+        output.last_hidden_state = gather_positions
         return output
 
 
-def kept_lengths(lengths: Sequence[int], kept: Kept) -> list[int]:
+def gathered_lengths(lengths: Sequence[int], gather_positions: Gather) -> list[int]:
     """How many positions of each row leave the encoder."""
-    return [length if keep is None else len(keep) for length, keep in zip(lengths, kept, strict=True)]
+    return [length if keep is None else len(keep) for length, keep in zip(lengths, gather_positions, strict=True)]
 
 
 def encoder_stack(model: Any) -> Any:

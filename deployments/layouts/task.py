@@ -8,7 +8,7 @@ from deployments.checkpoint import Checkpoint
 from deployments.contract.task import Output, RequestT, ResponseT, Row, Task
 
 if TYPE_CHECKING:
-    from deployments.layouts.text import LaidOut, Layout
+    from deployments.layouts.text import BatchOutput, Layout
 
 
 class ForwardTask(Task[RequestT, ResponseT]):
@@ -22,7 +22,7 @@ class ForwardTask(Task[RequestT, ResponseT]):
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
         """One model call for all `rows`; one output per row, in order."""
 
-    def run(self, rows: Sequence[Row]) -> "LaidOut":
+    def run(self, rows: Sequence[Row]) -> "BatchOutput":
         """The model's output for all rows, through the layout that was chosen at load."""
         assert self.layout is not None, "no layout chosen yet"
         return self.layout.run(rows)

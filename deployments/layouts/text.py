@@ -16,7 +16,7 @@ from deployments.config import Batching
 from deployments.contract.task import Row
 from deployments.layouts import packing
 from deployments.layouts.relative_positions import CutPositions
-from deployments.layouts.traced_graph import Calls
+from deployments.layouts.traced_graph import TracedCalls
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ UNBOUNDED = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class LaidOut:
+class BatchOutput:
     """A model's output for several rows.
 
     Attributes:
@@ -58,7 +58,7 @@ class Layout(ABC):
         self.nested = nested
         self.trims = True  # positions outside a row's `keep` do not go on to the head; settable until `attach`
 
-    def kept(self, rows: Sequence[Row]) -> packing.Kept:
+    def gather_positions(self, rows: Sequence[Row]) -> packing.Gather:
         """The positions that go on to the head, by row; None for all."""
         return [row.keep if self.trims else None for row in rows]
 
@@ -69,14 +69,14 @@ class Layout(ABC):
         """Leave the model as `attach` found it."""
 
     @abstractmethod
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         """One call of the model for all rows."""
 
     @abstractmethod
     def selection(self, batching: Batching, device: str) -> Selection:
         """The rule that picks rows for this layout; defaults follow from the device."""
 
-    def trial(self, rows: int) -> list[list[int]]:
+    def check_batches(self, rows: int) -> list[list[int]]:
         """Batches, as indices of rows, that the check at load runs to see whether this layout holds."""
         return [list(range(rows))]
 
@@ -97,19 +97,19 @@ class Padded(Layout):
     cpu_rows = 12
     # Positions of padding that a batch may have beyond its share. With 32 callers of a DeBERTa (a call costs as much as
     # 35 positions, simulated with the measured costs) 8 and 12 answer 1 % more than none, and 8 pads less.
-    spare: ClassVar[int] = 8
+    padding_slack: ClassVar[int] = 8
     cuts_positions: ClassVar[bool] = True  # of a model that computes a table of them for every call
 
     def attach(self) -> None:
-        self._kept = packing.KeptPositions(self.model)
+        self._gathered = packing.GatheredPositions(self.model)
         self._positions = CutPositions(self.model) if self.cuts_positions else None
 
     def detach(self) -> None:
-        self._kept.remove()
+        self._gathered.remove()
         if self._positions is not None:
             self._positions.remove()
 
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         import torch
 
         lengths = [row.length for row in rows]
@@ -122,14 +122,16 @@ class Padded(Layout):
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         if self.nested:
             tensors = {name: tensor[:, None] for name, tensor in tensors.items()}
-        kept = self.kept(rows)
-        with torch.inference_mode(), self._kept.of_rows(kept, stride=max(lengths)):
+        gather_positions = self.gather_positions(rows)
+        with torch.inference_mode(), self._gathered.of_rows(gather_positions, stride=max(lengths)):
             output = self.model(**tensors)
-        return LaidOut(output, packing.kept_lengths(lengths, kept))
+        return BatchOutput(output, packing.gathered_lengths(lengths, gather_positions))
 
     def selection(self, batching: Batching, device: str) -> Selection:
         max_cost, max_rows = self._bounds(batching, device)
-        return NearestLength(max_cost, max_rows, batching.max_padding, self.spare if batching.max_padding else 0)
+        return NearestLength(
+            max_cost, max_rows, batching.max_padding, self.padding_slack if batching.max_padding else 0
+        )
 
 
 class SameLength(Padded):
@@ -137,7 +139,7 @@ class SameLength(Padded):
 
     name = "same-length"
 
-    def trial(self, rows: int) -> list[list[int]]:
+    def check_batches(self, rows: int) -> list[list[int]]:
         return [[row, row] for row in range(rows)]
 
     def selection(self, batching: Batching, device: str) -> Selection:
@@ -151,13 +153,13 @@ class Alone(Padded):
     name = "alone"
     cuts_positions = False
 
-    def kept(self, rows: Sequence[Row]) -> packing.Kept:
+    def gather_positions(self, rows: Sequence[Row]) -> packing.Gather:
         return [None] * len(rows)
 
-    def trial(self, rows: int) -> list[list[int]]:
+    def check_batches(self, rows: int) -> list[list[int]]:
         return [[row] for row in range(rows)]
 
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         if len(rows) != 1:
             raise ValueError(f"the layout 'alone' takes one row, not {len(rows)}")
         return super().run(rows)
@@ -174,22 +176,22 @@ class Packed(Layout):
     cpu_rows = 128
 
     def attach(self) -> None:
-        self._kept = packing.KeptPositions(self.model)
+        self._gathered = packing.GatheredPositions(self.model)
         self._attention = packing.PackedAttention(self.model)
-        self.calls = Calls(self.model, [self._attention, self._kept])
+        self.calls = TracedCalls(self.model, [self._attention, self._gathered])
         self._offset = packing.position_offset(self.model)
         self._wants_types = packing.takes_token_types(self.model)
 
     def detach(self) -> None:
         self._attention.remove()
-        self._kept.remove()
+        self._gathered.remove()
 
     @property
     def attention_calls(self) -> int:
         """How often the model asked for its attention in the last run: once a layer, or the layout cannot hold."""
         return self._attention.calls
 
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         import torch
 
         lengths = [row.length for row in rows]
@@ -201,15 +203,15 @@ class Packed(Layout):
         tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
         positions = torch.tensor([self._offset + place for length in lengths for place in range(length)])
         tensors["position_ids"] = positions[None].to(device)
-        kept = self.kept(rows)
-        with torch.inference_mode(), self._attention.of(lengths), self._kept.of_pack(kept, lengths):
+        gather_positions = self.gather_positions(rows)
+        with torch.inference_mode(), self._attention.of(lengths), self._gathered.of_pack(gather_positions, lengths):
             output = self.calls(tensors)
-        return LaidOut(output, packing.kept_lengths(lengths, kept))
+        return BatchOutput(output, packing.gathered_lengths(lengths, gather_positions))
 
     def selection(self, batching: Batching, device: str) -> Selection:
         return ArrivalOrder(*self._bounds(batching, device))
 
-    def trial(self, rows: int) -> list[list[int]]:
+    def check_batches(self, rows: int) -> list[list[int]]:
         """A short row first: a model that never asks for our attention would read all as one text, which costs more
         than linearly; it is found out before that."""
         return [[0], list(range(rows))]

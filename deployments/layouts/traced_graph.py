@@ -1,13 +1,13 @@
-"""A model's call as a recorded graph of torch operations, which runs without Python.
+"""A model's call as a traced graph of torch operations, which runs without Python.
 
 In the forward of a small encoder Python takes a fifth of the time for one short text and a fourteenth for a batch of
 fifteen. Worse, after each of some hundred operations the model thread asks for Python's lock again, which the threads
-that read and write hold, and they for it. `torch.jit.trace` writes down the operations of one call; run from there they
-are the same ones with the same numbers, and the lock is not held.
+that tokenize and serialize hold, and they for it. `torch.jit.trace` records the operations of one call; run from the
+graph they are the same ones with the same numbers, and the lock is not held.
 
 A graph knows the shapes of its inputs only as variables, but a Python value that the model made of a shape or a number
-stays what it was. torch warns wherever that happens; a call that warns is not recorded, and the check at load
-(`recording_check`) compares graph and model. TorchScript is deprecated, and its successors need a compiler at run time
+stays what it was. torch warns wherever that happens; a call that warns is not traced, and the check at load
+(`check.trace_calls`) compares graph and model. TorchScript is deprecated; its successors need a compiler at run time
 (`torch.compile`) or keep Python (`torch.export`): where it is gone, models simply run as they are.
 """
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class NotRecordable(Exception):
+class NotTraceable(Exception):
     """A value that depends on the inputs would be a constant of the graph."""
 
 
-class Beside(Protocol):
-    """Holds what a layout lays down for every call of the model, beside its inputs."""
+class CallState(Protocol):
+    """Holds what a layout sets for every call of the model, beside its inputs."""
 
-    beside: "Tensor | None"
+    state: "Tensor | None"
 
 
-class Calls:
-    """Calls a model, from a recording where there is one.
+class TracedCalls:
+    """Calls a model, from a traced graph where there is one.
 
     Args:
         model: a transformers model in eval mode.
-        beside: what else a call of it reads.
+        state: what else a call of it reads.
     """
 
-    def __init__(self, model: Any, beside: Sequence[Beside]) -> None:
+    def __init__(self, model: Any, state: Sequence[CallState]) -> None:
         self._model = model
-        self._beside = beside
+        self._states = state
         self._graphs: dict[tuple[str, ...], _Graph] = {}  # by the names of the inputs
-        self._is_recording = False
+        self._is_tracing = False
 
     def __call__(self, inputs: Mapping[str, "Tensor"]) -> Any:
         """The model's output."""
         names = tuple(inputs)
-        if self._is_recording:
+        if self._is_tracing:
             if names not in self._graphs:
-                self._graphs[names] = _Graph(self._model, self._beside, inputs)
+                self._graphs[names] = _Graph(self._model, self._states, inputs)
             return self._graphs[names](inputs)
         graph = self._graphs.get(names)
         if graph is None:
@@ -62,22 +62,24 @@ class Calls:
             return graph(inputs)
         except Exception as error:
             output = self._model(**inputs)  # which says best what is wrong with the inputs
-            logger.warning("a recorded call failed where the model's own does not; it is not used any more: %s", error)
+            logger.warning(
+                "a traced call failed where the model's own does not; the graph is no longer used: %s", error
+            )
             self.forget()
             return output
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Within: all calls run from a graph, those with inputs of new names after they were recorded.
+    def tracing(self) -> Iterator[None]:
+        """Within this context, calls run from a graph, which is traced first for inputs with new names.
 
         Raises:
-            Exception: of many kinds, where a call cannot be recorded.
+            Exception: of many kinds, where a call cannot be traced.
         """
-        self._is_recording = True
+        self._is_tracing = True
         try:
             yield
         finally:
-            self._is_recording = False
+            self._is_tracing = False
 
     def forget(self) -> None:
         """Call the model itself again."""
@@ -87,43 +89,43 @@ class Calls:
 class _Graph:
     """The calls with inputs of these names."""
 
-    def __init__(self, model: Any, beside: Sequence[Beside], inputs: Mapping[str, "Tensor"]) -> None:
+    def __init__(self, model: Any, state: Sequence[CallState], inputs: Mapping[str, "Tensor"]) -> None:
         import torch
 
         jit: Any = torch.jit
         names = tuple(inputs)
-        self._beside = beside
+        self._states = state
         self._outputs: list[str] = []
         self._output_class: Any = None
 
         def call(*tensors: "Tensor") -> tuple["Tensor", ...]:
-            with _set("beside", beside, tensors[: len(beside)]):
-                output = model(**dict(zip(names, tensors[len(beside) :], strict=True)))
+            with _set("state", state, tensors[: len(state)]):
+                output = model(**dict(zip(names, tensors[len(state) :], strict=True)))
             self._output_class, self._outputs = type(output), list(output)
             return tuple(output.values())
 
         # A forward has no use for `padding_idx`, but would check it against a size, and be warned of.
         embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
         without = _set("padding_idx", embeddings, [None] * len(embeddings))
-        with warnings.catch_warnings(record=True) as told, without:
+        with warnings.catch_warnings(record=True) as warned, without:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", jit.TracerWarning)
             self._graph: Any = jit.trace(_traceable(model, call), self._tensors(inputs), check_trace=False)
-        if told:
-            file = "/".join(Path(told[0].filename).parts[-2:])
-            raise NotRecordable(f"{file}:{told[0].lineno}: {told[0].message}")
+        if warned:
+            file = "/".join(Path(warned[0].filename).parts[-2:])
+            raise NotTraceable(f"{file}:{warned[0].lineno}: {warned[0].message}")
 
     def __call__(self, inputs: Mapping[str, "Tensor"]) -> Any:
         import torch
 
         jit: Any = torch.jit
-        # The operations as they were recorded: none fused, none left out.
+        # The operations as they were traced: none fused, none left out.
         with jit.optimized_execution(False):
             values = self._graph(*self._tensors(inputs))
         return self._output_class(**dict(zip(self._outputs, values, strict=True)))
 
     def _tensors(self, inputs: Mapping[str, "Tensor"]) -> tuple[Any, ...]:
-        return (*(one.beside for one in self._beside), *inputs.values())
+        return (*(one.state for one in self._states), *inputs.values())
 
 
 def _traceable(model: Any, call: Callable[..., Any]) -> Any:

@@ -26,7 +26,7 @@ GROWTH = 1 << 20  # most samples by which the result grows
 _TURN = threading.Lock()
 
 
-def read_sound(media: Media, sampling_rate: int, limits: MediaLimits, *, what: str = "inputs") -> "Samples":
+def read_audio(media: Media, sampling_rate: int, limits: MediaLimits, *, what: str = "inputs") -> "Samples":
     """The recording's first stream of sound as `[samples]`, float32, full scale at 1.
 
     Channels are averaged. Where the rate is right already, the samples are exactly the recording's (16 bits: divided

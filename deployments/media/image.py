@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def read_picture(media: Media, limits: MediaLimits, *, what: str = "inputs") -> "Image.Image":
+def read_image(media: Media, limits: MediaLimits, *, what: str = "inputs") -> "Image.Image":
     """The picture in RGB and upright; of several frames or pages the first.
 
     Every mode is converted as `Image.convert("RGB")` does it (alpha is dropped), but for greyscale of 16 bits, which

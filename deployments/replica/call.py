@@ -35,7 +35,7 @@ class Call:
         self,
         request: Any,
         task: Task[Any, Any],
-        line: Scheduler,
+        scheduler: Scheduler,
         text: Worker,
         render: Render,
         deadline: float,
@@ -43,7 +43,7 @@ class Call:
     ) -> None:
         self._request = request
         self._task = task
-        self._line = line
+        self._scheduler = scheduler
         self._text = text
         self._render = render
         self._deadline = deadline  # time.monotonic()
@@ -52,7 +52,7 @@ class Call:
         self.future: asyncio.Future[Answer] | None = self._loop.create_future()
         self._lock = threading.Lock()
         self._failed = False
-        self._left = 0
+        self._pending = 0
         self._items: list[Any] = []
         self._prepared: list[Prepared] = []
         self._jobs: list[Job] = []
@@ -60,7 +60,7 @@ class Call:
         self.trace: CallTrace | None = None
 
     def prepare(self) -> None:
-        """Text thread: items to rows, rows into the line."""
+        """Text thread: items to rows, rows into the queue."""
         if self._failed:
             return
         began = time.monotonic()
@@ -79,15 +79,15 @@ class Call:
             return
         self._preprocess_s = time.monotonic() - began
         self._jobs = [self._job(prepared) for prepared in self._prepared]
-        self._left = len(self._jobs)
+        self._pending = len(self._jobs)
         if self.trace is not None:
             self.trace.prepared(began, self._jobs)
         if not self._jobs:
             self.finish()
         for job in self._jobs:
-            self._line.submit(job)
-            if self._failed:  # the client left in the meantime, and `fail` did not know of this job in line
-                self._line.cancel(job)
+            self._scheduler.submit(job)
+            if self._failed:  # the client left in the meantime, and `fail` did not know of this job in the queue
+                self._scheduler.cancel(job)
                 return
 
     def finish(self) -> None:
@@ -104,17 +104,17 @@ class Call:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """Any thread: answer with an error, once; rows still in line leave it."""
+        """Any thread: answer with an error, once; rows still queued leave the queue."""
         with self._lock:
             if self._failed:
                 return
             self._failed = True
         if self.trace is not None:
             self.trace.failed(self._jobs, error)
-        let_go(error)
+        clear_frames(error)
         for job in self._jobs:
-            if not job.settled:
-                self._line.cancel(job, error)
+            if not job.is_settled:
+                self._scheduler.cancel(job, error)
         self._settle(lambda future: future.set_exception(error))
 
     def expire(self) -> None:
@@ -200,20 +200,20 @@ class Call:
 
     def _job(self, prepared: Prepared) -> Job:
         costs = [self._task.cost(row) for row in prepared.rows]
-        return Job(prepared.rows, costs, prepared.params, self._job_done, self._deadline)
+        return Job(prepared.rows, costs, prepared.params, done=self._job_done, deadline=self._deadline)
 
-    def _bears(self, error: BaseException) -> bool:
+    def _tolerates(self, error: BaseException) -> bool:
         """Whether the request goes on without an item that the model failed on."""
         return False
 
     def _job_done(self, job: Job) -> None:
         """Model thread (or whoever cancelled): one item is through."""
-        if job.error is not None and not self._bears(job.error):
+        if job.error is not None and not self._tolerates(job.error):
             self.fail(job.error)
             return
         with self._lock:
-            self._left -= 1
-            if self._left:
+            self._pending -= 1
+            if self._pending:
                 return
         self._text.submit(self.finish)
 
@@ -232,8 +232,8 @@ class Call:
             return
 
 
-def let_go(error: BaseException | None) -> None:
-    """Empty the frames that an error passed through: they would keep what was decoded until the next collection."""
+def clear_frames(error: BaseException | None) -> None:
+    """Empty the frames of an error's traceback: they would keep decoded media until the next garbage collection."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -58,12 +58,12 @@ class ModelDeployment:
         self._tracer = observer.tracer = open_tracer(
             watch.tracing, replica_id, model_attributes(config.name, task.name, task.operation)
         )
-        self._replica = Replica(config, task, limits=limits, stage=self._tell, health=watch.health, observer=observer)
+        self._replica = Replica(config, task, limits=limits, stage=self._report, health=watch.health, observer=observer)
         self._endpoint = build_endpoint(self._replica)
         try:
             await asyncio.to_thread(self._replica.load)
         except Exception as error:
-            stages.tell(self._name, "failed", str(error))
+            stages.report(self._name, "failed", str(error))
             observer.failed_to_load()
             self._export_the_rest()
             raise
@@ -99,8 +99,8 @@ class ModelDeployment:
         if self._tracer is not None:
             self._tracer.close()
 
-    def _tell(self, stage: str, detail: str) -> None:
-        stages.tell(self._name, stage, detail)
+    def _report(self, stage: str, detail: str) -> None:
+        stages.report(self._name, stage, detail)
 
 
 def build_deployment(

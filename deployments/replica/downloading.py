@@ -9,8 +9,8 @@ POLL_S = 1.0
 
 
 @contextmanager
-def watched(model: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Within it, `tell` hears how much of a hub model has come, as often as it grows. Nothing for other models.
+def report_download(model: str, report: Callable[[str], None]) -> Iterator[None]:
+    """Within it, `report` hears how much of a hub model has come, as often as it grows. Nothing for other models.
 
     Args:
         model: hub id, folder or `embedded:NAME`.
@@ -20,22 +20,24 @@ def watched(model: str, tell: Callable[[str], None]) -> Iterator[None]:
     if folder is None:
         yield
         return
-    over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(folder, _size(folder), tell, over), name="download", daemon=True)
+    finished = threading.Event()
+    thread = threading.Thread(
+        target=_watch, args=(folder, _size(folder), report, finished), name="download", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         thread.join()
 
 
-def _watch(folder: Path, first: int, tell: Callable[[str], None], over: threading.Event) -> None:
+def _watch(folder: Path, first: int, report: Callable[[str], None], finished: threading.Event) -> None:
     before = first
-    while not over.wait(POLL_S):
+    while not finished.wait(POLL_S):
         now = _size(folder)
         if now > before:
-            tell(f"{(now - first) / 1e6:,.0f} MB so far")
+            report(f"{(now - first) / 1e6:,.0f} MB so far")
         before = now
 
 

@@ -12,15 +12,15 @@ from deployments.batching.scheduler import Scheduler
 from deployments.batching.selection import ArrivalOrder
 from deployments.contract.task import Task
 from deployments.errors import LoadError
-from deployments.generation.in_flight.check import Mode, choose_mode, static
+from deployments.generation.in_flight.check import GenerationMode, choose_mode, static
 from deployments.generation.in_flight.engine import Engine, EngineConfig
-from deployments.generation.output import Writer
+from deployments.generation.output import SequenceOutput
 from deployments.generation.paged import PagedEngine, refused
-from deployments.generation.request import Ask, Written
+from deployments.generation.request import Completion, GenerationRequest
 from deployments.generation.sampling.params import not_served, sampling_params
 from deployments.generation.sampling.sampler import Sampler
-from deployments.generation.scheduler import GenerationScheduler, WritingEngine
-from deployments.generation.static_batch import key, together
+from deployments.generation.scheduler import GenerationEngine, GenerationScheduler
+from deployments.generation.static_batch import batch_key, generate_static_batch
 from deployments.generation.task import GeneratingTask
 from deployments.layouts.check import choose_layout
 from deployments.layouts.task import ForwardTask
@@ -82,8 +82,8 @@ def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) 
         "layout": chosen.layout,
         "layout_difference": chosen.difference,
         "layouts_refused": chosen.refused,
-        "recorded": chosen.recording.taken,
-        "recording_refused": chosen.recording.refused,
+        "recorded": chosen.trace.taken,
+        "recording_refused": chosen.trace.refused,
         "max_cost": selection.max_cost,
         "max_rows": selection.max_rows,
     }
@@ -100,9 +100,16 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
         pad_token_id=task.pad_token_id,
     )
 
-    def writer(ask: Ask, row: int, job: Job, earlier: Sequence[Written]) -> Writer:
-        return Writer(
-            ask, row, task.tokenizer, is_continuation=task.is_continuation, on_piece=job.on_piece, earlier=earlier
+    def output(
+        request: GenerationRequest, row: int, job: Job, previous_segments: Sequence[Completion]
+    ) -> SequenceOutput:
+        return SequenceOutput(
+            request,
+            row,
+            task.tokenizer,
+            is_continuation=task.is_continuation,
+            on_token=job.on_token,
+            previous_segments=previous_segments,
         )
 
     scheduler = GenerationScheduler(
@@ -114,9 +121,11 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
             observer=observer,
             name=f"{name}-static",
         ),
-        lambda asks, writers, is_gone: together(task.model, task.generate, asks, writers, task.pad_token_id, is_gone),
-        key,
-        writer,
+        lambda requests, outputs, is_gone: generate_static_batch(
+            task.model, task.generate, requests, outputs, task.pad_token_id, is_gone
+        ),
+        batch_key,
+        output,
     )
     description: dict[str, Any] = {
         "mode": mode.name,
@@ -128,8 +137,8 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
 
 
 def _writing_engine(
-    task: GeneratingTask[Any, Any], mode: Mode, config: EngineConfig, name: str, observer: Observer
-) -> WritingEngine | None:
+    task: GeneratingTask[Any, Any], mode: GenerationMode, config: EngineConfig, name: str, observer: Observer
+) -> GenerationEngine | None:
     if mode.name == "paged":
         return PagedEngine(
             task.model,
@@ -143,7 +152,7 @@ def _writing_engine(
     return Engine(task.model, mode.family, Sampler(task.checkpoint.device), config, observer=observer, name=name)
 
 
-def _mode(task: GeneratingTask[Any, Any]) -> Mode:
+def _mode(task: GeneratingTask[Any, Any]) -> GenerationMode:
     """How the model writes: as configured, else in flight where the check at load agrees."""
     try:
         prepared = [task.preprocess(task.sized_example(words)) for words in CHECK_WORDS]
@@ -154,7 +163,7 @@ def _mode(task: GeneratingTask[Any, Any]) -> Mode:
         return static("the configuration says so")
     if engine == "paged":
         _require_pageable(task)
-        return Mode("paged", "", 0.0, None)
+        return GenerationMode("paged", "", 0.0, None)
     if others := [name for name in not_served(task.defaults) if name != "num_beams"]:
         return static(f"generation_config.json sets what only `generate` itself has: {', '.join(others)}")
     return choose_mode(task.model, [item.rows[0].prompt for item in prepared], task.pad_token_id)
@@ -168,9 +177,9 @@ def _require_pageable(task: GeneratingTask[Any, Any]) -> None:
         raise LoadError(f"{name}: generation_config.json sets {', '.join(names)}, which generation.engine: paged lacks")
 
 
-def _max_cache_tokens(task: GeneratingTask[Any, Any], mode: Mode) -> int:
+def _max_cache_tokens(task: GeneratingTask[Any, Any], mode: GenerationMode) -> int:
     """Tokens that the memory for the key-value cache has room for."""
     size = CACHE_BYTES_CPU
     if task.checkpoint.device == "cuda":
         size = int(CACHE_SHARE_GPU * free_memory(task.checkpoint.config.resources.num_gpus))
-    return max(256, size // mode.cell_bytes) if mode.cell_bytes else 1 << 16
+    return max(256, size // mode.slot_bytes) if mode.slot_bytes else 1 << 16

@@ -9,7 +9,7 @@ from typing import Any
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded
-from deployments.replica.replica import Replica, memory_of
+from deployments.replica.replica import Replica, weight_bytes
 
 CALLERS = 32  # at once, so that batches fill
 WORDS = 128  # of each of their texts; pictures and recordings in proportion
@@ -56,7 +56,7 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
         checkpoint = replica.task.checkpoint
         return Footprint(
             parameters=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
-            weights_bytes=memory_of(checkpoint.model),
+            weights_bytes=weight_bytes(checkpoint.model),
             memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             gpu_bytes=_most_of_gpu(checkpoint.device),
             dtype=checkpoint.dtype,

@@ -19,7 +19,7 @@ class PartialCall(Call):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._refused: dict[int, Refusal] = {}
+        self._errors_by_place: dict[int, Refusal] = {}
         self._places: list[int] = []  # of what was prepared, among the items
 
     def _preprocess(self, index: int, item: Any) -> Prepared | None:
@@ -28,16 +28,16 @@ class PartialCall(Call):
                 raise item.inputs
             prepared = self._task.preprocess(item)
         except ServiceError as error:
-            self._refused[index] = _refusal(error)
+            self._errors_by_place[index] = _error_body(error)
             return None
         self._places.append(index)
         return prepared
 
-    def _bears(self, error: BaseException) -> bool:
+    def _tolerates(self, error: BaseException) -> bool:
         return isinstance(error, ServiceError) and not isinstance(error, DeadlineExceeded | Unavailable)
 
     def _answers(self) -> list[Any]:
-        answers: dict[int, Any] = dict(self._refused)
+        answers: dict[int, Any] = dict(self._errors_by_place)
         done: list[tuple[Prepared, Job]] = []
         for place, prepared, job in zip(self._places, self._prepared, self._jobs, strict=True):
             try:
@@ -46,10 +46,10 @@ class PartialCall(Call):
                 answers[place] = self._task.postprocess(self._items[place], prepared, job.outputs)
                 done.append((prepared, job))
             except ServiceError as error:
-                answers[place] = _refusal(error)
+                answers[place] = _error_body(error)
         self._prepared, self._jobs = [prepared for prepared, _ in done], [job for _, job in done]
         return [answers[place] for place in range(len(self._items))]
 
 
-def _refusal(error: ServiceError) -> Refusal:
+def _error_body(error: ServiceError) -> Refusal:
     return {"error": error.message, "error_type": error.error_type, "status": error.status}

@@ -15,7 +15,7 @@ from deployments.config import Health, ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
 from deployments.replica.call import Call, Render
-from deployments.replica.downloading import watched
+from deployments.replica.downloading import report_download
 from deployments.replica.engines import engine_for
 from deployments.replica.limits import ReplicaLimits
 from deployments.replica.partial_call import PartialCall
@@ -71,14 +71,14 @@ class Replica:
         self.description: Mapping[str, Any] = {}
         self.places = 0  # taken by requests, also such as are still being read
         self.in_flight = 0  # of them, those that are read and not answered
-        self._tell_stage = stage
+        self._report_stage = stage
         self._stage_at: tuple[str, float] | None = None
         self._health = health or Health()
         self._watchdog: Watchdog | None = None
         self.observer = observer or Observer()
         self._text = Worker(f"text-{config.name}", threads=task.preprocess_threads)
-        self._line: Scheduler | None = None
-        self._drain = DrainRate()
+        self._scheduler: Scheduler | None = None
+        self._drain_rate = DrainRate()
 
     def load(self) -> None:
         """Load, choose the layout, warm up. Blocks; call it off the event loop.
@@ -92,20 +92,20 @@ class Replica:
         if self.config.resources.cpu_threads:
             torch.set_num_threads(self.config.resources.cpu_threads)
         self._stage("loading")
-        with watched(self.config.model, lambda progress: self._tell_stage("downloading", progress)):
+        with report_download(self.config.model, lambda progress: self._report_stage("downloading", progress)):
             loaded = self.task_class.load_checkpoint(self.config)
         self.task = self.task_class(loaded)
         self.task.limits = self.limits.media
         self._stage("checking")
         engine = engine_for(self.task, f"model-{self.config.name}", self.observer)
-        self._line, self.description = engine.scheduler, engine.description
-        self._line.start()
+        self._scheduler, self.description = engine.scheduler, engine.description
+        self._scheduler.start()
         self._text.start()
         self._stage("warming")
         self._warm_up()
-        self._watchdog = Watchdog(self.config.name, self.task, self._line, self._text, self._health, self.observer)
+        self._watchdog = Watchdog(self.config.name, self.task, self._scheduler, self._text, self._health, self.observer)
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
-        self.observer.ready(memory_of(self.task.checkpoint.model))
+        self.observer.ready(weight_bytes(self.task.checkpoint.model))
         self._stage("ready")
 
     def _stage(self, stage: str) -> None:
@@ -114,7 +114,7 @@ class Replica:
             before, began = self._stage_at
             self.observer.stage(before, now - began)
         self._stage_at = (stage, now)
-        self._tell_stage(stage, "")
+        self._report_stage(stage, "")
 
     @contextmanager
     def place(self, timeout_s: float) -> Iterator[None]:
@@ -125,7 +125,7 @@ class Replica:
                 turn came.
             Unavailable: not loaded yet.
         """
-        if self._line is None:
+        if self._scheduler is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
         refusal = self.refusal(timeout_s)
         if refusal is not None:
@@ -138,15 +138,15 @@ class Replica:
 
     def refusal(self, timeout_s: float) -> Overloaded | None:
         """Why `place` would refuse a request here and now for those that wait; None where it would not."""
-        if self._line is None:
+        if self._scheduler is None:
             return None
-        name, retry_after = self.config.name, self._drain.retry_after
+        name, retry_after = self.config.name, self._drain_rate.retry_after
         if self.places >= self.limits.max_waiting:
             return Overloaded(f"{name} has {self.places} requests waiting; try again later", retry_after=retry_after())
         # Those in the model do not wait for their turn, nor do as many, who will go in together.
-        waiting = self.in_flight - self._line.together
-        if waiting > self._line.together:
-            seconds = self._drain.seconds_for(waiting)
+        waiting = self.in_flight - self._scheduler.batch_rows
+        if waiting > self._scheduler.batch_rows:
+            seconds = self._drain_rate.seconds_for(waiting)
             if seconds is not None and seconds > timeout_s:
                 told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
                 return Overloaded(f"{told}; try again later", retry_after=retry_after())
@@ -154,9 +154,9 @@ class Replica:
 
     def is_full(self, timeout_s: float) -> bool:
         """Whether a request with so much time is refused, and the line takes a second and more to run empty."""
-        if self._line is None or self.refusal(timeout_s) is None:
+        if self._scheduler is None or self.refusal(timeout_s) is None:
             return False
-        seconds = self._drain.seconds_for(self.in_flight - self._line.together)
+        seconds = self._drain_rate.seconds_for(self.in_flight - self._scheduler.batch_rows)
         return seconds is not None and seconds >= LASTING_S
 
     async def predict(
@@ -184,12 +184,12 @@ class Replica:
         self,
         request: Any,
         timeout_s: float,
-        tell: Callable[[Answer], None] = lambda answer: None,
+        report: Callable[[Answer], None] = lambda answer: None,
         trace: "RequestTrace | None" = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The events of one request, as the model writes; close it to end the request.
 
-        `tell` hears what it has taken so far before the first event, where that is known, and at the end.
+        `report` hears what it has taken so far before the first event, where that is known, and at the end.
 
         Raises:
             ServiceError: what was wrong, before the first event or between two.
@@ -199,15 +199,19 @@ class Replica:
         try:
             is_first = True
             while (event := await call.events.get()) is not None:
-                if is_first and self._line is not None and (so_far := call.so_far(self._line.load)) is not None:
-                    tell(so_far)
+                if (
+                    is_first
+                    and self._scheduler is not None
+                    and (so_far := call.so_far(self._scheduler.load)) is not None
+                ):
+                    report(so_far)
                 if is_first and call.trace is not None:
                     call.trace.first_token(time.monotonic())
                 is_first = False
                 yield event
             answer = await call.future
             self._answered(answer)
-            tell(answer)
+            report(answer)
         except (asyncio.CancelledError, GeneratorExit):
             call.fail(Unavailable("the client has gone"))
             raise
@@ -226,7 +230,7 @@ class Replica:
             ServiceError: what was wrong.
         """
         task = self.task
-        if task is None or self._line is None:
+        if task is None or self._scheduler is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
         try:
             async with asyncio.timeout(timeout_s):
@@ -238,21 +242,21 @@ class Replica:
         self, kind: type[CallT], request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None"
     ) -> tuple[CallT, asyncio.TimerHandle]:
         """Put a request on its way."""
-        if self.task is None or self._line is None:
+        if self.task is None or self._scheduler is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
         deadline = time.monotonic() + timeout_s
-        call = kind(request, self.task, self._line, self._text, render, deadline, self.limits.max_input_tokens)
+        call = kind(request, self.task, self._scheduler, self._text, render, deadline, self.limits.max_input_tokens)
         if trace is not None:
             call.trace = trace.call()
         timer = asyncio.get_running_loop().call_later(timeout_s, call.expire)
         self.in_flight += 1
-        self._drain.enter()
+        self._drain_rate.enter()
         self._text.submit(call.prepare)
         return call, timer
 
     def _end(self, call: Call, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
-        self._drain.leave(done=call.is_answered)
+        self._drain_rate.leave(done=call.is_answered)
         call.release()
         self.in_flight -= 1
 
@@ -267,21 +271,21 @@ class Replica:
 
     def stop(self) -> None:
         """Answer what waits with `Unavailable` and end both threads."""
-        if self._line is not None:
-            self._line.stop()
+        if self._scheduler is not None:
+            self._scheduler.stop()
             self._text.stop()
 
     def _warm_up(self) -> None:
         """Examples through the model thread, as requests will run."""
         assert self.task is not None
-        assert self._line is not None
+        assert self._scheduler is not None
         for words in WARM_UP_WORDS:
             request = self.task.sized_example(words)
             prepared = self.task.preprocess(request)
             costs = [self.task.cost(row) for row in prepared.rows]
             done: list[Job] = []
-            job = Job(prepared.rows, costs, prepared.params, done.append)
-            self._line.submit(job)
+            job = Job(prepared.rows, costs, prepared.params, done=done.append)
+            self._scheduler.submit(job)
             while not done:
                 time.sleep(0.001)
             if job.error is not None:
@@ -289,7 +293,7 @@ class Replica:
             self.task.postprocess(request, prepared, job.outputs)
 
 
-def memory_of(model: Any) -> int:
+def weight_bytes(model: Any) -> int:
     """Bytes of a model's weights and buffers; those that share memory are counted once."""
     tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -26,7 +26,7 @@ class ModelStage:
     at: float
 
 
-def tell(model: str, stage: str, detail: str = "") -> None:
+def report(model: str, stage: str, detail: str = "") -> None:
     value = orjson.dumps({"stage": stage, "detail": detail, "at": time.time()})
     internal_kv._internal_kv_put(_key(model), value, overwrite=True, namespace=_NAMESPACE)
 

@@ -1,21 +1,21 @@
-"""StreamCall: a request whose answer is told while it is written.
+"""StreamCall: a request whose answer is streamed while the model writes it.
 
-Its pieces go from the model thread to the event loop, the last of each text by way of the text thread, which knows the
-whole text by then. Several texts are told as they come, each event with the number of its text.
+A token goes from the model thread to the event loop; the last one of each text goes by way of the text thread, which
+has the whole text by then. Several texts are streamed as they come, each event with its text's number.
 """
 
 import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from deployments.batching.job import Job
 from deployments.contract.task import Prepared
 from deployments.errors import InvalidInput
-from deployments.generation.request import Piece
+from deployments.generation.request import StreamedToken
 from deployments.generation.task import GeneratingTask
 from deployments.replica.call import Call
 from deployments.telemetry.measurements import Answer, Load
@@ -23,69 +23,69 @@ from deployments.telemetry.measurements import Answer, Load
 Event = dict[str, Any]
 
 
-class Telling:
-    """Tells the rows of one text one after the other, as they come; the last piece is kept for the whole text.
+class StreamMerger:
+    """Merges the rows of one text into one stream, row after row; the last token is kept for the final event.
 
     Args:
         rows: of the text, by their numbers in the job.
-        retell: what a piece becomes before it is told.
+        transform: what a token becomes before it is streamed.
 
     Attributes:
-        last: the text's last piece, once it was heard.
-        told: pieces that were told.
+        last: the text's last token, once it was added.
+        streamed: tokens that were streamed.
     """
 
-    def __init__(self, rows: Sequence[int], retell: Callable[[Piece], Piece]) -> None:
-        self.last: Piece | None = None
-        self.told = 0
-        self._turns = list(rows)
-        self._end = rows[-1]
-        self._retell = retell
-        self._later: dict[int, list[Piece]] = {}  # of rows whose turn has not come
+    def __init__(self, rows: Sequence[int], transform: Callable[[StreamedToken], StreamedToken]) -> None:
+        self.last: StreamedToken | None = None
+        self.streamed = 0
+        self._rows_left = list(rows)
+        self._last_row = rows[-1]
+        self._transform = transform
+        self._buffered: dict[int, list[StreamedToken]] = {}  # of rows whose turn has not come
 
-    def tell(self, heard: Iterable[Piece]) -> Iterator[Piece]:
-        """What can be told now, with those that were heard."""
-        for piece in heard:
-            self._later.setdefault(piece.row, []).append(piece)
-        while self._turns and self._turns[0] in self._later:
-            pieces = self._later.pop(self._turns[0])
-            for piece in map(self._retell, pieces):
-                if piece.is_last and piece.row == self._end:
-                    self.last = piece
+    def add(self, token: StreamedToken) -> Iterator[StreamedToken]:
+        """The tokens that can be streamed with this one."""
+        self._buffered.setdefault(token.row, []).append(token)
+        while self._rows_left and self._rows_left[0] in self._buffered:
+            tokens = self._buffered.pop(self._rows_left[0])
+            for each in map(self._transform, tokens):
+                if each.is_last and each.row == self._last_row:
+                    self.last = each
                     break
-                self.told += 1
-                yield piece
-            if not pieces[-1].is_last:
+                self.streamed += 1
+                yield each
+            if not tokens[-1].is_last:
                 return
-            del self._turns[0]
+            del self._rows_left[0]
 
 
-class Text(NamedTuple):
+class StreamedText(NamedTuple):
     """One text of the answer.
 
     Attributes:
         item: of the request, by its number.
         rows: of the item, by their numbers.
+        merger: of its tokens.
     """
 
     item: int
     rows: list[int]
-    telling: Telling
+    merger: StreamMerger
 
 
 class StreamCall(Call):
-    """One request. Its events come in `events`, on the event loop; None is the end, which `future` tells more about."""
+    """One request. Its events are put into `events`, on the event loop; None is the end, of which `future` has more."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._texts: list[Text] = []
-        self._heard: deque[tuple[int, Piece]] = deque()  # each with its text's number
-        self._is_waking = False  # whether the event loop will look at what was heard
-        self._waking = threading.Lock()
+        self._texts: list[StreamedText] = []
+        self._tokens: deque[tuple[int, StreamedToken]] = deque()  # not yet on the event loop, with their text's number
+        self._is_scheduled = False  # whether the event loop will take them
+        self._tokens_lock = threading.Lock()
 
     @property
-    def _writing(self) -> GeneratingTask[Any, Any]:
+    def _generating(self) -> GeneratingTask[Any, Any]:
         assert isinstance(self._task, GeneratingTask)
         return self._task
 
@@ -97,53 +97,54 @@ class StreamCall(Call):
         job = super()._job(prepared)
         item = self._texts[-1].item + 1 if self._texts else 0
         texts: dict[int, int] = {}  # by row
-        for rows in self._writing.texts(prepared):
+        for rows in self._generating.texts(prepared):
             texts |= dict.fromkeys(rows, len(self._texts))
-            self._texts.append(Text(item, rows, Telling(rows, self._writing.retelling(prepared))))
-        job.on_piece = lambda piece: self._hear(texts[piece.row], piece)
+            merger = StreamMerger(rows, self._generating.stream_transform(prepared))
+            self._texts.append(StreamedText(item, rows, merger))
+        job.on_token = lambda token: self._on_token(texts[token.row], token)
         return job
 
-    def _hear(self, text: int, piece: Piece) -> None:
-        """Model thread: the next token of a row."""
-        with self._waking:
-            self._heard.append((text, piece))
-            if self._is_waking:
+    def _on_token(self, text: int, token: StreamedToken) -> None:
+        """Model thread: the next token of a row. One wake-up of the event loop takes all that have come by then."""
+        with self._tokens_lock:
+            self._tokens.append((text, token))
+            if self._is_scheduled:
                 return
-            self._is_waking = True
-        self._on_loop(self._tell)
+            self._is_scheduled = True
+        self._on_loop(self._emit)
 
-    def _tell(self) -> None:
-        """Event loop: pieces to events."""
-        with self._waking:
-            heard, self._heard = self._heard, deque()
-            self._is_waking = False
-        for text, piece in heard:
-            telling = self._texts[text].telling
-            for told in telling.tell([piece]):
-                self._put(text, self._writing.event(told, telling.told))
+    def _emit(self) -> None:
+        """Event loop: tokens to events."""
+        with self._tokens_lock:
+            tokens, self._tokens = self._tokens, deque()
+            self._is_scheduled = False
+        for text, token in tokens:
+            merger = self._texts[text].merger
+            for streamed in merger.add(token):
+                self._put(text, self._generating.event(streamed, merger.streamed))
 
     def _put(self, text: int, event: Event) -> None:
         self.events.put_nowait(event | {"choice": text} if len(self._texts) > 1 else event)
 
     def _finished(self, answer: Answer) -> None:
         """Text thread: the whole texts are known."""
-        endings = [self._ending(text) for text in self._texts]
-        self._on_loop(lambda: self._end(endings))
+        final_events = [self._final_event(text) for text in self._texts]
+        self._on_loop(lambda: self._emit_final(final_events))
         super()._finished(answer)
 
-    def _ending(self, text: Text) -> Event:
+    def _final_event(self, text: StreamedText) -> Event:
         prepared, outputs = self._prepared[text.item], self._jobs[text.item].outputs
         part = replace(prepared, rows=[prepared.rows[row] for row in text.rows])
-        return self._writing.ending(self._items[text.item], part, [outputs[row] for row in text.rows])
+        return self._generating.final_event(self._items[text.item], part, [outputs[row] for row in text.rows])
 
-    def _end(self, endings: list[Event]) -> None:
-        for number, (text, ending) in enumerate(zip(self._texts, endings, strict=True)):
-            last = text.telling.last
+    def _emit_final(self, final_events: list[Event]) -> None:
+        for number, (text, final_event) in enumerate(zip(self._texts, final_events, strict=True)):
+            last = text.merger.last
             if last is not None:
-                self._put(number, self._writing.event(last, text.telling.told + 1) | ending)
+                self._put(number, self._generating.event(last, text.merger.streamed + 1) | final_event)
 
     def so_far(self, load: Load) -> Answer | None:
-        """Event loop: what it has taken until now; None where it is not known when the model began."""
+        """Event loop: the measurements until now; None before the model has begun."""
         started = min((job.started for job in self._jobs if job.started), default=0.0)
         if not started:
             return None

@@ -27,16 +27,16 @@ class Watchdog:
     Args:
         name: of the model.
         task: loaded.
-        line: of its rows.
+        scheduler: of its rows.
         text: the threads that read and write.
         health: when it counts as broken.
         observer: told of checks and canaries.
     """
 
     def __init__(
-        self, name: str, task: Task[Any, Any], line: Scheduler, text: Worker, health: Health, observer: Observer
+        self, name: str, task: Task[Any, Any], scheduler: Scheduler, worker: Worker, health: Health, observer: Observer
     ) -> None:
-        self._name, self._task, self._line, self._text = name, task, line, text
+        self._name, self._task, self._scheduler, self._worker = name, task, scheduler, worker
         self._health = health
         self._observer = observer
         self._answered_at = time.monotonic()
@@ -63,9 +63,9 @@ class Watchdog:
     def _broken(self) -> str | None:
         now = time.monotonic()
         longest = self._health.max_forward_s
-        if not self._line.is_alive or not self._text.is_alive:
+        if not self._scheduler.is_alive or not self._worker.is_alive:
             return "has lost a thread"
-        busy = self._line.busy_since
+        busy = self._scheduler.busy_since
         if busy is not None and now - busy > longest:
             return f"has been in one forward for over {longest:g} s"
         if self._canary_since is not None:
@@ -73,7 +73,7 @@ class Watchdog:
         failure = self._failure
         if self._health.canary_s and (failure or now - self._answered_at > self._health.canary_s):
             self._canary_since = now
-            self._text.submit(self._send_canary)
+            self._worker.submit(self._send_canary)
         return None if failure is None else f"cannot answer its own example: {failure}"
 
     def _is_overdue(self, now: float) -> bool:
@@ -82,7 +82,7 @@ class Watchdog:
     def _send_canary(self) -> None:
         """Text thread."""
         try:
-            self._line.submit(example(self._task, CANARY_WORDS, lambda job: self._canary_over(job.error)))
+            self._scheduler.submit(example(self._task, CANARY_WORDS, lambda job: self._canary_over(job.error)))
         except Exception as error:
             self._canary_over(error)
 
@@ -100,4 +100,4 @@ class Watchdog:
 def example(task: Task[Any, Any], words: int, done: Callable[[Job], None]) -> Job:
     """An example of about so many words, ready for the line."""
     prepared = task.preprocess(task.sized_example(words))
-    return Job(prepared.rows, [task.cost(row) for row in prepared.rows], prepared.params, done)
+    return Job(prepared.rows, [task.cost(row) for row in prepared.rows], prepared.params, done=done)

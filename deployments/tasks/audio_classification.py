@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from deployments.audio.task import EXAMPLE, SoundTask
+from deployments.audio.task import EXAMPLE, AudioTask
 from deployments.contract.labels import Label, LabelParameters, apply_function, best, default_function
 from deployments.contract.task import Prepared, RequestBody, Row
 from deployments.media.content import Media
@@ -16,7 +16,7 @@ class Request(RequestBody):
     parameters: LabelParameters = LabelParameters()
 
 
-class AudioClassification(SoundTask[Request, list[Label]]):
+class AudioClassification(AudioTask[Request, list[Label]]):
     """The best labels of a recording, best first; a list of them for a list of recordings."""
 
     name = "audio-classification"

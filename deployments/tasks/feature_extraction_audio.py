@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from deployments.audio.task import EXAMPLE, SoundTask
+from deployments.audio.task import EXAMPLE, AudioTask
 from deployments.checkpoint import Checkpoint
 from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
 from deployments.contract.task import Prepared, Row
@@ -16,7 +16,7 @@ class Request(VectorOptions):
     inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
 
 
-class SoundFeatures(SoundTask[Request, Any]):
+class AudioFeatureExtraction(AudioTask[Request, Any]):
     """Hidden states per recording, `[frames][dim]`.
 
     With a configured pooling `[inputs][dim]`, a vector per recording, also for a single one.
@@ -35,7 +35,7 @@ class SoundFeatures(SoundTask[Request, Any]):
         super().__init__(checkpoint)
         self.pooling = configured_pooling(checkpoint.config)
 
-    def reads_with(self, model: Any) -> Any:
+    def called_model(self, model: Any) -> Any:
         """The encoder alone of a model that also has a decoder, such as Whisper's."""
         return model.get_encoder() if model.config.is_encoder_decoder else model
 

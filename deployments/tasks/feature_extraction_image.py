@@ -8,7 +8,7 @@ from pydantic import Field
 from deployments.checkpoint import Checkpoint
 from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
 from deployments.contract.task import Prepared, Row
-from deployments.image.task import EXAMPLE, PictureTask, sample_picture
+from deployments.image.task import EXAMPLE, ImageTask, sample_picture
 from deployments.media.content import Media
 
 
@@ -16,7 +16,7 @@ class Request(VectorOptions):
     inputs: Media | list[Media] = Field(description="A picture (base64 or data URL), or a list of them.")
 
 
-class PictureFeatures(PictureTask[Request, Any]):
+class ImageFeatureExtraction(ImageTask[Request, Any]):
     """Hidden states per picture: `[patches][dim]`, or `[dim][rows][columns]` of a convolutional model.
 
     With a configured pooling `[inputs][dim]`, a vector per picture, also for a single one.

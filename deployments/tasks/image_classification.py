@@ -7,7 +7,7 @@ from pydantic import Field
 
 from deployments.contract.labels import Label, LabelParameters, apply_function, best, default_function
 from deployments.contract.task import Prepared, RequestBody, Row
-from deployments.image.task import EXAMPLE, PictureTask, sample_picture
+from deployments.image.task import EXAMPLE, ImageTask, sample_picture
 from deployments.media.content import Media
 
 
@@ -16,7 +16,7 @@ class Request(RequestBody):
     parameters: LabelParameters = LabelParameters()
 
 
-class ImageClassification(PictureTask[Request, list[Label]]):
+class ImageClassification(ImageTask[Request, list[Label]]):
     """The best labels of a picture, best first; a list of them for a list of pictures."""
 
     name = "image-classification"

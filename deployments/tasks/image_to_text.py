@@ -12,7 +12,7 @@ from deployments.errors import TooLarge
 from deployments.generation.adapters import composed, defaults_of
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
-from deployments.generation.request import Written
+from deployments.generation.request import Completion
 from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import GeneratedText
@@ -93,16 +93,16 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
     def load_processor(cls, source: str, revision: str | None) -> PictureProcessor:
         return load_picture_processor(source, revision)
 
-    def reads_with(self, model: Any) -> Any:
+    def called_model(self, model: Any) -> Any:
         return composed(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
 
     def preprocess(self, request: Request) -> Prepared:
         prompt = self._prompt(request.inputs, request.text)
         most = self.max_positions
-        asks = request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=most)
-        return Prepared(self.grammars.guided(asks, request.parameters))
+        requests = request.parameters.requests(prompt, self.defaults, with_logprobs=request.stream, most=most)
+        return Prepared(self.grammars.guided(requests, request.parameters))
 
-    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         before = ""
         if request.parameters.return_full_text:
             before = self.tokenizer.decode(prepared.rows[0].prompt.ids, skip_special_tokens=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from deployments.audio.chunks import Chunk, Chunking
-from deployments.audio.task import EXAMPLE, SoundTask
+from deployments.audio.task import EXAMPLE, AudioTask
 from deployments.checkpoint import Checkpoint, load_tokenizer
 from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.errors import InvalidInput, LoadError
@@ -24,7 +24,7 @@ class Request(RequestBody):
     parameters: Parameters = Parameters()
 
 
-class Piece(BaseModel):
+class StreamedToken(BaseModel):
     """A letter or a word and when it was said: [start, end] in seconds."""
 
     text: str
@@ -33,10 +33,10 @@ class Piece(BaseModel):
 
 class Transcript(BaseModel):
     text: str
-    chunks: list[Piece] | None = None
+    chunks: list[StreamedToken] | None = None
 
 
-class CTCSpeechRecognition(SoundTask[Request, Transcript]):
+class CTCSpeechRecognition(AudioTask[Request, Transcript]):
     """The text of a recording of any length. Long ones are read in overlapping chunks, each a row of its own."""
 
     name = "speech-recognition-ctc"
@@ -54,7 +54,7 @@ class CTCSpeechRecognition(SoundTask[Request, Transcript]):
         if samples_per_frame is None:
             raise LoadError(f"{checkpoint.config.model}: the model does not say how many frames it gives")
         self._samples_per_frame = samples_per_frame
-        self.chunking = Chunking.of(checkpoint.config.audio, self.sampling_rate, samples_per_frame, self.least)
+        self.chunking = Chunking.of(checkpoint.config.audio, self.sampling_rate, samples_per_frame, self.min_samples)
         self.tokenizer = load_tokenizer(checkpoint.config)
         self.tells_time = hasattr(self.tokenizer, "_get_word_offsets")
 

@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from deployments.audio.features import EXAMPLE, Hearing
-from deployments.audio.whisper.decoder_prompt import with_room
-from deployments.audio.whisper.streaming import Retelling, all_details, details, tokens_of
-from deployments.audio.whisper.windows import Times, Windows
+from deployments.audio.features import EXAMPLE, AudioFeatures
+from deployments.audio.whisper.decoder_prompt import with_max_new_tokens
+from deployments.audio.whisper.streaming import TranscriptStream, all_details, details, tokens_of
+from deployments.audio.whisper.windows import Times, WindowReader
 from deployments.checkpoint import Checkpoint, load_tokenizer
 from deployments.contract.task import Prepared
 from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.generation.adapters import decoder_start
 from deployments.generation.parameters import GeneratingRequest, GenerationParameters
-from deployments.generation.request import Piece, Written
+from deployments.generation.request import Completion, StreamedToken
 from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import Details
@@ -52,7 +52,7 @@ class Transcript(BaseModel):
     details: Details | None = None
 
 
-class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Transcript]):
+class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Request, Transcript]):
     """The text of a recording: of any length where the model reads windows, else of what it reads in one piece."""
 
     name = "speech-recognition-seq2seq"
@@ -69,19 +69,19 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
             raise LoadError(f"{checkpoint.config.model}: a model without an encoder; this task needs one with both")
         super().__init__(checkpoint)
         self._start = decoder_start(checkpoint.model)
-        self._heard_cells = 0  # of the encoder's output, where all recordings are brought to one length
-        self._windows: Windows | None = None
+        self._encoder_slots = 0  # of the encoder's output, where all recordings are brought to one length
+        self._windows: WindowReader | None = None
         if self.is_fixed:
-            positions, self._heard_cells = self._measured()
+            positions, self._encoder_slots = self._measured()
             if hasattr(self.tokenizer, "_decode_asr"):
-                self._windows = Windows(self, self.tokenizer, self.defaults, positions, self._heard_cells)
+                self._windows = WindowReader(self, self.tokenizer, self.defaults, positions, self._encoder_slots)
         if self._windows is None and self._start is None:
             raise LoadError(f"{checkpoint.config.model}: does not say what its decoder starts with")
 
     def tokenizer_of(self, checkpoint: Checkpoint) -> Any:
         return load_tokenizer(checkpoint.config)
 
-    def hears_with(self) -> Any:
+    def feature_module_of(self) -> Any:
         return self.model.get_encoder()
 
     @property
@@ -99,11 +99,11 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
         if self._windows is None:
             return self._whole(request)
         language, task, times = parameters.language, parameters.task, self._times(request)
-        wishes = self._windows.wishes(parameters, language, task, times, stream=request.stream)
+        options = self._windows.options(parameters, language, task, times, stream=request.stream)
         windows = list(self._windows.cut(self.read(request.inputs)))
-        return Prepared([self._windows.ask(window, wishes) for window in windows], (windows, wishes))
+        return Prepared([self._windows.generation_request(window, options) for window in windows], (windows, options))
 
-    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         answer: dict[str, Any] = self._text(request, prepared, outputs)
         if request.parameters.details:
             answer["details"] = all_details(self.vocabulary, prepared.rows, outputs)
@@ -112,13 +112,15 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
     def texts(self, prepared: Prepared) -> list[list[int]]:
         return [list(range(len(prepared.rows)))]
 
-    def retelling(self, prepared: Prepared) -> Callable[[Piece], Piece]:
+    def stream_transform(self, prepared: Prepared) -> Callable[[StreamedToken], StreamedToken]:
         if self._windows is None:
-            return super().retelling(prepared)
-        windows, wishes = prepared.context
-        return Retelling(self._windows, windows, wishes.opening.written, prepared.rows[0].params.eos_token_ids)
+            return super().stream_transform(prepared)
+        windows, options = prepared.context
+        return TranscriptStream(
+            self._windows, windows, options.decoder_prompt.written, prepared.rows[0].params.eos_token_ids
+        )
 
-    def ending(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+    def final_event(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
         answer = self._text(request, prepared, outputs)
         told = {"generated_text": answer.pop("text"), "details": details(self.vocabulary, prepared.rows, outputs)}
         return told | answer
@@ -147,20 +149,20 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
         assert self._start is not None
         positions = len(inputs[self.main_input])
         # Of a model that does not say how many frames it makes, no more than it was given.
-        cells = self._heard_cells if self.is_fixed else self.frames(positions) or positions
-        prompt = Prompt(self._start, inputs, cells)
-        defaults = with_room(self.defaults, self.model.config, len(self._start))
-        return Prepared(parameters.asks(prompt, defaults, with_logprobs=request.stream))
+        slots = self._encoder_slots if self.is_fixed else self.frames(positions) or positions
+        prompt = Prompt(self._start, inputs, slots)
+        defaults = with_max_new_tokens(self.defaults, self.model.config, len(self._start))
+        return Prepared(parameters.requests(prompt, defaults, with_logprobs=request.stream))
 
-    def _text(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> dict[str, Any]:
+    def _text(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
         """Text and chunks."""
         if self._windows is None:
             return {"text": self.text_of(prepared.rows[0], outputs[0])}
-        windows, wishes = prepared.context
-        pieces = self._windows.join(windows)
-        answer: dict[str, Any] = {"text": "".join(piece.text for piece in pieces)}
-        if wishes.times is not None:
-            answer["chunks"] = self._windows.chunks(pieces, wishes.times)
+        windows, options = prepared.context
+        segments = self._windows.join(windows)
+        answer: dict[str, Any] = {"text": "".join(segment.text for segment in segments)}
+        if options.times is not None:
+            answer["chunks"] = self._windows.chunks(segments, options.times)
         return answer
 
     def _times(self, request: Request) -> Times:
@@ -179,5 +181,5 @@ class SpeechRecognition(Hearing[Request, Transcript], GeneratingTask[Request, Tr
 
         features = self.tensors(np.zeros(self.sampling_rate, np.float32))[self.main_input]
         with torch.inference_mode():
-            states = self.ear(features[None].to(self.checkpoint.device)).last_hidden_state
+            states = self.feature_module(features[None].to(self.checkpoint.device)).last_hidden_state
         return features.shape[-1], states.shape[1]

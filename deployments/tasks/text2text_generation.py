@@ -8,10 +8,10 @@ from pydantic import Field
 from deployments.checkpoint import Checkpoint
 from deployments.contract.task import Prepared
 from deployments.errors import LoadError
-from deployments.generation.adapters import Languages, decoder_start
+from deployments.generation.adapters import TranslationLanguages, decoder_start
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
-from deployments.generation.request import Written
+from deployments.generation.request import Completion
 from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import GeneratedText
@@ -47,7 +47,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.max_length = max_length_of(checkpoint)
-        self.languages = Languages(self.tokenizer, checkpoint.model.config)
+        self.languages = TranslationLanguages(self.tokenizer, checkpoint.model.config)
         start = decoder_start(checkpoint.model)
         if start is None:
             raise LoadError(f"{checkpoint.config.model}: does not say what its decoder starts with")
@@ -63,10 +63,10 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         truncate, side = parameters.truncate, parameters.truncation_direction
         encoding, cut = tokenized(self.tokenizer, text, most=self.max_length, truncate=truncate, side=side)
         prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
-        asks = parameters.asks(prompt, defaults, with_logprobs=request.stream, most=self.max_positions)
-        return Prepared(self.grammars.guided(asks, parameters), truncated=cut)
+        requests = parameters.requests(prompt, defaults, with_logprobs=request.stream, most=self.max_positions)
+        return Prepared(self.grammars.guided(requests, parameters), truncated=cut)
 
-    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         return self.generated(prepared.rows, outputs, request.parameters)
 
     def sized_example(self, words: int) -> Request:

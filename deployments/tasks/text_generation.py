@@ -9,7 +9,7 @@ from deployments.contract.task import Body, Prepared
 from deployments.errors import InvalidInput
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
-from deployments.generation.request import Written
+from deployments.generation.request import Completion
 from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import Details
@@ -70,10 +70,12 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         truncate = request.parameters.truncate
         cut = truncate is not None and len(ids) > truncate
         prompt = Prompt(ids[-truncate:] if cut and truncate else ids)
-        asks = request.parameters.asks(prompt, self.defaults, with_logprobs=request.stream, most=self.max_positions)
-        return Prepared(self.grammars.guided(asks, request.parameters), truncated=cut)
+        requests = request.parameters.requests(
+            prompt, self.defaults, with_logprobs=request.stream, most=self.max_positions
+        )
+        return Prepared(self.grammars.guided(requests, request.parameters), truncated=cut)
 
-    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Written]) -> Any:
+    def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         before: Any = request.inputs if request.parameters.return_full_text else ""
         if are_ids(before):
             before = self.tokenizer.decode(before, skip_special_tokens=True)

@@ -38,7 +38,7 @@ class InFlight:
         for track in tracks:
             prepared = self._task.preprocess(self._asked(track))
             costs = [self._task.cost(row) for row in prepared.rows]
-            job = Job(prepared.rows, costs, prepared.params, _told(track), on_piece=_heard(track))
+            job = Job(prepared.rows, costs, prepared.params, done=_told(track), on_token=_heard(track))
             self._jobs.append(job)
             self._line.submit(job)
 

@@ -75,14 +75,15 @@ class _Runner:
 
     def _batches(self, prepared: list[Any]) -> Iterator[tuple[list[Any], Any]]:
         """Ready-made batches: the longest rows first, each with those nearest to it."""
-        from deployments.batching.batcher import Entry, Job
+        from deployments.batching.job import Job
+        from deployments.batching.queue import QueuedRow
 
         task = self._task
         assert task.layout is not None
         selection = task.layout.selection(task.checkpoint.config.batching, "cpu")
-        jobs = [Job(p.rows, [task.cost(row) for row in p.rows], p.params, lambda job: None) for p in prepared]
+        jobs = [Job(p.rows, [task.cost(row) for row in p.rows], p.params) for p in prepared]
         waiting = [
-            Entry(job, index, job.costs[index], row.length, job.params)
+            QueuedRow(job, index, job.costs[index], row.length, job.params)
             for job in jobs
             for index, row in enumerate(job.rows)
         ]

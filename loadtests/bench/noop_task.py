@@ -7,7 +7,7 @@ from deployments.batching.selection import ArrivalOrder, Selection
 from deployments.config import Batching
 from deployments.contract.task import Prepared, RequestBody, Row
 from deployments.layouts.task import ForwardTask
-from deployments.layouts.text import LaidOut, Layout
+from deployments.layouts.text import BatchOutput, Layout
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction import Request as VectorRequest
 
@@ -21,7 +21,7 @@ class NoLayout(Layout):
 
     name = "none"
 
-    def run(self, rows: Sequence[Row]) -> LaidOut:
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
         raise NotImplementedError("the model that does nothing is never run")
 
     def selection(self, batching: Batching, device: str) -> Selection:

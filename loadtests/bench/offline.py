@@ -73,7 +73,7 @@ class _Runner:
         from deployments import checkpoint
         from deployments.config import ModelConfig
         from deployments.contract.task import Row
-        from deployments.layouts.text import LaidOut, Layout, Packed, Padded
+        from deployments.layouts.text import BatchOutput, Layout, Packed, Padded
         from deployments.tasks.feature_extraction import FeatureExtraction, Request
 
         torch.set_num_threads(1)
@@ -85,8 +85,8 @@ class _Runner:
         class Recorded(Packed):
             name = "recorded"
 
-            def run(self, rows: Sequence[Row]) -> LaidOut:
-                with self.calls.recording():  # the first call, and from then on it is there
+            def run(self, rows: Sequence[Row]) -> BatchOutput:
+                with self.calls.tracing():  # the first call, and from then on it is there
                     return super().run(rows)
 
         kind = FeatureExtraction

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from deployments.layouts.text import LaidOut, Layout
+from deployments.layouts.text import BatchOutput, Layout
 from tests.checkpoints import FAMILIES, run_rows
 from tests.contract.requests import TEXT_TASKS, assert_equal, requests_of
 
@@ -41,7 +41,7 @@ class Plain(Layout):
         tensors = {name: torch.tensor([values]) for name, values in row.inputs.items()}
         with torch.inference_mode():
             output = self.model(**{name: t[None] if self.nested else t for name, t in tensors.items()})
-        return LaidOut(output, [row.length])
+        return BatchOutput(output, [row.length])
 
     def selection(self, batching, device):
         raise NotImplementedError

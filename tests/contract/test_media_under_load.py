@@ -15,8 +15,8 @@ from deployments.media.limits import MediaLimits
 from deployments.replica.limits import ReplicaLimits
 from deployments.replica.replica import Replica
 from deployments.tasks.audio_classification import AudioClassification
-from deployments.tasks.feature_extraction_audio import SoundFeatures
-from deployments.tasks.feature_extraction_image import PictureFeatures
+from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
+from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
 from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
 from tests.contract.requests import assert_equal
@@ -28,10 +28,10 @@ every_replica = pytest.mark.parametrize(
     ("kind", "family"),
     [
         (ImageClassification, "vit"),
-        (PictureFeatures, "convnext"),
+        (ImageFeatureExtraction, "convnext"),
         (AudioClassification, "wav2vec2-bert"),
         (AudioClassification, "whisper"),
-        (SoundFeatures, "hubert-layer"),
+        (AudioFeatureExtraction, "hubert-layer"),
         (CTCSpeechRecognition, "wav2vec2-group"),
         (CTCSpeechRecognition, "wav2vec2-layer"),
     ],

@@ -35,7 +35,7 @@ def test_names_are_the_hubs_and_belong_to_one_task_each():
         file = name.replace("-", "_") + ("" if kind is TASKS[name] else f"_{kind.medium}")
         assert kind.__module__ == f"deployments.tasks.{file}"
     assert not set(ALIASES) & set(TASKS)
-    endings = [(kind.medium, ending) for kind in KINDS for ending in kind.architectures]
+    endings = [(kind.medium, final_event) for kind in KINDS for final_event in kind.architectures]
     assert len(endings) == len(set(endings))
     assert len({task.auto_model for task in TASKS.values()}) == len(TASKS)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.errors import InvalidInput
 from deployments.generation.in_flight.families import LIMITS
-from deployments.generation.request import Ask
+from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.row import RowProcessor
 from deployments.generation.sequence import Prompt
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class DecoderPrompt:
     """What stands before the text of a window.
 
     Attributes:
@@ -32,51 +32,53 @@ class Opening:
 
     before: tuple[int, ...]
     languages: tuple[int, ...] = ()
-    behind: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
     @property
     def length(self) -> int:
         """Tokens before the text."""
-        return len(self.before) + len(self.behind) + (1 if self.languages else 0)
+        return len(self.before) + len(self.after) + (1 if self.languages else 0)
 
     @property
     def written(self) -> int:
         """Those of them that the model writes itself, or is forced to."""
         return self.length - len(self.before)
 
-    def knowing(self, language: int) -> "Opening":
+    def knowing(self, language: int) -> "DecoderPrompt":
         """The same with this language."""
-        return Opening((*self.before, language, *self.behind)) if self.languages else self
+        return DecoderPrompt((*self.before, language, *self.after)) if self.languages else self
 
     def filled(self) -> list[int]:
         """All of its tokens, with any language."""
-        return [*self.before, *self.languages[:1], *self.behind]
+        return [*self.before, *self.languages[:1], *self.after]
 
-    def open(self, ask: Ask, prompt: Prompt) -> Ask:
-        """The row that writes `ask` behind this opening.
+    def open(self, generation_request: GenerationRequest, prompt: Prompt) -> GenerationRequest:
+        """The row that writes `generation_request` behind this opening.
 
         Args:
             ask: as for a prompt of `filled()` tokens.
             prompt: of `before` alone.
         """
         if not self.languages:
-            return replace(ask, prompt=prompt)
-        params = ask.params
+            return replace(generation_request, prompt=prompt)
+        params = generation_request.params
         return replace(
-            ask,
+            generation_request,
             prompt=prompt,
             params=replace(
                 params,
                 max_new_tokens=params.max_new_tokens + self.written,
                 min_new_tokens=params.min_new_tokens + self.written if params.min_new_tokens else 0,
-                suppress_tokens=(),  # of the text, not of the opening: `Detecting` sees to them
+                suppress_tokens=(),  # of the text, not of the opening: `LanguageDetection` sees to them
                 begin_suppress_tokens=(),
             ),
-            processor=Detecting(self, params.suppress_tokens, params.begin_suppress_tokens, ask.processor),
+            processor=LanguageDetection(
+                self, params.suppress_tokens, params.begin_suppress_tokens, generation_request.processor
+            ),
         )
 
 
-class Detecting:
+class LanguageDetection:
     """A row's processor that lets it begin with a language, the likeliest, and with what its opening has behind it.
 
     Args:
@@ -88,30 +90,30 @@ class Detecting:
 
     def __init__(
         self,
-        opening: Opening,
+        decoder_prompt: DecoderPrompt,
         suppressed: Sequence[int],
         suppressed_first: Sequence[int],
         text: RowProcessor | None,
     ) -> None:
-        self._opening, self._text = opening, text
+        self._decoder_prompt, self._text = decoder_prompt, text
         self._suppressed, self._suppressed_first = list(suppressed), list(suppressed_first)
 
     def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
-        opening, place = self._opening, ids.shape[1] - len(self._opening.before)
-        if place < opening.written:
-            languages = list(opening.languages)
-            token = languages[int(scores[0, languages].argmax())] if place == 0 else opening.behind[place - 1]
+        decoder_prompt, place = self._decoder_prompt, ids.shape[1] - len(self._decoder_prompt.before)
+        if place < decoder_prompt.written:
+            languages = list(decoder_prompt.languages)
+            token = languages[int(scores[0, languages].argmax())] if place == 0 else decoder_prompt.after[place - 1]
             forced = scores.new_full(scores.shape, float("-inf"))
             forced[0, token] = 0
             return forced
         scores = scores.clone()
         scores[:, self._suppressed] = float("-inf")
-        if place == opening.written:
+        if place == decoder_prompt.written:
             scores[:, self._suppressed_first] = float("-inf")
         return scores if self._text is None else self._text(ids, scores)
 
 
-class Openings:
+class DecoderPrompts:
     """The openings that one model knows.
 
     Args:
@@ -125,7 +127,7 @@ class Openings:
         self._tasks: dict[str, int] = getattr(defaults, "task_to_id", None) or {}
         self._silent: int | None = getattr(defaults, "no_timestamps_token_id", None)  # no times, please
 
-    def opening(self, language: str | None, task: str | None, *, times: bool) -> Opening:
+    def decoder_prompt(self, language: str | None, task: str | None, *, times: bool) -> DecoderPrompt:
         """The opening for these wishes; what is not wished for is the checkpoint's own.
 
         Raises:
@@ -150,8 +152,8 @@ class Openings:
             ids = ids[:-1] if times else [*ids, self._silent]
         known = tuple(token for token in ids if token is not None)
         if not detects:
-            return Opening(known)
-        return Opening(known[:1], tuple(self._languages.values()), known[1:])
+            return DecoderPrompt(known)
+        return DecoderPrompt(known[:1], tuple(self._languages.values()), known[1:])
 
     def _require_choice(self, language: str | None, task: str | None) -> None:
         if language is not None and not self._languages:
@@ -190,7 +192,7 @@ class Openings:
 USUAL_NEW_TOKENS = 256  # the default of transformers' pipeline for speech
 
 
-def with_room(defaults: Any, config: Any, opening: int) -> Any:
+def with_max_new_tokens(defaults: Any, config: Any, decoder_prompt: int) -> Any:
     """The `GenerationConfig` with a most of new tokens, behind so many of the decoder's opening.
 
     As Whisper's `generate` has it, `max_length` does not count the opening, but the model's own positions do.
@@ -201,5 +203,5 @@ def with_room(defaults: Any, config: Any, opening: int) -> Any:
     limit = next((getattr(decoder, name) for name in LIMITS if getattr(decoder, name, None)), None)
     most = defaults.max_length if defaults.max_length is not None else USUAL_NEW_TOKENS
     defaults = copy.copy(defaults)
-    defaults.max_new_tokens = most if limit is None else max(1, min(most, limit - opening))
+    defaults.max_new_tokens = most if limit is None else max(1, min(most, limit - decoder_prompt))
     return defaults

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character yet
 
 
-class Heard(NamedTuple):
-    """What was heard in a window. `moments`: of each token, the second in the window at which it ends, if known."""
+class WindowTokens(NamedTuple):
+    """What was heard in a window. `token_times`: of each token, the second in the window at which it ends, if known."""
 
     tokens: Sequence[int]
-    moments: Sequence[float] = ()
+    token_times: Sequence[float] = ()
 
 
 class Stride(NamedTuple):
@@ -37,7 +37,7 @@ class Word(NamedTuple):
 
 
 @dataclass(slots=True)
-class Piece:
+class Segment:
     """A piece of the text, and when it was said. `end` is None where the model did not say."""
 
     text: str
@@ -47,7 +47,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Merged:
+class MergedTokens:
     """Sequences that overlap, as one: `fixed` stays, `last` may give way to the next one."""
 
     fixed: list[Word] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Merged:
         return self.fixed + (self.last or [])
 
 
-class Joining:
+class TranscriptMerger:
     """The text of one recording, window after window.
 
     Args:
@@ -81,8 +81,8 @@ class Joining:
         self._tokenizer, self._step = tokenizer, step
         self._special = frozenset(tokenizer.all_special_ids)
         self._begin: int = tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
-        self.pieces: list[Piece] = []
-        self._merged = Merged()
+        self.segments: list[Segment] = []
+        self._merged = MergedTokens()
         self._start: float | None = None  # of the piece that is open
         self._offset = 0.0  # of the window, in seconds
         self._skips = False
@@ -96,9 +96,9 @@ class Joining:
         self._window = _Window(first, self._last_time(stride, tokens) if stride.right else None)
         self._current = []
 
-    def hear(self, token: int, start: float = 0.0, end: float = 0.0) -> None:
+    def add_token(self, token: int, start: float = 0.0, end: float = 0.0) -> None:
         """The window's next token, and from when to when in it that was said."""
-        self._window.heard.append(token)
+        self._window.tokens_of_window.append(token)
         if token in self._special:
             return
         if token >= self._begin:
@@ -116,25 +116,25 @@ class Joining:
         elif not self._merged.all:
             self._open()
 
-    def add(self, heard: Heard, stride: Stride) -> None:
+    def add(self, tokens_of_window: WindowTokens, stride: Stride) -> None:
         """A whole window."""
-        self.begin(stride, heard.tokens)
-        ends = heard.moments or [0.0] * len(heard.tokens)
-        for token, start, end in zip(heard.tokens, [0.0, *ends][:-1], ends, strict=True):
-            self.hear(token, start, end)
+        self.begin(stride, tokens_of_window.tokens)
+        ends = tokens_of_window.token_times or [0.0] * len(tokens_of_window.tokens)
+        for token, start, end in zip(tokens_of_window.tokens, [0.0, *ends][:-1], ends, strict=True):
+            self.add_token(token, start, end)
         self.end(stride)
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[Segment]:
         """All pieces, once the last window is over."""
         if self._merged.last is not None:
             self._close(None)
-        return self.pieces
+        return self.segments
 
-    def settled(self) -> str:
+    def stable(self) -> str:
         """The text that no later token or window changes; of the only window, all that is there."""
         open_words = self._merged.fixed if self._merged.last is not None else self._current
         text: str = self._tokenizer.decode([word.token for word in open_words])
-        return "".join(piece.text for piece in self.pieces) + text.rstrip(INCOMPLETE)
+        return "".join(segment.text for segment in self.segments) + text.rstrip(INCOMPLETE)
 
     def _last_time(self, stride: Stride, tokens: Sequence[int]) -> int | None:
         """The time from which on the window leaves it to the next one to say where pieces end."""
@@ -150,7 +150,7 @@ class Joining:
     def _pass_time(self, token: int) -> None:
         window = self._window
         window.look(token, self._begin, self._step)
-        time = round((token - self._begin) * self._step + self._offset + window.passes, 2)
+        time = round((token - self._begin) * self._step + self._offset + window.pass_offset, 2)
         if window.last and token >= window.last:
             self._skips = True  # times come in pairs, and the second one would begin a piece
         elif self._skips or (self._merged.last is not None and token < window.first):
@@ -164,11 +164,11 @@ class Joining:
     def _close(self, end: float | None) -> None:
         words = self._merged.all
         text = self._tokenizer.decode([word.token for word in words])
-        self.pieces.append(Piece(text, words, self._start, end))
+        self.segments.append(Segment(text, words, self._start, end))
         self._open()
 
     def _open(self) -> None:
-        self._merged, self._current, self._start = Merged(), [], None
+        self._merged, self._current, self._start = MergedTokens(), [], None
 
 
 @dataclass(slots=True)
@@ -184,8 +184,8 @@ class _Window:
 
     first: float
     last: int | None
-    heard: list[int] = field(default_factory=list)
-    passes: float = 0.0
+    tokens_of_window: list[int] = field(default_factory=list)
+    pass_offset: float = 0.0
     _largest: float = 0.0
     _before: float = 0.0  # the one but largest
 
@@ -193,12 +193,12 @@ class _Window:
         """Take up a time that was just heard."""
         time = float((token - begin) * step)
         if time < self._largest:
-            behind = self.heard[-3:-1]
-            if len(behind) == 2 and not all(other >= begin for other in behind):
-                self.passes += step * STEPS
+            after = self.tokens_of_window[-3:-1]
+            if len(after) == 2 and not all(other >= begin for other in after):
+                self.pass_offset += step * STEPS
             else:
                 self._largest = self._before
-                self.passes += self._before
+                self.pass_offset += self._before
         self._before, self._largest = self._largest, time
 
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deployments.audio.whisper.merge import Heard, Stride
+from deployments.audio.whisper.merge import Stride, WindowTokens
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class TimestampTokens:
     """How a model tells time by tokens.
 
     Attributes:
@@ -31,24 +31,24 @@ class Clock:
         return self.begin is not None and token >= self.begin
 
 
-def kept(tokens: Sequence[int], clock: Clock) -> tuple[int, int | None]:
+def complete(tokens: Sequence[int], timestamps: TimestampTokens) -> tuple[int, int | None]:
     """What is kept of a pass, in tokens, and the time, in steps, at which the next one begins; None for no more.
 
     Args:
         tokens: of the whole pass, without its end token.
         clock: of the model.
     """
-    times = [clock.is_time(token) for token in tokens]
+    times = [timestamps.is_time(token) for token in tokens]
     closed = _closed(times)
     if not closed or times[-2:] == [False, True]:  # nothing closed; or no speech behind the last time
         return len(tokens), None
-    assert clock.begin is not None
-    return closed, tokens[closed - 2] - clock.begin
+    assert timestamps.begin is not None
+    return closed, tokens[closed - 2] - timestamps.begin
 
 
-def settled(tokens: Sequence[int], clock: Clock) -> int:
+def stable(tokens: Sequence[int], timestamps: TimestampTokens) -> int:
     """How many of the tokens so far are kept whatever follows: all of them, or up to what was closed last."""
-    return _closed([clock.is_time(token) for token in tokens]) or len(tokens)
+    return _closed([timestamps.is_time(token) for token in tokens]) or len(tokens)
 
 
 def _closed(times: Sequence[bool]) -> int:
@@ -69,17 +69,20 @@ class Window:
     features: "torch.Tensor"
     stride: Stride
     positions: int
-    _passes: "dict[int, Heard]" = field(default_factory=dict)  # by the position at which each began
+    _passes: "dict[int, WindowTokens]" = field(default_factory=dict)  # by the position at which each began
 
-    def keep(self, start: int, heard: Heard) -> None:
+    def keep(self, start: int, tokens_of_window: WindowTokens) -> None:
         """What is kept of the pass that began at this position."""
-        self._passes[start] = heard
+        self._passes[start] = tokens_of_window
 
     @property
-    def heard(self) -> Heard:
+    def tokens_of_window(self) -> WindowTokens:
         """What is kept of all passes."""
-        passes = [self._passes[start] for start in sorted(self._passes)]
-        return Heard([token for each in passes for token in each.tokens], [m for each in passes for m in each.moments])
+        pass_offset = [self._passes[start] for start in sorted(self._passes)]
+        return WindowTokens(
+            [token for each in pass_offset for token in each.tokens],
+            [m for each in pass_offset for m in each.token_times],
+        )
 
     def rest(self, start: int) -> "torch.Tensor":
         """The features from a position on, nothing behind them."""

@@ -8,13 +8,13 @@ token brings the text that is settled with it.
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.audio.whisper.segments import Window, kept, settled
-from deployments.audio.whisper.windows import Windows
-from deployments.generation.request import Ask, Piece, Written
+from deployments.audio.whisper.segments import Window, complete, stable
+from deployments.audio.whisper.windows import WindowReader
+from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.tgi import Vocabulary
 
 
-class Retelling:
+class TranscriptStream:
     """Pieces of the rows of one recording, in order, to pieces with the text that is added to what was told.
 
     Args:
@@ -24,74 +24,82 @@ class Retelling:
         ends: tokens that end a pass.
     """
 
-    def __init__(self, reader: Windows, windows: Sequence[Window], opening: int, ends: Sequence[int]) -> None:
+    def __init__(
+        self, reader: WindowReader, windows: Sequence[Window], decoder_prompt: int, ends: Sequence[int]
+    ) -> None:
         self._reader, self._windows, self._ends = reader, windows, ends
-        self._joining = reader.joining()
-        self._told = ""
-        self._unsaid = opening  # tokens of the opening that are still to come
+        self._merger = reader.merger()
+        self._emitted = ""
+        self._prompt_left = decoder_prompt  # tokens of the opening that are still to come
         self._pass: list[int] = []
-        self._heard = 0  # tokens of it that the joining has heard
+        self._merged_count = 0  # tokens of it that the joining has heard
         self._is_one = len(windows) == 1
         if self._is_one:
-            self._joining.begin(windows[0].stride)
+            self._merger.begin(windows[0].stride)
 
-    def __call__(self, piece: Piece) -> Piece:
-        text = self._so_far(piece)
-        if not text.startswith(self._told):  # a tokenizer that takes back what it wrote, a space say
-            return piece._replace(text="")
-        new, self._told = text[len(self._told) :], text
-        return piece._replace(text=new)
+    def __call__(self, segment: StreamedToken) -> StreamedToken:
+        text = self._so_far(segment)
+        if not text.startswith(self._emitted):  # a tokenizer that takes back what it wrote, a space say
+            return segment._replace(text="")
+        new, self._emitted = text[len(self._emitted) :], text
+        return segment._replace(text=new)
 
-    def _so_far(self, piece: Piece) -> str:
-        if piece.is_last and piece.row == len(self._windows) - 1:
+    def _so_far(self, segment: StreamedToken) -> str:
+        if segment.is_last and segment.row == len(self._windows) - 1:
             return "".join(each.text for each in self._reader.join(self._windows))
         if self._is_one:
-            self._hear_on(piece)
-        elif piece.is_last:
-            window = self._windows[piece.row]
-            self._joining.add(window.heard, window.stride)
+            self._add(segment)
+        elif segment.is_last:
+            window = self._windows[segment.row]
+            self._merger.add(window.tokens_of_window, window.stride)
         else:
-            return self._told
-        return self._joining.settled()
+            return self._emitted
+        return self._merger.stable()
 
-    def _hear_on(self, piece: Piece) -> None:
-        if self._unsaid:
-            self._unsaid -= 1
+    def _add(self, segment: StreamedToken) -> None:
+        if self._prompt_left:
+            self._prompt_left -= 1
             return
-        if piece.token not in self._ends:
-            self._pass.append(piece.token)
-        clock = self._reader.clock
-        count = kept(self._pass, clock)[0] if piece.is_end else settled(self._pass, clock)
-        for token in self._pass[self._heard : count]:
-            self._joining.hear(token)
-        self._heard = max(self._heard, count)
-        if piece.is_end:
-            self._pass, self._heard = [], 0
+        if segment.token not in self._ends:
+            self._pass.append(segment.token)
+        timestamps = self._reader.timestamps
+        count = complete(self._pass, timestamps)[0] if segment.is_end else stable(self._pass, timestamps)
+        for token in self._pass[self._merged_count : count]:
+            self._merger.add_token(token)
+        self._merged_count = max(self._merged_count, count)
+        if segment.is_end:
+            self._pass, self._merged_count = [], 0
 
 
-def details(vocabulary: Vocabulary, asks: Sequence[Ask], outputs: Sequence[Written]) -> dict[str, Any]:
+def details(
+    vocabulary: Vocabulary, requests: Sequence[GenerationRequest], outputs: Sequence[Completion]
+) -> dict[str, Any]:
     """The short details. A recording of which any part was cut short was cut short."""
-    parts = [part for written in outputs for part in (*written.earlier, written)]
-    found = vocabulary.details(asks[0], next((part for part in parts if part.finish == "length"), parts[-1]))
-    read, written_tokens = tokens_of(asks, outputs)
+    parts = [part for written in outputs for part in (*written.previous_segments, written)]
+    found = vocabulary.details(requests[0], next((part for part in parts if part.finish == "length"), parts[-1]))
+    read, completion_tokens = tokens_of(requests, outputs)
     timings = {
         "first_token_s": round(parts[0].first_token_s, 6),
-        "total_s": round(max(sum(part.total_s for part in (*row.earlier, row)) for row in outputs), 6),
+        "total_s": round(max(sum(part.total_s for part in (*row.previous_segments, row)) for row in outputs), 6),
     }
-    return found | {"generated_tokens": written_tokens, "input_length": read, "timings": timings}
+    return found | {"generated_tokens": completion_tokens, "input_length": read, "timings": timings}
 
 
-def all_details(vocabulary: Vocabulary, asks: Sequence[Ask], outputs: Sequence[Written]) -> dict[str, Any]:
+def all_details(
+    vocabulary: Vocabulary, requests: Sequence[GenerationRequest], outputs: Sequence[Completion]
+) -> dict[str, Any]:
     """The long ones: with every token in the order of the recording, also those that another window has in its text."""
-    parts = [part for written in outputs for part in (*written.earlier, written)]
-    long = [vocabulary.all_details(asks[0], part) for part in parts]
+    parts = [part for written in outputs for part in (*written.previous_segments, written)]
+    long = [vocabulary.all_details(requests[0], part) for part in parts]
     found = {"prefill": [], "tokens": [token for each in long for token in each["tokens"]]}
     if all("top_tokens" in each for each in long):
         found["top_tokens"] = [top for each in long for top in each["top_tokens"]]
-    return details(vocabulary, asks, outputs) | found
+    return details(vocabulary, requests, outputs) | found
 
 
-def tokens_of(asks: Sequence[Ask], outputs: Sequence[Written]) -> tuple[int, int]:
+def tokens_of(requests: Sequence[GenerationRequest], outputs: Sequence[Completion]) -> tuple[int, int]:
     """Tokens of the prompts, and of what was written."""
-    parts = [part for written in outputs for part in (*written.earlier, written)]
-    return sum(ask.prompt_tokens for ask in asks), sum(len(part.tokens) for part in parts)
+    parts = [part for written in outputs for part in (*written.previous_segments, written)]
+    return sum(generation_request.prompt_tokens for generation_request in requests), sum(
+        len(part.tokens) for part in parts
+    )

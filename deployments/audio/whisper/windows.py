@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from deployments.audio.chunks import Chunking
-from deployments.audio.features import Hearing
-from deployments.audio.whisper.decoder_prompt import Opening, Openings, with_room
-from deployments.audio.whisper.merge import Heard, Joining, Piece, Stride
-from deployments.audio.whisper.segments import Clock, Window, kept
-from deployments.audio.whisper.word_timestamps import Moments
+from deployments.audio.features import AudioFeatures
+from deployments.audio.whisper.decoder_prompt import DecoderPrompt, DecoderPrompts, with_max_new_tokens
+from deployments.audio.whisper.merge import Segment, Stride, TranscriptMerger, WindowTokens
+from deployments.audio.whisper.segments import TimestampTokens, Window, complete
+from deployments.audio.whisper.word_timestamps import WordTimestamps
 from deployments.errors import InvalidInput, TooLarge
 from deployments.generation.parameters import GenerationParameters
-from deployments.generation.request import Ask, Written
+from deployments.generation.request import Completion, GenerationRequest
 from deployments.generation.sampling.row import RowProcessor
 from deployments.generation.sequence import Prompt
 
@@ -28,7 +28,7 @@ Times = Literal["segment", "word"] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class TranscriptOptions:
     """What one request wants of its text.
 
     Attributes:
@@ -39,12 +39,12 @@ class Wishes:
     """
 
     parameters: GenerationParameters
-    opening: Opening
+    decoder_prompt: DecoderPrompt
     times: Times
     with_logprobs: bool
 
 
-class Windows:
+class WindowReader:
     """The windows of one model.
 
     Args:
@@ -55,39 +55,41 @@ class Windows:
         cells: token places of the encoder's output.
     """
 
-    def __init__(self, task: Hearing[Any, Any], tokenizer: Any, defaults: Any, positions: int, cells: int) -> None:
-        self._task, self._tokenizer, self._defaults, self._cells = task, tokenizer, defaults, cells
+    def __init__(
+        self, task: AudioFeatures[Any, Any], tokenizer: Any, defaults: Any, positions: int, slots: int
+    ) -> None:
+        self._task, self._tokenizer, self._defaults, self._slots = task, tokenizer, defaults, slots
         self.seconds = task.samples_per_position / task.sampling_rate  # of a window
         audio = task.checkpoint.config.audio
         audio = audio.model_copy(update={"chunk_length_s": min(audio.chunk_length_s, self.seconds)})
-        self._chunking = Chunking.of(audio, task.sampling_rate, 1, task.least)
-        self._openings = Openings(defaults, task.checkpoint.model.config)
+        self._chunking = Chunking.of(audio, task.sampling_rate, 1, task.min_samples)
+        self._decoder_prompts = DecoderPrompts(defaults, task.checkpoint.model.config)
         silent = getattr(defaults, "no_timestamps_token_id", None)
-        self._positions = positions // cells
-        self.clock = Clock(None if silent is None else silent + 1, self._positions)
-        self._step = self.seconds / cells
+        self._positions = positions // slots
+        self.timestamps = TimestampTokens(None if silent is None else silent + 1, self._positions)
+        self._step = self.seconds / slots
         heads = getattr(defaults, "alignment_heads", None)
-        self._moments = Moments(task.model, heads, self._positions, self._step) if heads else None
+        self._word_timestamps = WordTimestamps(task.model, heads, self._positions, self._step) if heads else None
 
-    def wishes(
+    def options(
         self, parameters: GenerationParameters, language: str | None, task: str | None, times: Times, *, stream: bool
-    ) -> Wishes:
+    ) -> TranscriptOptions:
         """What a request wants, if the model can do it.
 
         Raises:
             InvalidInput: it cannot.
         """
-        if times is not None and self.clock.begin is None:
+        if times is not None and self.timestamps.begin is None:
             raise InvalidInput("parameters.return_timestamps: this model tells no times; leave it out")
-        if times == "word" and self._moments is None:
+        if times == "word" and self._word_timestamps is None:
             raise InvalidInput(
                 "parameters.return_timestamps: this model has no alignment_heads in its generation_config.json, "
                 "which words need; ask for segments"
             )
         if parameters.stop:
             raise InvalidInput("parameters.stop: is not there for recordings; leave it out")
-        opening = self._openings.opening(language, task, times=times is not None)
-        return Wishes(parameters, opening, times, stream)
+        decoder_prompt = self._decoder_prompts.decoder_prompt(language, task, times=times is not None)
+        return TranscriptOptions(parameters, decoder_prompt, times, stream)
 
     def cut(self, samples: "np.ndarray[Any, Any]") -> Iterator[Window]:
         """The windows of a recording, each with its features.
@@ -109,65 +111,71 @@ class Windows:
             stride = Stride((chunk.stop - chunk.start) / rate, chunk.left / rate, chunk.right / rate)
             yield Window(features, stride, real)
 
-    def ask(self, window: Window, wishes: Wishes, start: int = 0) -> Ask:
+    def generation_request(self, window: Window, options: TranscriptOptions, start: int = 0) -> GenerationRequest:
         """The row that hears a window, from a position on."""
-        opening = wishes.opening
+        decoder_prompt = options.decoder_prompt
         inputs = {self._task.main_input: window.rest(start)}
-        defaults = with_room(self._defaults, self._task.model.config, opening.length)
-        as_if = Prompt(opening.filled(), inputs, self._cells)
-        (ask,) = wishes.parameters.asks(
-            as_if, defaults, processor=self._processor(wishes), with_logprobs=wishes.with_logprobs
+        defaults = with_max_new_tokens(self._defaults, self._task.model.config, decoder_prompt.length)
+        as_if = Prompt(decoder_prompt.filled(), inputs, self._slots)
+        (generation_request,) = options.parameters.requests(
+            as_if, defaults, processor=self._processor(options), with_logprobs=options.with_logprobs
         )
-        opened = opening.open(ask, Prompt(opening.before, inputs, self._cells))
-        return replace(opened, then=partial(self._then, window, wishes, start))
+        opened = decoder_prompt.open(generation_request, Prompt(decoder_prompt.before, inputs, self._slots))
+        return replace(opened, continue_with=partial(self._then, window, options, start))
 
-    def joining(self) -> Joining:
+    def merger(self) -> TranscriptMerger:
         """An empty text."""
-        return Joining(self._tokenizer, self._step)
+        return TranscriptMerger(self._tokenizer, self._step)
 
-    def join(self, windows: Sequence[Window]) -> list[Piece]:
+    def join(self, windows: Sequence[Window]) -> list[Segment]:
         """The pieces of the text, once all windows are through."""
-        joining = self.joining()
+        merger = self.merger()
         for window in windows:
-            joining.add(window.heard, window.stride)
-        return joining.finish()
+            merger.add(window.tokens_of_window, window.stride)
+        return merger.finish()
 
-    def chunks(self, pieces: Sequence[Piece], times: Times) -> list[dict[str, Any]]:
+    def chunks(self, segments: Sequence[Segment], times: Times) -> list[dict[str, Any]]:
         """Pieces, or their words, as transformers' pipeline gives them."""
         if times == "segment":
-            return [{"text": piece.text, "timestamp": (piece.start, piece.end)} for piece in pieces]
+            return [{"text": segment.text, "timestamp": (segment.start, segment.end)} for segment in segments]
         from transformers.models.whisper.tokenization_whisper import _collate_word_timestamps as collate
 
         chunks: list[dict[str, Any]] = []
-        for piece in pieces:
-            spans = [(word.start, word.end) for word in piece.words]
-            chunks += collate(self._tokenizer, [word.token for word in piece.words], spans, None, False)
+        for segment in segments:
+            spans = [(word.start, word.end) for word in segment.words]
+            chunks += collate(self._tokenizer, [word.token for word in segment.words], spans, None, False)
         return chunks
 
-    def _then(self, window: Window, wishes: Wishes, start: int, written: Written) -> Ask | None:
+    def _then(
+        self, window: Window, options: TranscriptOptions, start: int, written: Completion
+    ) -> GenerationRequest | None:
         """Model thread: a pass is over."""
-        opening = wishes.opening.knowing(written.tokens[0])
-        spoken = written.tokens[wishes.opening.written :]
+        decoder_prompt = options.decoder_prompt.knowing(written.tokens[0])
+        spoken = written.tokens[options.decoder_prompt.written :]
         tokens = spoken[:-1] if written.finish == "eos" else spoken
-        count, moment = kept(tokens, self.clock)
-        moments: Sequence[float] = ()
-        if wishes.times == "word" and self._moments is not None:
+        count, next_start = complete(tokens, self.timestamps)
+        token_times: Sequence[float] = ()
+        if options.times == "word" and self._word_timestamps is not None:
             inputs = {self._task.main_input: window.rest(start)}
-            moments = self._moments(inputs, opening.before, spoken, start, window.positions - start)[:count]
-        window.keep(start, Heard(tokens[:count], moments))
-        behind = start + (moment or 0) * self._positions
-        if not moment or behind >= window.features.shape[-1]:
+            token_times = self._word_timestamps(inputs, decoder_prompt.before, spoken, start, window.positions - start)[
+                :count
+            ]
+        window.keep(start, WindowTokens(tokens[:count], token_times))
+        after = start + (next_start or 0) * self._positions
+        if not next_start or after >= window.features.shape[-1]:
             return None
-        return self.ask(window, replace(wishes, opening=opening), behind)
+        return self.generation_request(window, replace(options, decoder_prompt=decoder_prompt), after)
 
-    def _processor(self, wishes: Wishes) -> RowProcessor | None:
+    def _processor(self, options: TranscriptOptions) -> RowProcessor | None:
         """Keeps the order of times, where they are wanted."""
-        if wishes.times is None:
+        if options.times is None:
             return None
         from transformers import WhisperTimeStampLogitsProcessor
 
         config = copy.copy(self._defaults)
         if isinstance(config.eos_token_id, list):
             config.eos_token_id = config.eos_token_id[0]
-        processor: Callable[..., Any] = WhisperTimeStampLogitsProcessor(config, begin_index=wishes.opening.length)
+        processor: Callable[..., Any] = WhisperTimeStampLogitsProcessor(
+            config, begin_index=options.decoder_prompt.length
+        )
         return processor

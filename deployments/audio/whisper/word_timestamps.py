@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Moments:
+class WordTimestamps:
     """One more call of the model with all that it has written, for the attention of its `alignment_heads`.
 
     The time warping is transformers' own. It runs on the model thread, between two steps of the running batch.
@@ -24,7 +24,12 @@ class Moments:
         self._model, self._heads, self._positions, self._step = model, heads, positions, step
 
     def __call__(
-        self, inputs: "dict[str, torch.Tensor]", opening: Sequence[int], tokens: Sequence[int], start: int, real: int
+        self,
+        inputs: "dict[str, torch.Tensor]",
+        decoder_prompt: Sequence[int],
+        tokens: Sequence[int],
+        start: int,
+        real: int,
     ) -> list[float]:
         """The second in the window at which each token ends.
 
@@ -41,7 +46,7 @@ class Moments:
         if len(tokens) < 2 or not real // self._positions:  # nothing to look at
             return [start * self._step / self._positions] * len(tokens)
         device = next(self._model.parameters()).device
-        ids = torch.tensor([[*opening, *tokens]], device=device)
+        ids = torch.tensor([[*decoder_prompt, *tokens]], device=device)
         with torch.inference_mode():
             read = self._model.get_encoder()(**{name: value[None].to(device) for name, value in inputs.items()})
             with _eager(self._model):
@@ -49,14 +54,14 @@ class Moments:
                     encoder_outputs=read, decoder_input_ids=ids[:, :-1], output_attentions=True, use_cache=False
                 )
             looks = tuple(layer.float() for layer in output.cross_attentions)
-            moments = self._model._extract_token_timestamps(
+            token_times = self._model._extract_token_timestamps(
                 GenerateEncoderDecoderOutput(sequences=ids, cross_attentions=(looks,)),
                 self._heads,
                 time_precision=self._step,
                 num_frames=torch.tensor([real]),
-                num_input_ids=len(opening),
+                num_input_ids=len(decoder_prompt),
             )
-        found: list[float] = (moments[0, len(opening) :] + start * self._step / self._positions).tolist()
+        found: list[float] = (token_times[0, len(decoder_prompt) :] + start * self._step / self._positions).tolist()
         return found
 
 

@@ -1,7 +1,7 @@
-"""Which rows may wait, and which of them join next: pure functions of the line and of what runs.
+"""Which sequences may wait, and which of them are admitted next: pure functions of the queue and of what runs.
 
-The line is served in order: who does not fit holds up those behind, or a long prompt would wait forever while short
-ones pass. What runs ends sooner or later, so the first in line gets its turn.
+The queue is served in order: a sequence that does not fit holds up those behind it, or a long prompt would wait forever
+while short ones pass. What runs ends sooner or later, so the head of the queue gets its turn.
 """
 
 from collections.abc import Sequence
@@ -9,95 +9,103 @@ from dataclasses import dataclass
 
 from deployments.errors import InvalidInput
 from deployments.generation.in_flight.families import Family
-from deployments.generation.in_flight.kv_batch import Limits
-from deployments.generation.sequence import Job
+from deployments.generation.in_flight.kv_batch import KVLimits
+from deployments.generation.sequence import GenerationSequence
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """Token places that a row may come to use.
+class Reservation:
+    """KV slots that a sequence may come to use.
 
     Attributes:
         columns: in self-attention: prompt and answer.
         cross: in cross-attention: what the encoder has read.
-        reading: while its prompt is read, in both; beside the running batch until it joins.
+        prefill: while its prompt is read, in both; beside the running batch until it joins.
     """
 
     columns: int
     cross: int
-    reading: int
+    prefill: int
 
     @property
-    def cells(self) -> int:
+    def kv_slots(self) -> int:
         return self.columns + self.cross
 
 
-def claim(job: Job, has_encoder: bool) -> Claim:
-    """What a job takes; the places of a decoder-only model's images are columns like others."""
-    source, prompt = job.prompt.source, len(job.prompt.ids)
+def reservation(sequence: GenerationSequence, has_encoder: bool) -> Reservation:
+    """What a sequence reserves; the slots of a decoder-only model's images are columns like others."""
+    source, prompt = sequence.prompt.source, len(sequence.prompt.ids)
     if has_encoder:
-        return Claim(prompt + job.max_new_tokens, source, prompt + source)
-    return Claim(source + prompt + job.max_new_tokens, 0, source + prompt)
+        return Reservation(prompt + sequence.max_new_tokens, source, prompt + source)
+    return Reservation(source + prompt + sequence.max_new_tokens, 0, source + prompt)
 
 
-def require_possible(job: Job, family: Family, max_cells: int) -> None:
+def require_possible(sequence: GenerationSequence, family: Family, max_kv_slots: int) -> None:
     """Refuse what could never run, however long it waited.
 
     Raises:
-        InvalidInput: the prompt is empty or, with its answer, longer than the cache or than the model can count.
+        InvalidInput: the prompt is empty or, with its answer, longer than the cache or than the model's positions.
     """
-    prompt, new = len(job.prompt.ids), job.max_new_tokens
+    prompt, new = len(sequence.prompt.ids), sequence.max_new_tokens
     if prompt < 1:
         raise InvalidInput("a prompt needs at least one token")
-    require_countable(prompt, new, family.max_positions)
-    needed = claim(job, family.has_encoder).cells
-    if needed > max_cells:
-        parts = f"{prompt + job.prompt.source} read, {new} new"
-        raise InvalidInput(f"this needs {needed} token places ({parts}), and the model's cache has {max_cells}")
+    require_positions(prompt, new, family.max_positions)
+    needed = reservation(sequence, family.has_encoder).kv_slots
+    if needed > max_kv_slots:
+        parts = f"{prompt + sequence.prompt.source} read, {new} new"
+        raise InvalidInput(f"this needs {needed} tokens ({parts}), and the model's cache holds {max_kv_slots}")
 
 
-def require_countable(prompt: int, new: int, limit: int | None) -> None:
-    """Refuse more tokens than the model's decoder can count.
+def require_positions(prompt: int, new: int, limit: int | None) -> None:
+    """Refuse more tokens than the model's decoder has positions.
 
     Raises:
         InvalidInput: prompt and answer are longer.
     """
     if limit is not None and prompt + new > limit:
-        raise InvalidInput(f"the model counts {limit} tokens; {prompt} of the prompt and {new} new ones are more")
+        raise InvalidInput(
+            f"the model has {limit} positions, and this needs {prompt + new} ({prompt} of the prompt, {new} new)"
+        )
 
 
-def cells(claims: Sequence[Claim]) -> int:
-    """Token places of rows that decode together: all are as long as the longest."""
-    if not claims:
+def kv_slots(reservations: Sequence[Reservation]) -> int:
+    """KV slots of sequences that decode together: all are as long as the longest."""
+    if not reservations:
         return 0
-    return len(claims) * (max(each.columns for each in claims) + max(each.cross for each in claims))
+    longest, widest = max(each.columns for each in reservations), max(each.cross for each in reservations)
+    return len(reservations) * (longest + widest)
 
 
-def reading_cells(claims: Sequence[Claim]) -> int:
-    """Token places of rows whose prompts are read together."""
-    return len(claims) * max((each.reading for each in claims), default=0)
+def prefill_slots(reservations: Sequence[Reservation]) -> int:
+    """KV slots of sequences whose prompts are read together."""
+    return len(reservations) * max((each.prefill for each in reservations), default=0)
 
 
-def newcomers(
-    waiting: Sequence[Job], running: Sequence[Claim], limits: Limits, max_prefill: int, has_encoder: bool
+def admissible(
+    queue: Sequence[GenerationSequence],
+    running: Sequence[Reservation],
+    limits: KVLimits,
+    max_prefill: int,
+    *,
+    has_encoder: bool,
 ) -> int:
-    """How many from the front of the line are read next, together.
+    """How many from the head of the queue are read next, together.
 
     Args:
-        waiting: in the order of arrival.
-        running: claims of the rows that decode.
-        limits: of the running batch; while others run, the newcomers' own places beside it count as well.
-        max_prefill: token places, padding included, that a group may have beyond its first row.
-        has_encoder: where a job's inputs go.
+        queue: in the order of arrival.
+        running: reservations of the sequences that decode.
+        limits: of the running batch; while others run, the new ones' own slots beside it count as well.
+        max_prefill: KV slots, padding included, that a group may have beyond its first sequence.
+        has_encoder: whether a sequence's inputs go to an encoder.
     """
-    group: list[Claim] = []
-    for job in waiting:
+    group: list[Reservation] = []
+    for sequence in queue:
         if len(running) + len(group) >= limits.max_rows:
             break
-        larger = [*group, claim(job, has_encoder)]
-        taken = cells([*running, *larger]) + (reading_cells(larger) if running else 0)
-        alike = job.prompt.shape == waiting[0].prompt.shape
-        if taken > limits.max_cells or not alike or (group and reading_cells(larger) > max_prefill):
+        larger = [*group, reservation(sequence, has_encoder)]
+        needed = kv_slots([*running, *larger]) + (prefill_slots(larger) if running else 0)
+        alike = sequence.prompt.shape == queue[0].prompt.shape
+        if needed > limits.max_kv_slots or not alike or (group and prefill_slots(larger) > max_prefill):
             break
         group = larger
     return len(group)

@@ -1,153 +1,154 @@
-"""The batch that decodes: its rows in the cache, in the sampler and in `rows`, in the same order always."""
+"""Batch: the sequences that decode, in the same order in `rows`, in the key-value cache and in the sampler."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deployments.generation.in_flight.admission import Claim
+from deployments.errors import ForwardFailed
+from deployments.generation.in_flight.admission import Reservation
 from deployments.generation.in_flight.families import Family
-from deployments.generation.in_flight.forward import Prefill, step, step_apart
-from deployments.generation.in_flight.kv_batch import Limits, Running, without_gaps
-from deployments.generation.sampling.log_probabilities import TokenLogprob
+from deployments.generation.in_flight.forward import Prefill, decode, decode_one_by_one
+from deployments.generation.in_flight.kv_batch import KVBatch, KVLimits, without_gaps
 from deployments.generation.sampling.sampler import Sampler, Step
-from deployments.generation.sequence import Job
+from deployments.generation.sequence import GenerationSequence
 
 if TYPE_CHECKING:
     import torch
 
-Deliver = Callable[[Job, int, float | None, Sequence[TokenLogprob]], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Row:
-    """A job while it decodes.
+class RunningSequence:
+    """A sequence that decodes, or whose prompt is being read.
 
-    `said` counts its tokens since it joined. An evicted row that joins again says once more what was delivered before:
-    it keeps its seed, so the sampler chooses the same.
+    `sampled` counts its tokens since it joined. After preemption it joins again with an empty cache and the same seed,
+    so the sampler repeats the tokens that were emitted before; those are not emitted again.
     """
 
-    job: Job
-    claim: Claim
-    said: int = 0
+    sequence: GenerationSequence
+    reservation: Reservation
+    sampled: int = 0
 
 
 class Batch:
-    """Rows that decode together.
+    """Sequences that decode together.
 
     Args:
         model: in eval mode.
-        family: how it wants to be called.
+        family: how the model is called.
         sampler: of this batch alone.
-        deliver: called with a job and its next token, log-probability and likeliest tokens.
-        settle: called with a job for which no token could be chosen, and why.
     """
 
-    def __init__(
-        self,
-        model: "torch.nn.Module",
-        family: Family,
-        sampler: Sampler,
-        deliver: Deliver,
-        settle: Callable[[Job, BaseException], None],
-    ) -> None:
+    def __init__(self, model: "torch.nn.Module", family: Family, sampler: Sampler) -> None:
         self._model, self._family, self._sampler = model, family, sampler
-        self._deliver, self._settle = deliver, settle
-        self.rows: list[Row] = []
-        self._running: Running | None = None
+        self.rows: list[RunningSequence] = []
+        self._kv: KVBatch | None = None
         self._tokens: torch.Tensor | None = None  # [rows], each row's last
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def cells(self) -> int:
-        """Token places of its cache."""
-        return self._running.cells if self._running else 0
+    def kv_slots(self) -> int:
+        """KV slots that its buffers take."""
+        return self._kv.kv_slots if self._kv else 0
 
     @property
     def padding_ratio(self) -> float:
-        """Share of padding in what a step reads."""
-        return self._running.padding_ratio if self._running else 0.0
+        """Share of padding in what a decode step reads."""
+        return self._kv.padding_ratio if self._kv else 0.0
 
-    def tighten(self, limits: Limits) -> None:
-        """Give back what its cache has beyond these limits."""
-        if self._running:
-            self._running.tighten(limits)
+    def tighten(self, limits: KVLimits) -> None:
+        """Give back what the cache has beyond these limits."""
+        if self._kv:
+            self._kv.tighten(limits)
 
-    def room_for_a_step(self, limits: Limits) -> None:
-        """See to it that the next step has somewhere to write."""
-        if self._running:
-            self._running.room_for_a_step(limits)
+    def make_room(self, limits: KVLimits) -> None:
+        """Make sure that the next step has a column to write."""
+        if self._kv:
+            self._kv.make_room(limits)
 
-    def choose(self, newcomers: Sequence[Row], logits: "torch.Tensor") -> Step:
-        """The newcomers' first tokens; the batch is as it was if this fails."""
-        seeds = self._sampler.admit([row.job.row for row in newcomers])
-        for row, seed in zip(newcomers, seeds, strict=True):
-            if seed is not None and row.job.params.seed is None:
-                row.job.params = replace(row.job.params, seed=seed)
+    def sample_first(self, new: Sequence[RunningSequence], logits: "torch.Tensor") -> Step:
+        """Admit new sequences to the sampler and sample their first tokens; the batch is as it was if this fails."""
+        seeds = self._sampler.admit([running.sequence.row for running in new])
+        for running, seed in zip(new, seeds, strict=True):
+            if seed is not None and running.sequence.params.seed is None:
+                running.sequence.params = replace(running.sequence.params, seed=seed)
         try:
             return self._sampler.step(logits, len(self.rows))
         except Exception:
             self._sampler.keep(range(len(self.rows)))
             raise
 
-    def join(self, newcomers: Sequence[Row], prefill: Prefill, limits: Limits) -> None:
-        """Take newcomers in behind the others."""
-        new = prefill.rows()
-        if self._running is None:
-            self._running = new
+    def join(self, new: Sequence[RunningSequence], prefill: Prefill, limits: KVLimits) -> None:
+        """Append new sequences, whose prompts are read."""
+        rows = prefill.rows()
+        if self._kv is None:
+            self._kv = rows
         else:
-            self._running.join(new, limits)
-        self.rows += newcomers
+            self._kv.join(rows, limits)
+        self.rows += new
 
-    def say_first(self, chosen: Step) -> None:
-        """Hand on the first tokens of those that joined last."""
-        self._say(chosen, len(self.rows) - len(chosen.tokens))
+    def emit_first(self, step: Step) -> None:
+        """Emit the first tokens of the sequences that joined last."""
+        self._emit(step, len(self.rows) - len(step.tokens))
 
-    def step(self) -> "torch.Tensor":
+    def forward(self) -> "torch.Tensor":
         """Logits `[rows, vocabulary]`; the batch is as it was if this fails."""
-        assert self._running is not None
+        assert self._kv is not None
         assert self._tokens is not None
         try:
-            return step(self._model, self._family, self._running, self._tokens)
+            return decode(self._model, self._family, self._kv, self._tokens)
         except Exception:
-            self._running.rewind()
+            self._kv.rewind()
             raise
 
-    def step_apart(self) -> "list[torch.Tensor | Exception]":
+    def forward_one_by_one(self) -> "list[torch.Tensor | Exception]":
         """The same for one row after the other: what each gives, or raises."""
-        assert self._running is not None
+        assert self._kv is not None
         assert self._tokens is not None
-        return step_apart(self._model, self._family, self._running, self._tokens)
+        return decode_one_by_one(self._model, self._family, self._kv, self._tokens)
 
-    def say(self, logits: "torch.Tensor") -> None:
-        """Choose every row's next token and hand it on."""
-        self._say(self._sampler.step(logits), 0)
+    def sample_and_emit(self, logits: "torch.Tensor") -> None:
+        """Sample every row's next token and emit it."""
+        self._emit(self._sampler.step(logits), 0)
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         """Keep these rows (ascending); returns the order they are in now."""
         order = without_gaps(alive)
         self.rows = [self.rows[row] for row in order]
         self._sampler.keep(order)
-        if self._running is None or not order:
-            self._running = self._tokens = None
+        if self._kv is None or not order:
+            self._kv = self._tokens = None
             return order
-        self._running.keep(order)
+        self._kv.keep(order)
         assert self._tokens is not None
         self._tokens = self._tokens[order]
         return order
 
-    def _say(self, chosen: Step, first: int) -> None:
+    def _emit(self, step: Step, first: int) -> None:
+        """Emit the tokens of the rows from `first` on, and keep them as the next step's inputs."""
         import torch
 
-        said = chosen.tokens.tolist()
-        for place, row in enumerate(self.rows[first:]):
-            row.said += 1
-            if row.said <= len(row.job.tokens):
-                said[place] = row.job.tokens[row.said - 1]
-            elif error := chosen.errors.get(first + place):
-                self._settle(row.job, error)
-            else:
-                self._deliver(row.job, said[place], chosen.logprobs[place], chosen.top[place])
-        tokens = torch.tensor(said, device=chosen.tokens.device)
-        self._tokens = tokens if self._tokens is None or not first else torch.cat([self._tokens, tokens])
+        tokens = step.tokens.tolist()
+        for place, running in enumerate(self.rows[first:]):
+            sequence = running.sequence
+            running.sampled += 1
+            if running.sampled <= len(sequence.tokens):
+                tokens[place] = sequence.tokens[running.sampled - 1]
+            elif error := step.errors.get(first + place):
+                sequence.settle(error)
+            elif not sequence.is_settled:
+                _emit(sequence, tokens[place], step, place)
+        last = torch.tensor(tokens, device=step.tokens.device)
+        self._tokens = last if self._tokens is None or not first else torch.cat([self._tokens, last])
+
+
+def _emit(sequence: GenerationSequence, token: int, step: Step, place: int) -> None:
+    try:
+        sequence.emit(token, step.logprobs[place], step.top[place])
+    except Exception as error:
+        logger.error("a sequence's callback failed", exc_info=error)
+        sequence.settle(ForwardFailed("the answer could not be handed on"))

@@ -102,7 +102,7 @@ class Block:
         return self.cache.layers  # type: ignore[no-any-return]
 
     @property
-    def slots(self) -> int:
+    def capacity(self) -> int:
         """Rows that the buffers have room for."""
         return int(self.layers[0].buffers[0].shape[0])
 
@@ -112,7 +112,7 @@ class Block:
         return int(self.layers[0].buffers[0].shape[2])
 
     @property
-    def cell_bytes(self) -> int:
+    def slot_bytes(self) -> int:
         """Bytes of a token place: a key and a value in every layer."""
         return sum(buffer.element_size() * buffer[0, :, 0].numel() for layer in self.layers for buffer in layer.buffers)
 
@@ -126,16 +126,16 @@ class Block:
         for layer in self.layers:
             layer.rows, layer.start, layer.end = rows, start, end
 
-    def reserve(self, slots: int, columns: int, end: int) -> None:
+    def reserve(self, capacity: int, columns: int, end: int) -> None:
         """Move to new buffers. What is in use now then ends at column `end` (aligned right), or begins at 0 (left)."""
         start, old_end = self.window
-        used = min(self.slots, slots)
+        used = min(self.capacity, capacity)
         at = end - (old_end - start) if self.align == "right" else 0
         for layer in self.layers:
             moved = []
             for buffer in layer.buffers:
                 # Zeros, since even a masked column takes part in a sum: a NaN left in memory would spread.
-                new = buffer.new_zeros((slots, buffer.shape[1], columns, buffer.shape[3]))
+                new = buffer.new_zeros((capacity, buffer.shape[1], columns, buffer.shape[3]))
                 new[:used, :, at : at + old_end - start] = buffer[:used, :, start:old_end]
                 moved.append(new)
             layer.buffers = tuple(moved)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deployments.generation.in_flight.cache import why_not
 from deployments.generation.in_flight.families import Family, family_of
-from deployments.generation.in_flight.forward import Prefill, step
-from deployments.generation.in_flight.kv_batch import Limits, Running, without_gaps
+from deployments.generation.in_flight.forward import Prefill, decode
+from deployments.generation.in_flight.kv_batch import KVBatch, KVLimits, without_gaps
 from deployments.generation.sequence import Prompt
 from deployments.layouts.check import TOLERANCES
 
@@ -27,7 +27,7 @@ _PIECE = 4  # token places of prompts read at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
+class GenerationMode:
     """How a model generates: shown in the log and in the model's info.
 
     Attributes:
@@ -36,17 +36,17 @@ class Mode:
         reason: why not in flight; empty otherwise.
         difference: largest difference of a logit from running alone, relative where logits exceed 1.
         family: how the engine is to call the model; None if static.
-        cell_bytes: bytes that a token place of its cache takes; 0 if static.
+        slot_bytes: bytes that a token place of its cache takes; 0 if static.
     """
 
     name: Literal["in-flight", "static", "paged"]
     reason: str
     difference: float
     family: Family | None
-    cell_bytes: int = 0
+    slot_bytes: int = 0
 
 
-def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_id: int = 0) -> Mode:
+def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_id: int = 0) -> GenerationMode:
     """Try a model in flight.
 
     Args:
@@ -61,40 +61,40 @@ def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_i
     reasons, difference = [], 0.0
     for candidate in (family, replace(family, ready_mask=True)):
         try:
-            trial = _Trial(model, candidate, prompts, pad_token_id)
+            trial = _Check(model, candidate, prompts, pad_token_id)
             difference = trial.difference()
         except Exception as error:  # a model may refuse in any way
             reasons.append(f"{type(error).__name__}: {error}")
             continue
         if difference <= allowed:
             logger.info("in-flight batching: differs from running alone by at most %.1e", difference)
-            return Mode("in-flight", "", difference, candidate, trial.cell_bytes)
+            return GenerationMode("in-flight", "", difference, candidate, trial.slot_bytes)
         reasons.append(f"rows that join differ from running alone by {difference:.1e}")
     if family.table is not None:
         family.table.remove()
     return static(reasons[0], difference)
 
 
-def static(reason: str, difference: float = 0.0) -> Mode:
+def static(reason: str, difference: float = 0.0) -> GenerationMode:
     """Static batches, and why."""
     logger.info("no in-flight batching, but static batches: %s", reason)
-    return Mode("static", reason, difference, None)
+    return GenerationMode("static", reason, difference, None)
 
 
-class _Trial:
+class _Check:
     """Prompts in flight, and what each of their rows was told."""
 
     def __init__(self, model: "torch.nn.Module", family: Family, prompts: Sequence[Prompt], pad_token_id: int) -> None:
         self._model, self._family, self._prompts, self._pad = model, family, prompts, pad_token_id
-        self._limits = Limits(1 << 30, len(prompts) + 1)
-        self._running: Running | None = None
-        self._rows: list[_Said] = []
-        self._all: list[_Said] = []
+        self._limits = KVLimits(1 << 30, len(prompts) + 1)
+        self._kv: KVBatch | None = None
+        self._rows: list[_CheckedRow] = []
+        self._all: list[_CheckedRow] = []
 
     @property
-    def cell_bytes(self) -> int:
+    def slot_bytes(self) -> int:
         """Bytes of a token place, after the trial."""
-        return self._running.cell_bytes if self._running else 0
+        return self._kv.slot_bytes if self._kv else 0
 
     def difference(self) -> float:
         """The largest one of any logit of any row at any step."""
@@ -114,37 +114,37 @@ class _Trial:
         for prompt in prompts:
             alike.setdefault(prompt.shape, []).append(prompt)
         for group in alike.values():
-            needs = [len(prompt.ids) + _ROOM for prompt in group]
-            prefill = Prefill(self._model, self._family, group, needs, self._pad)
+            max_lengths = [len(prompt.ids) + _ROOM for prompt in group]
+            prefill = Prefill(self._model, self._family, group, max_lengths, self._pad)
             while not prefill.advance(_PIECE * len(group)):
                 pass
             joined = prefill.rows()
-            if self._running is None:
-                self._running = joined
+            if self._kv is None:
+                self._kv = joined
             else:
-                self._running.join(joined, self._limits)
-            new = [_Said(prompt, [], []) for prompt in group]
+                self._kv.join(joined, self._limits)
+            new = [_CheckedRow(prompt, [], []) for prompt in group]
             self._rows += new
             self._all += new
             assert prefill.logits is not None
-            self._hear(new, prefill.logits)
+            self._record(new, prefill.logits)
 
     def _step(self) -> None:
         import torch
 
-        assert self._running is not None
+        assert self._kv is not None
         for _ in range(STEPS):
-            self._running.room_for_a_step(self._limits)
-            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._running.positions.device)
-            self._hear(self._rows, step(self._model, self._family, self._running, tokens))
+            self._kv.make_room(self._limits)
+            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._kv.positions.device)
+            self._record(self._rows, decode(self._model, self._family, self._kv, tokens))
 
     def _leave(self, row: int) -> None:
-        assert self._running is not None
+        assert self._kv is not None
         order = without_gaps([place for place in range(len(self._rows)) if place != row])
-        self._running.keep(order)
+        self._kv.keep(order)
         self._rows = [self._rows[place] for place in order]
 
-    def _hear(self, rows: "Sequence[_Said]", logits: "torch.Tensor") -> None:
+    def _record(self, rows: "Sequence[_CheckedRow]", logits: "torch.Tensor") -> None:
         words = logits.clone()
         # Some models do not count padding, and a picture's place that is said would want a picture.
         for row, allowed in zip(rows, words, strict=True):
@@ -153,7 +153,7 @@ class _Trial:
             row.tokens.append(token)
             row.logits.append(heard.float())
 
-    def _differs(self, row: "_Said") -> float:
+    def _differs(self, row: "_CheckedRow") -> float:
         import torch
 
         device = row.logits[0].device
@@ -173,7 +173,7 @@ class _Trial:
 
 
 @dataclass(slots=True)
-class _Said:
+class _CheckedRow:
     """A row of the trial: its prompt, its tokens, and the logits `[vocabulary]` that each was chosen from."""
 
     prompt: Prompt

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.generation.in_flight.cache import new_cache
 from deployments.generation.in_flight.families import Family
-from deployments.generation.in_flight.kv_batch import Running, Source
+from deployments.generation.in_flight.kv_batch import EncoderState, KVBatch
 from deployments.generation.sequence import Prompt
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ class Prefill:
         model: "torch.nn.Module",
         family: Family,
         prompts: Sequence[Prompt],
-        needs: Sequence[int],
+        max_lengths: Sequence[int],
         pad_token_id: int,
     ) -> None:
         import torch
 
-        self._model, self._family, self._prompts, self._needs = model, family, prompts, list(needs)
+        self._model, self._family, self._prompts, self._needs = model, family, prompts, list(max_lengths)
         self._device = next(model.parameters()).device
         length = max(len(prompt.ids) for prompt in prompts)
         ids = [[pad_token_id] * (length - len(prompt.ids)) + list(prompt.ids) for prompt in prompts]
@@ -76,7 +76,7 @@ class Prefill:
         self._output = output
         return True
 
-    def rows(self) -> Running:
+    def rows(self) -> KVBatch:
         """The newcomers as rows that can decode, after all is read.
 
         Raises:
@@ -88,17 +88,17 @@ class Prefill:
         # An image's places come before the text and belong to it.
         ahead = self._mask.new_ones((len(self._prompts), max(0, columns - self._mask.shape[1])))
         mask = torch.cat([ahead, self._mask], dim=1)
-        needs = [need + ahead.shape[1] for need in self._needs]
-        return Running(self._cache, mask, self._positions[:, -1:] + 1, needs, self._source())
+        max_lengths = [max_total_tokens + ahead.shape[1] for max_total_tokens in self._needs]
+        return KVBatch(self._cache, mask, self._positions[:, -1:] + 1, max_lengths, self._source())
 
-    def _source(self) -> Source | None:
+    def _source(self) -> EncoderState | None:
         if not self._family.has_encoder:
             return None
         states = self._output.encoder_last_hidden_state
         mask = self._inputs.get("attention_mask")
         of_text = "input_ids" in self._inputs
         widths = self._source_lengths if of_text else [states.shape[1]] * len(self._prompts)
-        return Source(mask, self._source_lengths, widths, states[:1, :1].clone())
+        return EncoderState(mask, self._source_lengths, widths, states[:1, :1].clone())
 
 
 def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[str, torch.Tensor], list[int]]":
@@ -110,10 +110,10 @@ def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[st
     for name in prompts[0].inputs:
         values = [prompt.inputs[name] for prompt in prompts]
         if name == "input_ids":
-            together = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+            batched = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
         else:
-            together = torch.cat(values) if name in prompts[0].joined else torch.stack(values)
-        inputs[name] = together.to(device)
+            batched = torch.cat(values) if name in prompts[0].joined else torch.stack(values)
+        inputs[name] = batched.to(device)
     if "input_ids" in inputs:
         lengths = [len(prompt.inputs["input_ids"]) for prompt in prompts]
         places = torch.arange(max(lengths), device=device)
@@ -123,7 +123,7 @@ def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[st
     return inputs, [0 if mask is None else mask.shape[1]] * len(prompts)
 
 
-def step(model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch.Tensor") -> "torch.Tensor":
+def decode(model: "torch.nn.Module", family: Family, rows: KVBatch, tokens: "torch.Tensor") -> "torch.Tensor":
     """One token for every row.
 
     Args:
@@ -140,8 +140,8 @@ def step(model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch
     return logits
 
 
-def step_apart(
-    model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch.Tensor"
+def decode_one_by_one(
+    model: "torch.nn.Module", family: Family, rows: KVBatch, tokens: "torch.Tensor"
 ) -> "list[torch.Tensor | Exception]":
     """The same, one row after the other: what each gives, `[1, vocabulary]`, or raises."""
     results: list[torch.Tensor | Exception] = []
@@ -156,7 +156,7 @@ def step_apart(
 
 
 def _forward(
-    model: "torch.nn.Module", family: Family, rows: Running, tokens: "torch.Tensor", which: slice
+    model: "torch.nn.Module", family: Family, rows: KVBatch, tokens: "torch.Tensor", which: slice
 ) -> "torch.Tensor":
     import torch
 
@@ -169,12 +169,12 @@ def _forward(
             "use_cache": True,
         }
         if rows.source is not None:
-            arguments |= _read_before(rows.source, tokens.shape[0], rows.cross_width, which)
+            arguments |= _encoder_outputs(rows.source, tokens.shape[0], rows.cross_width, which)
         logits: torch.Tensor = model(**arguments).logits
         return logits[:, -1]
 
 
-def _read_before(source: Source, rows: int, width: int, which: slice) -> dict[str, Any]:
+def _encoder_outputs(source: EncoderState, rows: int, width: int, which: slice) -> dict[str, Any]:
     """Stands for an encoder's output whose keys and values are in the cache already; takes no memory."""
     from transformers.modeling_outputs import BaseModelOutput
 

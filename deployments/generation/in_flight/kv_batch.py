@@ -19,28 +19,28 @@ SLACK = 64  # columns beyond the longest row's need: with more of them the buffe
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class KVLimits:
     """What a running batch may take.
 
     Attributes:
-        max_cells: token places over all rows, padding included, in self- and cross-attention together. A place holds
-            a key and a value in every layer.
+        max_kv_slots: slots over all rows, padding included, in self- and cross-attention together. A slot holds a key
+            and a value in every layer.
         max_rows: rows that decode together.
     """
 
-    max_cells: int
+    max_kv_slots: int
     max_rows: int
 
 
-def geometry(rows: int, need: int, cross: int, limits: Limits) -> tuple[int, int]:
-    """(slots, columns) of buffers for `rows` rows of at most `need` columns, and `cross` more of cross-attention.
+def geometry(rows: int, length: int, cross: int, limits: KVLimits) -> tuple[int, int]:
+    """(rows, columns) of buffers for `rows` rows of at most `length` columns, and `cross` more of cross-attention.
 
     There is more of both than needed where the budget has room, so that the next row does not have to move them all.
     """
     power = 1 << (rows - 1).bit_length()
-    slots = max(rows, min(power, limits.max_rows, limits.max_cells // (need + cross)))
-    columns = max(need, min(need + SLACK, limits.max_cells // slots - cross))
-    return slots, columns
+    capacity = max(rows, min(power, limits.max_rows, limits.max_kv_slots // (length + cross)))
+    columns = max(length, min(length + SLACK, limits.max_kv_slots // capacity - cross))
+    return capacity, columns
 
 
 def without_gaps(alive: Sequence[int]) -> list[int]:
@@ -52,8 +52,8 @@ def without_gaps(alive: Sequence[int]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Source:
-    """What an encoder has read, as every step is told again.
+class EncoderState:
+    """An encoder's output, as every decode step is given it.
 
     Attributes:
         mask: `[rows, length]`, 1 where the encoder's input is real; None where the model takes none.
@@ -78,12 +78,12 @@ class Source:
         places = torch.arange(max(self.widths), device=self.states.device)
         return (places < torch.tensor(self.widths, device=self.states.device)[:, None]).long()
 
-    def keep(self, order: Sequence[int], index: "torch.Tensor") -> "Source":
+    def keep(self, order: Sequence[int], index: "torch.Tensor") -> "EncoderState":
         lengths = [self.lengths[row] for row in order]
         mask = None if self.mask is None else self.mask[index, : max(lengths)]
-        return Source(mask, lengths, [self.widths[row] for row in order], self.states)
+        return EncoderState(mask, lengths, [self.widths[row] for row in order], self.states)
 
-    def join(self, other: "Source") -> "Source":
+    def join(self, other: "EncoderState") -> "EncoderState":
         import torch
 
         lengths, widths = self.lengths + other.lengths, self.widths + other.widths
@@ -93,10 +93,10 @@ class Source:
             mask = torch.cat(both)
         elif len(set(widths)) > 1:
             raise UnmergeableCache("the model masks nothing of what its encoder has read, and these differ in length")
-        return Source(mask, lengths, widths, self.states)
+        return EncoderState(mask, lengths, widths, self.states)
 
 
-class Running:
+class KVBatch:
     """Rows in one cache; made from a prefill.
 
     Args:
@@ -115,13 +115,13 @@ class Running:
         filled: "DynamicCache | EncoderDecoderCache",
         mask: "torch.Tensor",
         positions: "torch.Tensor",
-        needs: Sequence[int],
-        source: Source | None = None,
+        max_lengths: Sequence[int],
+        source: EncoderState | None = None,
     ) -> None:
         self.cache = filled
         self.block, self.cross = blocks(filled)
         self.positions = positions
-        self.needs = list(needs)
+        self.max_lengths = list(max_lengths)
         self.source = source
         self._mask = mask
         self._end = self.block.window[1]
@@ -129,17 +129,19 @@ class Running:
         self._view()
 
     def __len__(self) -> int:
-        return len(self.needs)
+        return len(self.max_lengths)
 
     @property
-    def cells(self) -> int:
+    def kv_slots(self) -> int:
         """Token places that the buffers take."""
-        return self.block.slots * self.block.columns + (self.cross.slots * self.cross.columns if self.cross else 0)
+        return self.block.capacity * self.block.columns + (
+            self.cross.capacity * self.cross.columns if self.cross else 0
+        )
 
     @property
-    def cell_bytes(self) -> int:
+    def slot_bytes(self) -> int:
         """Bytes of a token place, in the kind of attention that takes more."""
-        return max(self.block.cell_bytes, self.cross.cell_bytes if self.cross else 0)
+        return max(self.block.slot_bytes, self.cross.slot_bytes if self.cross else 0)
 
     @property
     def padding_ratio(self) -> float:
@@ -165,31 +167,31 @@ class Running:
         """`[rows, width + 1]` for the next step, its own column included."""
         return self._mask[: len(self), self._end - self.width : self._end + 1]
 
-    def fit(self, rows: int, width: int, need: int, cross: int, limits: Limits) -> None:
-        """Move to buffers with room for `rows` rows of `need` columns, `width` of which are in use at once."""
-        slots, columns = geometry(rows, need, cross, limits)
+    def fit(self, rows: int, width: int, length: int, cross: int, limits: KVLimits) -> None:
+        """Move to buffers for `rows` rows of `length` columns, `width` of which are in use at once."""
+        capacity, columns = geometry(rows, length, cross, limits)
         held = self.width
-        mask = self._mask.new_ones((slots, columns))  # right of the window: columns that every row will own
+        mask = self._mask.new_ones((capacity, columns))  # right of the window: columns that every row will own
         mask[:, : width - held] = 0
         mask[: len(self), width - held : width] = self.mask[:, :held]
-        self.block.reserve(slots, columns, width)
+        self.block.reserve(capacity, columns, width)
         if self.cross:
-            self.cross.reserve(slots, cross, 0)
+            self.cross.reserve(capacity, cross, 0)
         self._begins = [begin + width - self._end for begin in self._begins]
         self._mask, self._end = mask, width
         self._view()
 
-    def tighten(self, limits: Limits) -> None:
+    def tighten(self, limits: KVLimits) -> None:
         """Give back what the buffers have beyond these limits."""
-        if self.cells > limits.max_cells:
-            self.fit(len(self), self.width, max(self.needs), self.cross_width, limits)
+        if self.kv_slots > limits.max_kv_slots:
+            self.fit(len(self), self.width, max(self.max_lengths), self.cross_width, limits)
 
-    def room_for_a_step(self, limits: Limits) -> None:
+    def make_room(self, limits: KVLimits) -> None:
         """See to it that the next column exists."""
         if self._end >= self.block.columns:
-            self.fit(len(self), self.width, max(self.width + 1, *self.needs), self.cross_width, limits)
+            self.fit(len(self), self.width, max(self.width + 1, *self.max_lengths), self.cross_width, limits)
 
-    def join(self, other: "Running", limits: Limits) -> None:
+    def join(self, other: "KVBatch", limits: KVLimits) -> None:
         """Take over another prefill's rows; they come last. `other` is of no use afterwards.
 
         Raises:
@@ -200,8 +202,8 @@ class Running:
         source = self.source.join(other.source) if self.source and other.source else None
         first, rows = len(self), len(self) + len(other)
         cross = max(self.cross_width, other.cross_width)
-        if self.block.slots < rows or self._end < other.width or (self.cross and self.cross.columns < cross):
-            self.fit(rows, max(self.width, other.width), max(*self.needs, *other.needs), cross, limits)
+        if self.block.capacity < rows or self._end < other.width or (self.cross and self.cross.columns < cross):
+            self.fit(rows, max(self.width, other.width), max(*self.max_lengths, *other.max_lengths), cross, limits)
         self.block.put(other.block, first, self._end)
         if self.cross and other.cross:
             self.cross.put(other.cross, first, 0)
@@ -211,7 +213,7 @@ class Running:
         self._mask[first:rows, begin : self._end] = other.mask[:, : other.width]
         self._begins += [begin + column - min(other._begins) for column in other._begins]
         self.positions = torch.cat([self.positions, other.positions])
-        self.needs += other.needs
+        self.max_lengths += other.max_lengths
         self.source = source
         self._view()
 
@@ -227,7 +229,7 @@ class Running:
                 self._mask[place] = self._mask[row]
         index = torch.tensor(order, dtype=torch.long, device=self.positions.device)
         self.positions = self.positions[index]
-        self.needs = [self.needs[row] for row in order]
+        self.max_lengths = [self.max_lengths[row] for row in order]
         self._begins = [self._begins[row] for row in order]
         if self.source:
             self.source = self.source.keep(order, index)

@@ -75,7 +75,7 @@ class Draw:
                 continue
             rows = self._tensor([self.cut[i].row for i in trying])
             filters = self.cut_filters if len(trying) == len(self.cut) else self.cut_filters.pick(trying)
-            values, ids = _likeliest(scores[rows], width)
+            values, ids = _top_tokens(scores[rows], width)
             kept = filters.leading(values, mass[trying])
             # Where even the last candidate is kept, there may be more behind it.
             unsure = set() if everything else {i for i, more in zip(trying, kept[:, -1].tolist(), strict=True) if more}
@@ -109,7 +109,7 @@ def _needs_mass(user: User) -> bool:
     return user.state.params.top_k == 0 and user.state.params.top_p < 1
 
 
-def _likeliest(scores: "Tensor", width: int) -> "tuple[Tensor, Tensor]":
+def _top_tokens(scores: "Tensor", width: int) -> "tuple[Tensor, Tensor]":
     """The `width` best scores of each row with their tokens, the best first."""
     if width >= scores.shape[1]:
         values, ids = scores.sort(stable=True, dim=-1, descending=True)

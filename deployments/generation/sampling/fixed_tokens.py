@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.processor import NEVER, Processor, User
 from deployments.generation.sampling.row import RowState
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class FixedTokens(Processor):
     """What is done to fixed tokens of each row. Their indices are kept until other rows are due."""
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
-        super().__init__(users, past, vocabulary)
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
+        super().__init__(users, history, vocabulary)
         self._due: list[int] = []
         self._indices = (self.integers([]), self.integers([]))
 

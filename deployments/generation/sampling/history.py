@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-FILLER = 2**31 - 1  # behind a row's last token; past every vocabulary, so that clamping sends it to the spare column
+PADDING = 2**31 - 1  # behind a row's last token; past every vocabulary, so that clamping sends it to the spare column
 _BLOCK = 64  # columns to grow by, so that most steps do not copy
 
 
-class Past:
-    """Token ids [rows, longest], each row from the left, `FILLER` behind its last token.
+class TokenHistory:
+    """Token ids [rows, longest], each row from the left, `PADDING` behind its last token.
 
     Rows that do not look back are kept empty: they cost a length of 0 and no columns.
     """
@@ -22,7 +22,7 @@ class Past:
 
         self.device = device
         self.lengths: list[int] = []
-        self._tokens = torch.full((0, 0), FILLER, device=device)
+        self._tokens = torch.full((0, 0), PADDING, device=device)
 
     def admit(self, prompts: Sequence[Sequence[int]]) -> None:
         """Append a row for each prompt."""
@@ -30,7 +30,7 @@ class Past:
 
         self._widen(max((len(prompt) for prompt in prompts), default=0))
         width = self._tokens.shape[1]
-        padded = [[*prompt, *[FILLER] * (width - len(prompt))] for prompt in prompts]
+        padded = [[*prompt, *[PADDING] * (width - len(prompt))] for prompt in prompts]
         new = torch.tensor(padded, dtype=torch.long, device=self.device).view(len(prompts), width)
         self._tokens = torch.cat([self._tokens, new])
         self.lengths += [len(prompt) for prompt in prompts]
@@ -76,5 +76,5 @@ class Past:
         import torch
 
         if width > self._tokens.shape[1]:
-            spare = width + _BLOCK - self._tokens.shape[1]
-            self._tokens = torch.nn.functional.pad(self._tokens, (0, spare), value=FILLER)
+            padding_slack = width + _BLOCK - self._tokens.shape[1]
+            self._tokens = torch.nn.functional.pad(self._tokens, (0, padding_slack), value=PADDING)

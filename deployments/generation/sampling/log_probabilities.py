@@ -28,8 +28,8 @@ def log_probabilities(logits: "Tensor", tokens: "Tensor", top: Sequence[int]) ->
     if most == 0:
         return [(logprob, []) for logprob in chosen]
     values, ids = logs.topk(most)
-    likeliest = [
+    top_tokens = [
         [TokenLogprob(*pair) for pair in zip(row_ids[:count], row_values[:count], strict=True)]
         for row_ids, row_values, count in zip(ids.tolist(), values.tolist(), top, strict=True)
     ]
-    return list(zip(chosen, likeliest, strict=True))
+    return list(zip(chosen, top_tokens, strict=True))

@@ -116,7 +116,7 @@ class SamplingParams:
             raise InvalidInput("every entry of bad_words must be a list of one or more token ids")
 
     @property
-    def looks_back(self) -> bool:
+    def uses_history(self) -> bool:
         """Whether the choice depends on which tokens came before."""
         return (
             self.repetition_penalty != 1

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.processor import NEVER, Processor, User
 from deployments.generation.sampling.row import RowState
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class RepetitionPenalty(Processor):
     """`RepetitionPenaltyLogitsProcessor`: tokens in prompt and answer get less likely (Keskar et al. 2019, CTRL)."""
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
-        super().__init__(users, past, vocabulary)
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
+        super().__init__(users, history, vocabulary)
         self.penalty = self.column([user.state.params.repetition_penalty for user in users])
 
     @staticmethod
@@ -35,8 +35,8 @@ class RepetitionPenalty(Processor):
 class GeneratedPenalty(Processor):
     """OpenAI's `frequency_penalty` and `presence_penalty`, of the tokens generated so far; transformers has neither."""
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
-        super().__init__(users, past, vocabulary)
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
+        super().__init__(users, history, vocabulary)
         self.frequency = self.column([user.state.params.frequency_penalty for user in users])
         self.presence = self.column([user.state.params.presence_penalty for user in users])
         self.prompts = self.integers([user.state.prompt_length for user in users])[:, None]
@@ -60,8 +60,8 @@ class NoRepeatNgrams(Processor):
     The loop is over the sizes in use, not over rows: every window of a size is compared with its row's ending at once.
     """
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
-        super().__init__(users, past, vocabulary)
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
+        super().__init__(users, history, vocabulary)
         self.by_size: dict[int, list[User]] = defaultdict(list)
         for user in users:
             self.by_size[user.state.params.no_repeat_ngram_size].append(user)
@@ -73,11 +73,11 @@ class NoRepeatNgrams(Processor):
     def __call__(self, scores: "Tensor") -> None:
         for size, users in self.by_size.items():
             places = [user.place for user in users]
-            ids = self.past.ids(places)
+            ids = self.history.ids(places)
             if ids.shape[1] < size:
                 continue
             windows = ids.unfold(1, size, 1)
-            same = (windows[..., :-1] == self.past.endings(places, size - 1)[:, None]).all(-1)
+            same = (windows[..., :-1] == self.history.endings(places, size - 1)[:, None]).all(-1)
             # A window that reaches over its row's end closes with filling: what it forbids is the spare column.
             index = self.integers([user.row for user in users])[:, None]
             scores[index, windows[..., -1].where(same, self.vocabulary).clamp(max=self.vocabulary)] = NEVER
@@ -89,8 +89,8 @@ class BadPhrases(Processor):
     Words are ragged; those of one length are compared at once for all rows, so the loop is over their lengths.
     """
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
-        super().__init__(users, past, vocabulary)
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
+        super().__init__(users, history, vocabulary)
         by_length: dict[int, list[tuple[User, tuple[int, ...]]]] = defaultdict(list)
         for user in users:
             for word in user.state.params.bad_words:
@@ -111,6 +111,6 @@ class BadPhrases(Processor):
 
     def __call__(self, scores: "Tensor") -> None:
         for rows, places, words in self.groups:
-            endings = self.past.endings(places, words.shape[1] - 1)
-            said = (endings == words[:, :-1]).all(-1)
-            scores[rows, words[:, -1].where(said, self.vocabulary)] = NEVER
+            endings = self.history.endings(places, words.shape[1] - 1)
+            matches = (endings == words[:, :-1]).all(-1)
+            scores[rows, words[:, -1].where(matches, self.vocabulary)] = NEVER

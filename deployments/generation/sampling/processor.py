@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.row import RowState
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class User:
 
     Attributes:
         row: of the scores.
-        place: of the sampler, in whose `Past` its tokens are.
+        place: of the sampler, in whose `TokenHistory` its tokens are.
         state: its options and how far it has come.
     """
 
@@ -42,9 +42,9 @@ class Processor(ABC):
         vocabulary: the number of tokens, and with it the spare column.
     """
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
         self.users = users
-        self.past = past
+        self.history = history
         self.vocabulary = vocabulary
         self.index = self.integers([user.row for user in users])[:, None]
         self.places = [user.place for user in users]
@@ -62,14 +62,14 @@ class Processor(ABC):
         """Indices or token ids, where the scores are."""
         import torch
 
-        return torch.tensor(values, dtype=torch.long, device=self.past.device)
+        return torch.tensor(values, dtype=torch.long, device=self.history.device)
 
     def column(self, values: Sequence[float]) -> "Tensor":
         """A value for each user, [users, 1], float32."""
         import torch
 
-        return torch.tensor(values, dtype=torch.float32, device=self.past.device)[:, None]
+        return torch.tensor(values, dtype=torch.float32, device=self.history.device)[:, None]
 
     def ids(self) -> "Tensor":
         """Tokens behind its users [users, longest]; the spare column for filling and for tokens past it."""
-        return self.past.ids(self.places).clamp_(max=self.vocabulary)
+        return self.history.ids(self.places).clamp_(max=self.vocabulary)

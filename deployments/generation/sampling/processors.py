@@ -15,7 +15,7 @@ from deployments.generation.sampling.fixed_tokens import (
     SuppressedAtBeginning,
     TooShort,
 )
-from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.penalties import BadPhrases, GeneratedPenalty, NoRepeatNgrams, RepetitionPenalty
 from deployments.generation.sampling.processor import Processor, User
 from deployments.generation.sampling.row import RowState
@@ -34,15 +34,15 @@ class Own(Processor):
     def __call__(self, scores: "Tensor") -> None:
         for user in self.users:
             assert user.state.processor is not None
-            ids = self.past.ids([user.place])
+            ids = self.history.ids([user.place])
             scores[user.row, :-1] = user.state.processor(ids, scores[user.row : user.row + 1, :-1])[0]
 
 
 class Temperature(Processor):
     """`TemperatureLogitsWarper`: divides. Only a row that is drawn has one."""
 
-    def __init__(self, users: Sequence[User], past: Past, vocabulary: int) -> None:
-        super().__init__(users, past, vocabulary)
+    def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
+        super().__init__(users, history, vocabulary)
         self.temperature = self.column([user.state.params.temperature for user in users])
 
     @staticmethod
@@ -77,7 +77,7 @@ def processed(state: RowState) -> bool:
     return any(kind.wanted(state) for kind in ORDER)
 
 
-def processors_for(users: Sequence[User], past: Past, vocabulary: int) -> list[Processor]:
+def processors_for(users: Sequence[User], history: TokenHistory, vocabulary: int) -> list[Processor]:
     """The processors that any of these rows uses, in order."""
     chosen = [(kind, [user for user in users if kind.wanted(user.state)]) for kind in ORDER]
-    return [kind(its_users, past, vocabulary) for kind, its_users in chosen if its_users]
+    return [kind(its_users, history, vocabulary) for kind, its_users in chosen if its_users]

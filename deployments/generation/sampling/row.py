@@ -56,6 +56,6 @@ class RowState:
     generated: int = 0
 
     @property
-    def looks_back(self) -> bool:
+    def uses_history(self) -> bool:
         """Whether its tokens have to be remembered."""
-        return self.params.looks_back or self.processor is not None
+        return self.params.uses_history or self.processor is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deployments.errors import ForwardFailed, InvalidInput, ServiceError
 from deployments.generation.sampling.draw import Draw
-from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.processor import Processor, User
 from deployments.generation.sampling.processors import processed, processors_for
@@ -66,7 +66,7 @@ class Sampler:
 
     def __init__(self, device: "torch.device | str" = "cpu") -> None:
         self._rows: list[RowState] = []
-        self._past = Past(device)
+        self._history = TokenHistory(device)
         self._plans: dict[tuple[int, int, int], _Plan] = {}
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class Sampler:
         """Append rows; returns each one's seed, None for rows that do not draw."""
         states = [RowState(spec.params, spec.seed, len(spec.prompt), spec.processor) for spec in rows]
         both = zip(states, rows, strict=True)
-        self._past.admit([spec.prompt if state.looks_back else () for state, spec in both])
+        self._history.admit([spec.prompt if state.uses_history else () for state, spec in both])
         self._rows += states
         self._plans.clear()
         return [state.seed if state.params.do_sample else None for state in states]
@@ -90,7 +90,7 @@ class Sampler:
         if len(set(indices)) != len(indices):
             raise ValueError(f"a row cannot be kept twice: {list(indices)}")
         self._rows = [self._rows[index] for index in indices]
-        self._past.keep(indices)
+        self._history.keep(indices)
         self._plans.clear()
 
     def step(self, logits: "Tensor", first: int = 0) -> Step:
@@ -135,7 +135,7 @@ class Sampler:
     def _remember(self, plan: _Plan, tokens: "Tensor", first: int) -> None:
         places, rows = plan.remembered
         if places:
-            self._past.append(places, tokens if len(rows) == len(tokens) else tokens[rows])
+            self._history.append(places, tokens if len(rows) == len(tokens) else tokens[rows])
         for state in self._rows[first : first + len(tokens)]:
             state.generated += 1
 
@@ -150,9 +150,9 @@ class Sampler:
             all_of_them = len(asking) == len(tokens)
             picked = (logits, tokens) if all_of_them else (logits[asking], tokens[asking])
             found = log_probabilities(*picked, wanted)
-            for row, options, (logprob, likeliest) in zip(asking, params, found, strict=True):
+            for row, options, (logprob, top_tokens) in zip(asking, params, found, strict=True):
                 logprobs[row] = logprob if options.logprobs else None
-                top[row] = likeliest
+                top[row] = top_tokens
         return logprobs, top
 
     def _plan(self, first: int, count: int, vocabulary: int) -> _Plan:
@@ -163,11 +163,11 @@ class Sampler:
             touched = [row for row, state in states if state.params.do_sample or processed(state)]
             users = [User(i, first + row, self._rows[first + row]) for i, row in enumerate(touched)]
             drawn = [user for user in users if user.state.params.do_sample]
-            remembered = [row for row, state in states if state.looks_back]
+            remembered = [row for row, state in states if state.uses_history]
             self._plans[key] = _Plan(
                 touched,
-                processors_for(users, self._past, vocabulary),
-                Draw(drawn, self._past.device) if drawn else None,
+                processors_for(users, self._history, vocabulary),
+                Draw(drawn, self._history.device) if drawn else None,
                 [row for row, state in states if state.params.logprobs or state.params.top_n_tokens],
                 ([first + row for row in remembered], remembered),
             )

@@ -19,9 +19,9 @@ def frames_of(samples: int) -> int:
 
 
 @st.composite
-def chunkings(draw, least=1):
+def chunkings(draw, min_samples=1):
     left, right = draw(st.integers(0, 6)) * FRAME, draw(st.integers(0, 6)) * FRAME
-    return Chunking(left + right + FRAME * draw(st.integers(2, 8)), left, right, least)
+    return Chunking(left + right + FRAME * draw(st.integers(2, 8)), left, right, min_samples)
 
 
 @given(chunkings(), st.integers(1, 60 * FRAME))
@@ -34,7 +34,7 @@ def test_kept_parts_tile_the_recording(chunking, samples):
     assert reached == samples
 
 
-@given(chunkings(least=400), st.integers(400, 60 * FRAME))
+@given(chunkings(min_samples=400), st.integers(400, 60 * FRAME))
 def test_no_chunk_is_too_short_for_a_frame(chunking, samples):
     chunks = list(chunking.cut(samples))
     assert all(chunk.stop - chunk.start >= 400 for chunk in chunks)
@@ -59,7 +59,7 @@ def test_chunks_are_those_of_the_pipeline(chunking, samples):
         assert frames[chunk.kept(FRAME)] == frames[left : total - right]
 
 
-@given(chunkings(least=400), st.integers(400, 60 * FRAME))
+@given(chunkings(min_samples=400), st.integers(400, 60 * FRAME))
 def test_kept_frames_follow_each_other(chunking, samples):
     """With a right stride nothing is lost between chunks; without one a chunk's last frame is."""
     places: list[int] = []

@@ -10,7 +10,7 @@ from deployments.errors import InvalidInput, ServiceError, TooLarge
 from deployments.layouts.check import WORDS
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
-from deployments.tasks.feature_extraction_audio import SoundFeatures
+from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
 from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition, Request
 from tests.checkpoints import load_task
 from tests.media_checkpoints import AUDIO_FAMILIES, CTC_FAMILIES, RATE, MediaCheckpoints
@@ -36,9 +36,9 @@ def load(tmp_path_factory):
         ("audio-spectrogram-transformer", 1.28 * RATE, 1, 240, 1280),
     ],
 )
-def test_what_a_model_reads_is_found_out_at_load(load, family, per_position, positions, least, cost):
-    task = load(SoundFeatures, family)
-    assert (task.samples_per_position, task.least) == (per_position, least)
+def test_what_a_model_reads_is_found_out_at_load(load, family, per_position, positions, min_samples, cost):
+    task = load(AudioFeatureExtraction, family)
+    assert (task.samples_per_position, task.min_samples) == (per_position, min_samples)
     row = task.row(recording(RATE))
     assert row.length == positions
     assert task.is_fixed == (positions == 1)
@@ -47,27 +47,27 @@ def test_what_a_model_reads_is_found_out_at_load(load, family, per_position, pos
 
 @pytest.mark.parametrize("family", AUDIO_FAMILIES)
 def test_a_recording_of_the_least_length_gives_a_frame_and_one_sample_less_does_not(load, family):
-    task = load(SoundFeatures, family)
+    task = load(AudioFeatureExtraction, family)
     task.layout = task.layouts()[-1]
-    (states,) = task.forward([task.row(recording(task.least))], None)
+    (states,) = task.forward([task.row(recording(task.min_samples))], None)
     assert len(states) >= 1
     assert np.isfinite(states).all()
-    if task.least > 1:
+    if task.min_samples > 1:
         with pytest.raises(InvalidInput, match="the model needs at least"):
-            task.row(recording(task.least - 1))
+            task.row(recording(task.min_samples - 1))
 
 
 @pytest.mark.parametrize("family", CTC_FAMILIES)
 def test_frames_are_counted_as_the_model_gives_them(load, family):
     task = load(CTCSpeechRecognition, family)
     alone = task.layouts()[-1]
-    for samples in (task.least, task.least + 1, 2000, 4801, RATE, RATE + 159, RATE + 160, 2 * RATE + 319):
+    for samples in (task.min_samples, task.min_samples + 1, 2000, 4801, RATE, RATE + 159, RATE + 160, 2 * RATE + 319):
         row = task.row(recording(samples))
         assert alone.run([row]).output.logits.shape[1] == task.frames(row.length)
 
 
 def test_the_models_rate_is_the_recordings(load):
-    task = load(SoundFeatures, "wav2vec2-layer")
+    task = load(AudioFeatureExtraction, "wav2vec2-layer")
     samples = recording(8000)
     np.testing.assert_array_equal(task.read(wav(samples)), samples)
     assert len(task.read(wav(samples, rate=8000))) == RATE
@@ -75,7 +75,7 @@ def test_the_models_rate_is_the_recordings(load):
 
 @pytest.mark.parametrize("family", ["wav2vec2-layer", "whisper"])
 def test_limits(load, family):
-    task = load(SoundFeatures, family, audio={"max_seconds": 1.5})
+    task = load(AudioFeatureExtraction, family, audio={"max_seconds": 1.5})
     task.limits = MediaLimits(max_audio_seconds=3)
     with pytest.raises(TooLarge, match=r"longer than 3 s"):
         task.whole(wav(recording(3 * RATE + 1)))
@@ -89,13 +89,13 @@ def test_limits(load, family):
 @pytest.mark.parametrize("data", [b"", b"no sound", wav(recording(RATE)).data[:30]])
 def test_what_is_no_recording(load, data):
     with pytest.raises(ServiceError, match="inputs") as caught:
-        load(SoundFeatures, "wav2vec2-layer").whole(Media(data))
+        load(AudioFeatureExtraction, "wav2vec2-layer").whole(Media(data))
     assert caught.value.status in (415, 422)
 
 
 @pytest.mark.parametrize("family", ["wav2vec2-layer", "wav2vec2-bert", "audio-spectrogram-transformer", "whisper"])
 def test_extractors_work_on_several_threads(load, family):
-    task = load(SoundFeatures, family)
+    task = load(AudioFeatureExtraction, family)
     serial = [task.row(samples).inputs[task.main_input] for samples in recordings()]
     with ThreadPoolExecutor(4) as threads:
         for rows in threads.map(lambda _: [task.row(samples) for samples in recordings()], range(4)):
@@ -122,7 +122,7 @@ def test_letters_are_spelled_on_several_threads(load, family):
 @pytest.mark.parametrize("seconds", [120, 0.5])
 def test_samples_differ_in_length(load, seconds):
     """The check at load would find every layout right for rows of one length."""
-    task = load(SoundFeatures, "wav2vec2-layer", audio={"max_seconds": seconds})
+    task = load(AudioFeatureExtraction, "wav2vec2-layer", audio={"max_seconds": seconds})
     lengths = [task.row(task.read(task.sample(words))).length for words in WORDS]
     assert lengths == sorted(lengths)
     assert len(set(lengths)) >= 5
@@ -131,4 +131,4 @@ def test_samples_differ_in_length(load, seconds):
 
 def test_the_example_is_a_recording(load):
     media = Request.model_validate({"inputs": EXAMPLE}).inputs
-    assert len(load(SoundFeatures, "wav2vec2-layer").read(media)) == RATE // 10
+    assert len(load(AudioFeatureExtraction, "wav2vec2-layer").read(media)) == RATE // 10

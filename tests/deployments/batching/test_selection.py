@@ -52,13 +52,13 @@ def test_arrival_order_leaves_no_room_unused(waiting, max_cost, max_rows):
 
 @fast
 @given(lines, budgets, rows, st.floats(0, 0.9), st.integers(0, 20))
-def test_nearest_length_stays_within_bounds(waiting, max_cost, max_rows, max_padding, spare):
-    picked = NearestLength(max_cost, max_rows, max_padding, spare).pick(waiting)
+def test_nearest_length_stays_within_bounds(waiting, max_cost, max_rows, max_padding, padding_slack):
+    picked = NearestLength(max_cost, max_rows, max_padding, padding_slack).pick(waiting)
     assert len(set(picked)) == len(picked) <= max_rows
     assert len({waiting[i].params for i in picked}) == 1
     lengths = [waiting[i].length for i in picked]
     area = max(lengths) * len(lengths)
-    assert area - sum(lengths) <= max(max_padding * area + 1e-9, spare)
+    assert area - sum(lengths) <= max(max_padding * area + 1e-9, padding_slack)
     assert len(picked) == 1 or area <= max_cost
 
 
@@ -112,4 +112,4 @@ def test_the_budget_halves_down_to_one(selection):
 def test_between_short_rows_a_few_positions_of_padding_cost_less_than_another_call():
     waiting = [Line(8), Line(12), Line(11), Line(200)]
     assert NearestLength(4096, 8, 0.1).pick(waiting) == [0]
-    assert sorted(NearestLength(4096, 8, 0.1, spare=12).pick(waiting)) == [0, 1, 2]
+    assert sorted(NearestLength(4096, 8, 0.1, padding_slack=12).pick(waiting)) == [0, 1, 2]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from deployments.generation.detokenizer import INCOMPLETE, Pieces, StopStrings
+from deployments.generation.detokenizer import INCOMPLETE, Detokenizer, StopStrings
 from tests.checkpoints import SENTENCES, small_tokenizer
 
 LETTERS = "aé ß\n.'שמم我日🙂👩\u200d🚀\u0301"
@@ -54,10 +54,10 @@ def decoded(tokenizer, ids):
     return tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def told(tokenizer, ids, before=()):
+def told(tokenizer, ids, prefix_ids=()):
     """Each token's piece, and what was left at the end."""
-    pieces = Pieces(tokenizer, before)
-    return [*(pieces.add(token) for token in ids), pieces.rest()]
+    pieces = Detokenizer(tokenizer, prefix_ids)
+    return [*(pieces.add(token) for token in ids), pieces.flush()]
 
 
 @many
@@ -66,8 +66,8 @@ def told(tokenizer, ids, before=()):
 @example("metaspace", "the ", "  the")
 def test_pieces_of_a_text_are_the_text_and_never_end_inside_a_character(tokenizers, kind, prompt, text):
     tokenizer = tokenizers[kind]
-    before, ids = ids_of(tokenizer, prompt), going_on(tokenizer, text)
-    for start in ([], before, [tokenizer.bos_token_id, *before]):
+    prefix_ids, ids = ids_of(tokenizer, prompt), going_on(tokenizer, text)
+    for start in ([], prefix_ids, [tokenizer.bos_token_id, *prefix_ids]):
         pieces = told(tokenizer, ids, start)
         assert "".join(pieces) == decoded(tokenizer, start + ids)[len(decoded(tokenizer, start)) :]
         assert INCOMPLETE not in "".join(pieces)
@@ -80,8 +80,11 @@ def test_pieces_of_any_tokens_are_what_all_of_them_decode_to(tokenizers, data):
     """Bytes that are no characters, and special tokens between the bytes of one."""
     tokenizer = tokenizers["byte-level"]
     some = st.lists(st.integers(0, len(tokenizer) - 1), max_size=30)
-    ids, before = data.draw(some), ids_of(tokenizer, data.draw(TEXTS))
-    assert "".join(told(tokenizer, ids, before)) == decoded(tokenizer, before + ids)[len(decoded(tokenizer, before)) :]
+    ids, prefix_ids = data.draw(some), ids_of(tokenizer, data.draw(TEXTS))
+    assert (
+        "".join(told(tokenizer, ids, prefix_ids))
+        == decoded(tokenizer, prefix_ids + ids)[len(decoded(tokenizer, prefix_ids)) :]
+    )
 
 
 @many
@@ -111,8 +114,8 @@ def test_each_piece_comes_as_soon_as_it_is_complete(tokenizers):
 def test_special_tokens_are_told_where_they_are_wanted(tokenizers):
     tokenizer = tokenizers["byte-level"]
     ids = tokenizer("a")["input_ids"]
-    pieces = Pieces(tokenizer, skip_special=False)
-    assert "".join([*(pieces.add(token) for token in ids), pieces.rest()]) == "<s>a</s>"
+    pieces = Detokenizer(tokenizer, skip_special=False)
+    assert "".join([*(pieces.add(token) for token in ids), pieces.flush()]) == "<s>a</s>"
 
 
 def cut(text, strings):
@@ -132,19 +135,19 @@ def test_a_text_is_cut_before_the_first_string_whatever_the_pieces(text, strings
         heard += text[start:end]
         assert cut(heard, strings).startswith(said), "what was said is never taken back"
         assert (stop.reached is not None) == any(string in heard for string in strings)
-    said += stop.rest()
+    said += stop.flush()
     assert said == cut(text, strings)
     assert stop.reached is None or (text[len(said) :].startswith(stop.reached) and stop.reached in strings)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text("ab ", min_size=1, max_size=6), st.text("ab ", max_size=6), st.text("ab ", max_size=6))
-def test_nothing_is_said_behind_a_string_that_was_reached(string, before, after):
-    assume(string not in before)
+def test_nothing_is_said_behind_a_string_that_was_reached(string, prefix_ids, after):
+    assume(string not in prefix_ids)
     stop = StopStrings([string])
-    stop.add(before + string)
+    stop.add(prefix_ids + string)
     assert stop.reached == string
-    assert (stop.add(after), stop.rest(), stop.reached) == ("", "", string)
+    assert (stop.add(after), stop.flush(), stop.reached) == ("", "", string)
 
 
 def test_only_what_may_become_a_string_is_held_back():
@@ -152,4 +155,4 @@ def test_only_what_may_become_a_string_is_held_back():
     assert [stop.add(piece) for piece in ("a", "\n", "\nUs", "e", "d", "#", "#a")] == [
         *("a", "", "\n", "", "\nUsed", "", "##a"),
     ]
-    assert (stop.rest(), stop.reached) == ("", None)
+    assert (stop.flush(), stop.reached) == ("", None)

@@ -64,15 +64,15 @@ def test_guided_rows_in_flight_get_what_they_get_alone_and_the_others_too(writin
 def test_the_forms_of_a_grammar(writing):
     replica = writing.replica("llama")
 
-    def written(**grammar):
+    def completion(**grammar):
         return text_of(replica, "a", seed=1, **DRAWN, grammar=grammar)
 
     number = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 99}}, "required": ["n"]}
     strict = number | {"additionalProperties": False}
-    validate(json.loads(written(type="json", value=json.dumps(strict))), strict)
-    validate(json.loads(written(type="json_schema", value={"name": "n", "schema": strict})), strict)
-    validate(json.loads(written(type="json_object", value=strict)), strict)
-    assert re.fullmatch(r"(yes|no), \d{3}", written(type="regex", value=r"(yes|no), \d{3}"))
+    validate(json.loads(completion(type="json", value=json.dumps(strict))), strict)
+    validate(json.loads(completion(type="json_schema", value={"name": "n", "schema": strict})), strict)
+    validate(json.loads(completion(type="json_object", value=strict)), strict)
+    assert re.fullmatch(r"(yes|no), \d{3}", completion(type="regex", value=r"(yes|no), \d{3}"))
     opened = text_of(replica, "a", do_sample=False, max_new_tokens=30, grammar={"type": "json_object"})
     assert opened.startswith("{"), "any object, though it may not end in so few tokens"
 
@@ -111,13 +111,13 @@ def test_a_row_that_begins_again_reads_its_tokens_again(writing):
     replica = writing.replica("llama")
     task = replica.task
     request = request_of(replica, "a", **held(PERSON))
-    (ask_,) = task.preprocess(request).rows
-    before = list(ask_.prompt.ids)
+    (row,) = task.preprocess(request).rows
+    before = list(row.prompt.ids)
     scores = torch.zeros(1, task.model.config.vocab_size)
     start = task.tokenizer('{"name":"', add_special_tokens=False)["input_ids"]
-    first = ask_.processor(torch.tensor([before]), scores)
-    later = ask_.processor(torch.tensor([before + start]), scores)
+    first = row.processor(torch.tensor([before]), scores)
+    later = row.processor(torch.tensor([before + start]), scores)
     assert first.isfinite().sum() < later.isfinite().sum()
-    again = ask_.processor(torch.tensor([before]), scores)
+    again = row.processor(torch.tensor([before]), scores)
     assert torch.equal(first, again)
-    assert torch.equal(later, ask_.processor(torch.tensor([before + start]), scores))
+    assert torch.equal(later, row.processor(torch.tensor([before + start]), scores))

@@ -50,7 +50,7 @@ def replica(folder):
 
 @pytest.fixture
 def engine(replica):
-    return replica._line._engine
+    return replica._scheduler._engine
 
 
 async def test_many_say_what_our_engine_says(folder, replica):
@@ -89,7 +89,7 @@ async def test_drawn_tokens_are_possible_ones(replica):
         ({"seed": 3, "do_sample": True}, "seed: not possible with generation.engine: paged"),
         ({"repetition_penalty": 1.2}, "repetition_penalty: not possible"),
         ({"num_beams": 2}, "num_beams: not possible"),
-        ({"max_new_tokens": 5000}, "the model counts 256 tokens"),
+        ({"max_new_tokens": 5000}, "the model has 256 positions"),
     ],
 )
 async def test_what_it_cannot_do_is_refused(replica, engine, parameters, message):
@@ -113,7 +113,7 @@ async def test_a_client_that_leaves_and_a_deadline_free_their_rows(replica, engi
 async def test_stopping_answers_what_is_under_way(folder):
     replica = replica_of(folder)
     asked = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, 60))
-    await until_running(replica._line._engine)
+    await until_running(replica._scheduler._engine)
     await asyncio.to_thread(replica.stop)
     with pytest.raises(ServiceError, match="shutting down"):
         await asked

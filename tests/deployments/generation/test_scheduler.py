@@ -16,14 +16,13 @@ from deployments.batching.selection import ArrivalOrder
 from deployments.errors import DeadlineExceeded, InvalidInput, Unavailable
 from deployments.generation.in_flight.check import choose_mode
 from deployments.generation.in_flight.engine import Engine, EngineConfig
-from deployments.generation.output import Writer
-from deployments.generation.request import Ask
+from deployments.generation.output import SequenceOutput
+from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.scheduler import GenerationScheduler
-from deployments.generation.sequence import Job as EngineJob
-from deployments.generation.sequence import Prompt
-from deployments.generation.static_batch import key, together
+from deployments.generation.sequence import GenerationSequence, Prompt
+from deployments.generation.static_batch import batch_key, generate_static_batch
 from tests.generation_models import alone, generating_model, random_prompt
 
 ENDLESS = 200  # tokens that take far longer than a test waits
@@ -49,10 +48,12 @@ class Caller:
         self.line = GenerationScheduler(
             self.engine,
             lambda forward: Batcher(forward, ArrivalOrder(CELLS, rows)),
-            lambda asks, writers, is_gone: together(self.model, self.model.generate, asks, writers, 0, is_gone),
-            key,
-            lambda ask, row, job, earlier: Writer(
-                ask, row, Words(), is_continuation=False, on_piece=job.on_piece, earlier=earlier
+            lambda requests, outputs, is_gone: generate_static_batch(
+                self.model, self.model.generate, requests, outputs, 0, is_gone
+            ),
+            batch_key,
+            lambda request, row, job, previous_segments: SequenceOutput(
+                request, row, Words(), is_continuation=False, on_token=job.on_token, previous_segments=previous_segments
             ),
         )
 
@@ -62,8 +63,17 @@ class Caller:
         assert mode.family is not None
         return Engine(self.model, mode.family, Sampler(), EngineConfig(CELLS, rows, max_prefill_tokens=64))
 
-    def submit(self, *asks: Ask, deadline: float = float("inf"), on_piece: Callable | None = None) -> Job:
-        job = Job(asks, [ask.length for ask in asks], None, self._done, deadline, on_piece)
+    def submit(
+        self, *requests: GenerationRequest, deadline: float = float("inf"), on_token: Callable | None = None
+    ) -> Job:
+        job = Job(
+            requests,
+            [request.length for request in requests],
+            None,
+            done=self._done,
+            deadline=deadline,
+            on_token=on_token,
+        )
         self.jobs.append(job)
         self.line.submit(job)
         return job
@@ -82,13 +92,15 @@ class Caller:
         """Every job was answered once, and nothing runs or waits or is remembered."""
         self.wait()
         assert set(self.answered.values()) == {1}
-        until(lambda: self.engine is None or (self.engine.running, self.engine.waiting, self.engine.cells) == (0, 0, 0))
+        until(
+            lambda: self.engine is None or (self.engine.running, self.engine.waiting, self.engine.kv_slots) == (0, 0, 0)
+        )
         until(lambda: self.line.busy_since is None)
-        assert not self.line._parts
-        assert not self.line._writers
+        assert not self.line._cancellations
+        assert not self.line._outputs
 
-    def said(self, ask: Ask) -> list[int]:
-        return alone(self.model, EngineJob(ask.prompt, ask.params))
+    def emitted(self, request: GenerationRequest) -> list[int]:
+        return alone(self.model, GenerationSequence(request.prompt, request.params))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -118,16 +130,16 @@ def callers():
 
 def ask_of(name, random, new, **options):
     params = SamplingParams(max_new_tokens=new, suppress_tokens=(0,))
-    return Ask(random_prompt(name, random), params, **options)
+    return GenerationRequest(random_prompt(name, random), params, **options)
 
 
-def expected(caller, ask):
+def expected(caller, request):
     """By `generate`, also with beams."""
-    if ask.num_beams == 1:
-        return caller.said(ask)
-    writer = Writer(ask, 0, Words(), is_continuation=False, on_piece=None)
-    together(caller.model, caller.model.generate, [ask], [writer], 0)
-    return writer.written.tokens
+    if request.num_beams == 1:
+        return caller.emitted(request)
+    output = SequenceOutput(request, 0, Words(), is_continuation=False, on_token=None)
+    generate_static_batch(caller.model, caller.model.generate, [request], [output], 0)
+    return output.completion.tokens
 
 
 def test_a_job_has_an_output_for_each_of_its_rows(callers):
@@ -136,31 +148,31 @@ def test_a_job_has_an_output_for_each_of_its_rows(callers):
     caller.wait()
     for job in jobs:
         assert job.error is None
-        assert [written.tokens for written in job.outputs] == [caller.said(ask) for ask in job.rows]
-        assert [written.finish for written in job.outputs] == ["length"] * len(job.rows)
+        assert [completion.tokens for completion in job.outputs] == [caller.emitted(request) for request in job.rows]
+        assert [completion.finish for completion in job.outputs] == ["length"] * len(job.rows)
         assert 0 < job.submitted <= job.started <= job.finished
         assert job.report is not None
     caller.nothing_left()
 
 
-@pytest.mark.parametrize(("prompt", "figures"), [(230, "counts 256 tokens"), (0, "at least one token")])
+@pytest.mark.parametrize(("prompt", "figures"), [(230, "has 256 positions"), (0, "at least one token")])
 def test_one_impossible_row_ends_the_job_and_its_other_rows(callers, prompt, figures):
     caller, random = callers(), Random(3)
     possible = ask_of("llama", random, ENDLESS)
-    impossible = Ask(Prompt([5] * prompt), SamplingParams(max_new_tokens=100))
+    impossible = GenerationRequest(Prompt([5] * prompt), SamplingParams(max_new_tokens=100))
     job, other = caller.submit(possible, impossible, possible), caller.submit(ask_of("llama", random, 5))
     assert isinstance(job.error, InvalidInput)
     assert figures in job.error.message
     caller.wait(other)
-    assert [written.tokens for written in other.outputs] == [caller.said(ask) for ask in other.rows]
+    assert [completion.tokens for completion in other.outputs] == [caller.emitted(request) for request in other.rows]
     caller.nothing_left()
 
 
 def test_a_row_larger_than_the_cache_is_refused_with_both_figures(callers):
     caller = callers("bloom")
-    job = caller.submit(Ask(Prompt([5] * 800), SamplingParams(max_new_tokens=200)))
+    job = caller.submit(GenerationRequest(Prompt([5] * 800), SamplingParams(max_new_tokens=200)))
     assert isinstance(job.error, InvalidInput)
-    assert "1000 token places (800 read, 200 new), and the model's cache has 900" in job.error.message
+    assert "1000 tokens (800 read, 200 new), and the model's cache holds 900" in job.error.message
     caller.nothing_left()
 
 
@@ -169,7 +181,7 @@ def test_cancel_in_every_phase(callers, phase):
     caller, random = callers(rows=2, start=phase != "in line"), Random(3)
     told = threading.Event()
     new = 3 if phase == "over" else ENDLESS
-    job = caller.submit(*(ask_of("llama", random, new) for _ in range(3)), on_piece=lambda piece: told.set())
+    job = caller.submit(*(ask_of("llama", random, new) for _ in range(3)), on_token=lambda piece: told.set())
     if phase in ("writing", "over"):
         assert told.wait(30)
     if phase == "over":
@@ -182,7 +194,7 @@ def test_cancel_in_every_phase(callers, phase):
     assert phase == "over" or isinstance(job.error, Unavailable)
     other = caller.submit(ask_of("llama", random, 4))
     caller.wait(other)
-    assert other.outputs[0].tokens == caller.said(other.rows[0])
+    assert other.outputs[0].tokens == caller.emitted(other.rows[0])
     caller.nothing_left()
 
 
@@ -190,32 +202,34 @@ def test_cancel_in_every_phase(callers, phase):
 def test_beams_run_beside_rows_in_flight(callers, name):
     """Between two iterations of the engine, on its thread; neither changes what the other says."""
     caller, random = callers(name), Random(3)
-    asks = [ask_of(name, random, 12, num_beams=1 + 2 * (number % 2)) for number in range(8)]
-    jobs = [caller.submit(*asks[start : start + 2]) for start in (0, 2, 4, 6)]
+    requests = [ask_of(name, random, 12, num_beams=1 + 2 * (number % 2)) for number in range(8)]
+    jobs = [caller.submit(*requests[start : start + 2]) for start in (0, 2, 4, 6)]
     caller.wait()
     for job in jobs:
-        assert [written.tokens for written in job.outputs] == [expected(caller, ask) for ask in job.rows]
+        assert [completion.tokens for completion in job.outputs] == [expected(caller, request) for request in job.rows]
     caller.nothing_left()
 
 
 def test_rows_that_cannot_be_in_flight_run_together(callers):
     caller, random = callers("mamba", in_flight=False, start=False), Random(3)
-    asks = [Ask(Prompt([random.randint(4, 90)] * 5), SamplingParams(max_new_tokens=9)) for _ in range(5)]
-    jobs = [caller.submit(*asks[:3]), caller.submit(*asks[3:])]
+    requests = [
+        GenerationRequest(Prompt([random.randint(4, 90)] * 5), SamplingParams(max_new_tokens=9)) for _ in range(5)
+    ]
+    jobs = [caller.submit(*requests[:3]), caller.submit(*requests[3:])]
     caller.line.start()
     caller.wait()
     assert [job.report.rows for job in jobs] == [5, 5]
     for job in jobs:
-        assert [written.tokens for written in job.outputs] == [caller.said(ask) for ask in job.rows]
+        assert [completion.tokens for completion in job.outputs] == [caller.emitted(request) for request in job.rows]
     caller.nothing_left()
 
 
 def test_a_static_row_whose_client_goes_ends_within_a_step_and_makes_no_noise(callers, caplog):
     caller, random = callers("mamba", in_flight=False), Random(3)
     heard = []
-    running = Ask(Prompt([5] * 5), SamplingParams(max_new_tokens=5000))
-    job = caller.submit(running, on_piece=heard.append)
-    behind = caller.submit(Ask(Prompt([random.randint(4, 90)] * 5), SamplingParams(max_new_tokens=9)))
+    running = GenerationRequest(Prompt([5] * 5), SamplingParams(max_new_tokens=5000))
+    job = caller.submit(running, on_token=heard.append)
+    behind = caller.submit(GenerationRequest(Prompt([random.randint(4, 90)] * 5), SamplingParams(max_new_tokens=9)))
     until(lambda: len(heard) > 3)
     caller.line.cancel(job)
     told = len(heard)
@@ -229,16 +243,18 @@ def test_a_static_row_whose_client_goes_ends_within_a_step_and_makes_no_noise(ca
 
 def test_a_row_that_goes_between_the_line_and_its_static_batch_harms_nobody(callers, caplog):
     caller = callers("mamba", in_flight=False)
-    first, second = (caller.submit(Ask(Prompt([n] * 5), SamplingParams(max_new_tokens=2000))) for n in (5, 6))
+    first, second = (
+        caller.submit(GenerationRequest(Prompt([n] * 5), SamplingParams(max_new_tokens=2000))) for n in (5, 6)
+    )
     until(lambda: caller.line.busy_since is not None)
-    gone, stays = (Ask(Prompt([n] * 4), SamplingParams(max_new_tokens=3)) for n in (7, 8))
-    caller.line._writers[stays] = writer = Writer(stays, 0, Words(), is_continuation=False, on_piece=None)
+    gone, stays = (GenerationRequest(Prompt([n] * 4), SamplingParams(max_new_tokens=3)) for n in (7, 8))
+    caller.line._outputs[stays] = output = SequenceOutput(stays, 0, Words(), is_continuation=False, on_token=None)
     for job in (first, second):
         caller.line.cancel(job)
-    assert caller.line._forward([gone, stays], None) == [None, writer.written]
+    assert caller.line._forward([gone, stays], None) == [None, output.completion]
     assert caller.line._forward([gone], None) == [None]
-    assert writer.written.tokens == caller.said(stays)
-    del caller.line._writers[stays]
+    assert output.completion.tokens == caller.emitted(stays)
+    del caller.line._outputs[stays]
     caller.nothing_left()
 
 
@@ -249,18 +265,18 @@ def test_stop_while_busy_answers_everybody_soon(callers, in_flight):
     params = SamplingParams(max_new_tokens=ENDLESS if in_flight else 5000, suppress_tokens=(0,))
     beams = {"num_beams": 2} if in_flight else {}
     for number in range(6):
-        asks = [
-            Ask(Prompt([5 + number] * 5), params),
-            Ask(Prompt([5] * 6), replace(params, max_new_tokens=90), **beams),
+        requests = [
+            GenerationRequest(Prompt([5 + number] * 5), params),
+            GenerationRequest(Prompt([5] * 6), replace(params, max_new_tokens=90), **beams),
         ]
-        caller.submit(*asks, on_piece=heard.append)
+        caller.submit(*requests, on_token=heard.append)
     until(lambda: len(heard) > 3)
     began = time.monotonic()
     caller.line.stop()
     assert time.monotonic() - began < 4
     assert not caller.line.is_alive
-    caller.submit(Ask(Prompt([5]), params))  # nobody is left to run it
-    caller.submit(Ask(Prompt([5]), params, num_beams=2))
+    caller.submit(GenerationRequest(Prompt([5]), params))  # nobody is left to run it
+    caller.submit(GenerationRequest(Prompt([5]), params, num_beams=2))
     assert all(isinstance(job.error, Unavailable) for job in caller.jobs)
     caller.nothing_left()
 
@@ -269,14 +285,17 @@ def test_stop_while_busy_answers_everybody_soon(callers, in_flight):
 def test_the_time_of_a_job_runs_out_while_it_waits_or_writes(callers, in_flight):
     caller = callers("llama" if in_flight else "mamba", in_flight=in_flight, rows=1)
     soon = time.monotonic() + 0.1
-    slow = [Ask(Prompt([n] * 5), SamplingParams(max_new_tokens=120, suppress_tokens=(0,))) for n in (5, 6, 7, 8, 9)]
+    slow = [
+        GenerationRequest(Prompt([n] * 5), SamplingParams(max_new_tokens=120, suppress_tokens=(0,)))
+        for n in (5, 6, 7, 8, 9)
+    ]
     first = caller.submit(slow[0])
-    late = [caller.submit(ask, ask, deadline=soon) for ask in slow[1:4]]
+    late = [caller.submit(request, request, deadline=soon) for request in slow[1:4]]
     last = caller.submit(slow[4])
     caller.wait()
     assert all(isinstance(job.error, DeadlineExceeded) for job in late[1:])
     for job in (first, last):
-        assert [written.tokens for written in job.outputs] == [caller.said(job.rows[0])]
+        assert [completion.tokens for completion in job.outputs] == [caller.emitted(job.rows[0])]
     caller.nothing_left()
 
 
@@ -284,18 +303,18 @@ def test_a_row_goes_on_with_what_comes_next(callers):
     """As a long recording's next window, which is known once the one before it is written."""
     caller, random = callers(), Random(3)
     last = ask_of("llama", random, 4)
-    middle = replace(ask_of("llama", random, 3), then=lambda written: last)
-    first = replace(ask_of("llama", random, 5), then=lambda written: middle)
+    middle = replace(ask_of("llama", random, 3), continue_with=lambda completion: last)
+    first = replace(ask_of("llama", random, 5), continue_with=lambda completion: middle)
     heard = []
-    job = caller.submit(first, ask_of("llama", random, 2), on_piece=heard.append)
+    job = caller.submit(first, ask_of("llama", random, 2), on_token=heard.append)
     caller.wait(job)
-    assert job.outputs[0].tokens == caller.said(last)
-    assert [each.tokens for each in job.outputs[0].earlier] == [caller.said(first), caller.said(middle)]
+    assert job.outputs[0].tokens == caller.emitted(last)
+    assert [each.tokens for each in job.outputs[0].previous_segments] == [caller.emitted(first), caller.emitted(middle)]
     mine = [piece for piece in heard if piece.row == 0]
     assert [piece.is_last for piece in mine] == [False] * 11 + [True]
     assert [index for index, piece in enumerate(mine) if piece.is_end] == [4, 7, 11]
-    impossible = Ask(Prompt([5] * 230), SamplingParams(max_new_tokens=100))
-    refused = caller.submit(replace(first, then=lambda written: impossible))
+    impossible = GenerationRequest(Prompt([5] * 230), SamplingParams(max_new_tokens=100))
+    refused = caller.submit(replace(first, continue_with=lambda completion: impossible))
     caller.wait(refused)
     assert isinstance(refused.error, InvalidInput)
     caller.nothing_left()
@@ -308,10 +327,10 @@ def test_jobs_that_come_and_go_from_many_threads_are_all_answered_once(callers):
         random = Random(seed)
         for _ in range(8):
             beams = random.choice((1, 1, 1, 2))
-            asks = [
+            requests = [
                 ask_of("llama", random, random.randint(1, 12), num_beams=beams) for _ in range(random.randint(1, 3))
             ]
-            job = caller.submit(*asks, deadline=time.monotonic() + random.choice((0.05, 60)))
+            job = caller.submit(*requests, deadline=time.monotonic() + random.choice((0.05, 60)))
             time.sleep(random.random() * 0.02)
             if random.random() < 0.4:
                 caller.line.cancel(job)
@@ -324,7 +343,9 @@ def test_jobs_that_come_and_go_from_many_threads_are_all_answered_once(callers):
     caller.nothing_left()
     for job in caller.jobs:
         if job.error is None:
-            assert [written.tokens for written in job.outputs] == [expected(caller, ask) for ask in job.rows]
+            assert [completion.tokens for completion in job.outputs] == [
+                expected(caller, request) for request in job.rows
+            ]
         else:
             assert isinstance(job.error, (Unavailable, DeadlineExceeded))
     assert any(job.error is None for job in caller.jobs)
@@ -334,13 +355,13 @@ def test_samples_are_signed_with_their_seed(callers):
     caller = callers()
     drawn = SamplingParams(max_new_tokens=4, do_sample=True)
     job = caller.submit(
-        Ask(Prompt([5]), drawn),
-        Ask(Prompt([5]), replace(drawn, seed=7)),
-        Ask(Prompt([5]), SamplingParams(max_new_tokens=4)),
+        GenerationRequest(Prompt([5]), drawn),
+        GenerationRequest(Prompt([5]), replace(drawn, seed=7)),
+        GenerationRequest(Prompt([5]), SamplingParams(max_new_tokens=4)),
     )
     caller.wait(job)
-    fresh, given, greedy = (written.seed for written in job.outputs)
+    fresh, given, greedy = (completion.seed for completion in job.outputs)
     assert (given, greedy) == (7, None)
-    again = caller.submit(Ask(Prompt([5]), replace(drawn, seed=fresh)))
+    again = caller.submit(GenerationRequest(Prompt([5]), replace(drawn, seed=fresh)))
     caller.wait(again)
     assert again.outputs[0].tokens == job.outputs[0].tokens

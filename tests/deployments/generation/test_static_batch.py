@@ -12,13 +12,12 @@ from deployments.batching.batcher import Batcher
 from deployments.batching.job import Job
 from deployments.batching.selection import ArrivalOrder
 from deployments.errors import ForwardFailed
-from deployments.generation.output import Writer
-from deployments.generation.request import Ask, Piece
+from deployments.generation.output import SequenceOutput
+from deployments.generation.request import GenerationRequest, StreamedToken
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.scheduler import GenerationScheduler
-from deployments.generation.sequence import Job as EngineJob
-from deployments.generation.sequence import Prompt
-from deployments.generation.static_batch import key, together
+from deployments.generation.sequence import GenerationSequence, Prompt
+from deployments.generation.static_batch import batch_key, generate_static_batch
 from tests.generation_models import alone, generating_model, random_prompt
 
 PARAMS = SamplingParams(max_new_tokens=12, suppress_tokens=(0,), eos_token_ids=(2,))
@@ -32,19 +31,19 @@ class Words:
         return "".join(f"{token}." for token in ids)
 
 
-def writer_of(ask, row=0, on_piece=None):
-    return Writer(ask, row, Words(), is_continuation=False, on_piece=on_piece)
+def writer_of(request, row=0, on_token=None):
+    return SequenceOutput(request, row, Words(), is_continuation=False, on_token=on_token)
 
 
-def run(model, asks, is_gone=lambda ask: False, on_piece=None):
-    """What a static batch of these gives, each a `Written`."""
-    writers = [writer_of(ask, row, on_piece) for row, ask in enumerate(asks)]
-    together(model, model.generate, asks, writers, 0, is_gone)
-    return [writer.written for writer in writers]
+def run(model, requests, is_gone=lambda request: False, on_token=None):
+    """What a static batch of these gives, each a `Completion`."""
+    outputs = [writer_of(request, row, on_token) for row, request in enumerate(requests)]
+    generate_static_batch(model, model.generate, requests, outputs, 0, is_gone)
+    return [output.completion for output in outputs]
 
 
-def said(model, *asks):
-    return [written.tokens for written in run(model, asks)]
+def emitted(model, *requests):
+    return [completion.tokens for completion in run(model, requests)]
 
 
 def prompts_of(count, length=7, seed=3):
@@ -55,69 +54,83 @@ def prompts_of(count, length=7, seed=3):
 @pytest.mark.parametrize("name", ["mamba", "llama"])
 def test_prompts_of_one_length_run_together(name):
     model, prompts = generating_model(name), prompts_of(4)
-    params = replace(PARAMS, eos_token_ids=(alone(model, EngineJob(prompts[1], PARAMS))[4],))  # one ends before others
-    texts = said(model, *(Ask(prompt, params) for prompt in prompts))
-    assert texts == [alone(model, EngineJob(prompt, params)) for prompt in prompts]
+    params = replace(
+        PARAMS, eos_token_ids=(alone(model, GenerationSequence(prompts[1], PARAMS))[4],)
+    )  # one ends before others
+    texts = emitted(model, *(GenerationRequest(prompt, params) for prompt in prompts))
+    assert texts == [alone(model, GenerationSequence(prompt, params)) for prompt in prompts]
     assert len({len(text) for text in texts}) > 1
 
 
 def test_encoders_read_texts_of_any_length_together():
     model, random = generating_model("t5"), Random(3)
     prompts = [random_prompt("t5", random) for _ in range(4)]
-    texts = said(model, *(Ask(prompt, PARAMS) for prompt in prompts))
-    assert texts == [alone(model, EngineJob(prompt, PARAMS)) for prompt in prompts]
+    texts = emitted(model, *(GenerationRequest(prompt, PARAMS) for prompt in prompts))
+    assert texts == [alone(model, GenerationSequence(prompt, PARAMS)) for prompt in prompts]
 
 
 @pytest.mark.parametrize("name", ["bart", "t5", "vit-gpt2"])
 def test_beams_find_what_they_find_alone(name):
     model, random = generating_model(name), Random(3)
     prompts = [random_prompt(name, random) for _ in range(4)]
-    asks = [Ask(Prompt(each.ids[:1], each.inputs, each.source_cells), PARAMS, num_beams=3) for each in prompts]
-    assert said(model, *asks) == [said(model, ask)[0] for ask in asks]
-    assert said(model, *asks) != said(model, *(replace(ask, num_beams=1) for ask in asks))
+    requests = [
+        GenerationRequest(Prompt(each.ids[:1], each.inputs, each.source_cells), PARAMS, num_beams=3) for each in prompts
+    ]
+    assert emitted(model, *requests) == [emitted(model, request)[0] for request in requests]
+    assert emitted(model, *requests) != emitted(model, *(replace(request, num_beams=1) for request in requests))
 
 
 def test_what_cannot_share_a_batch_has_another_key():
     short, other, long = Prompt([5, 6]), Prompt([7, 8]), Prompt([5, 6, 7])
-    assert key(Ask(short, PARAMS)) == key(Ask(other, PARAMS, stop=("a",)))
-    assert key(Ask(short, PARAMS)) != key(Ask(long, PARAMS))
-    assert key(Ask(short, PARAMS)) != key(Ask(short, replace(PARAMS, max_new_tokens=9)))
-    assert key(Ask(short, PARAMS)) != key(Ask(short, PARAMS, num_beams=2))
-    assert key(Ask(short, PARAMS, num_beams=2)) != key(Ask(short, PARAMS, num_beams=2, length_penalty=2.0))
+    assert batch_key(GenerationRequest(short, PARAMS)) == batch_key(GenerationRequest(other, PARAMS, stop=("a",)))
+    assert batch_key(GenerationRequest(short, PARAMS)) != batch_key(GenerationRequest(long, PARAMS))
+    assert batch_key(GenerationRequest(short, PARAMS)) != batch_key(
+        GenerationRequest(short, replace(PARAMS, max_new_tokens=9))
+    )
+    assert batch_key(GenerationRequest(short, PARAMS)) != batch_key(GenerationRequest(short, PARAMS, num_beams=2))
+    assert batch_key(GenerationRequest(short, PARAMS, num_beams=2)) != batch_key(
+        GenerationRequest(short, PARAMS, num_beams=2, length_penalty=2.0)
+    )
     texts = [Prompt([0], {"input_ids": torch.tensor([5] * length)}) for length in (3, 9)]
-    assert key(Ask(texts[0], PARAMS)) == key(Ask(texts[1], PARAMS))
-    assert key(Ask(short, SEEDED)) != key(Ask(short, SEEDED)), "a seed draws for a whole batch"
+    assert batch_key(GenerationRequest(texts[0], PARAMS)) == batch_key(GenerationRequest(texts[1], PARAMS))
+    assert batch_key(GenerationRequest(short, SEEDED)) != batch_key(GenerationRequest(short, SEEDED)), (
+        "a seed draws for a whole batch"
+    )
     fresh = replace(SEEDED, seed=None)
-    assert key(Ask(short, fresh)) == key(Ask(short, fresh))
-    assert key(Ask(short, PARAMS, processor=lambda ids, scores: scores)) != key(Ask(short, PARAMS))
+    assert batch_key(GenerationRequest(short, fresh)) == batch_key(GenerationRequest(short, fresh))
+    assert batch_key(GenerationRequest(short, PARAMS, processor=lambda ids, scores: scores)) != batch_key(
+        GenerationRequest(short, PARAMS)
+    )
 
 
 def test_a_seed_draws_the_same_tokens_again():
     model, (prompt,) = generating_model("mamba"), prompts_of(1)
-    first, again = said(model, Ask(prompt, SEEDED)), said(model, Ask(prompt, SEEDED))
-    assert first == again != said(model, Ask(prompt, replace(SEEDED, seed=6)))
-    assert said(model, Ask(prompt, replace(SEEDED, seed=2**64 - 1)))
+    first, again = emitted(model, GenerationRequest(prompt, SEEDED)), emitted(model, GenerationRequest(prompt, SEEDED))
+    assert first == again != emitted(model, GenerationRequest(prompt, replace(SEEDED, seed=6)))
+    assert emitted(model, GenerationRequest(prompt, replace(SEEDED, seed=2**64 - 1)))
 
 
 def test_log_probabilities_are_the_models_own():
     """Not those of what penalties and suppressed tokens leave."""
     model, prompts = generating_model("mamba"), prompts_of(3)
     params = replace(PARAMS, logprobs=True, top_n_tokens=3, repetition_penalty=1.7, frequency_penalty=0.5)
-    for prompt, written in zip(prompts, run(model, [Ask(prompt, params) for prompt in prompts]), strict=True):
+    for prompt, completion in zip(
+        prompts, run(model, [GenerationRequest(prompt, params) for prompt in prompts]), strict=True
+    ):
         with torch.inference_mode():
-            logits = model(input_ids=torch.tensor([[*prompt.ids, *written.tokens]])).logits[0]
+            logits = model(input_ids=torch.tensor([[*prompt.ids, *completion.tokens]])).logits[0]
         logs = logits[len(prompt.ids) - 1 : -1].log_softmax(-1)
-        expected = logs.gather(1, torch.tensor(written.tokens)[:, None])[:, 0].tolist()
-        assert written.logprobs == pytest.approx(expected, abs=1e-4)
-        assert [[each.token for each in top] for top in written.top] == logs.topk(3).indices.tolist()
+        expected = logs.gather(1, torch.tensor(completion.tokens)[:, None])[:, 0].tolist()
+        assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+        assert [[each.token for each in top] for top in completion.top] == logs.topk(3).indices.tolist()
     assert not model._forward_hooks
 
 
 def test_tokens_are_told_as_they_come_with_their_log_probabilities():
     model, prompts = generating_model("mamba"), prompts_of(2)
-    asks = [Ask(prompt, replace(PARAMS, logprobs=True)) for prompt in prompts]
-    heard: list[Piece] = []
-    outputs = run(model, asks, on_piece=heard.append)
+    requests = [GenerationRequest(prompt, replace(PARAMS, logprobs=True)) for prompt in prompts]
+    heard: list[StreamedToken] = []
+    outputs = run(model, requests, on_token=heard.append)
     assert [piece.row for piece in heard] == [0, 1] * 12, "not one row after the other"
     assert [piece.token for piece in heard[::2]] == outputs[0].tokens
     assert [piece.logprob for piece in heard[1::2]] == outputs[1].logprobs
@@ -126,13 +139,16 @@ def test_tokens_are_told_as_they_come_with_their_log_probabilities():
 
 def test_a_stop_string_ends_its_own_row():
     model, prompts = generating_model("mamba"), prompts_of(3)
-    full = said(model, *(Ask(prompt, PARAMS) for prompt in prompts))
+    full = emitted(model, *(GenerationRequest(prompt, PARAMS) for prompt in prompts))
     stop = f"{full[1][3]}.{full[1][4]}."
     place = next(i for i in range(11) if f"{full[1][i]}.{full[1][i + 1]}." == stop)
-    outputs = run(model, [Ask(prompt, PARAMS, stop=(stop,) if row == 1 else ()) for row, prompt in enumerate(prompts)])
-    assert [written.tokens for written in outputs] == [full[0], full[1][: place + 2], full[2]]
+    outputs = run(
+        model,
+        [GenerationRequest(prompt, PARAMS, stop=(stop,) if row == 1 else ()) for row, prompt in enumerate(prompts)],
+    )
+    assert [completion.tokens for completion in outputs] == [full[0], full[1][: place + 2], full[2]]
     assert outputs[1].text == "".join(f"{token}." for token in full[1][:place])
-    assert [written.finish for written in outputs] == ["length", "stop", "length"]
+    assert [completion.finish for completion in outputs] == ["length", "stop", "length"]
 
 
 @pytest.mark.parametrize("name", ["mamba", "llama", "t5"])
@@ -141,13 +157,13 @@ def test_a_client_that_has_gone_stops_counting(monkeypatch, name, beams):
     model, prompts = generating_model(name), prompts_of(2)
     if name == "t5":
         prompts = [Prompt([0], {"input_ids": torch.tensor(prompt.ids)}) for prompt in prompts]
-    asks = [Ask(prompt, SamplingParams(max_new_tokens=40), num_beams=beams) for prompt in prompts]
-    full, calls, forward = said(model, *asks), [], model.forward
+    requests = [GenerationRequest(prompt, SamplingParams(max_new_tokens=40), num_beams=beams) for prompt in prompts]
+    full, calls, forward = emitted(model, *requests), [], model.forward
     monkeypatch.setattr(model, "forward", lambda *a, **k: (calls.append(1), forward(*a, **k))[1])
-    run(model, asks, is_gone=lambda ask: len(calls) >= 5)
+    run(model, requests, is_gone=lambda request: len(calls) >= 5)
     assert len(calls) == 5
     calls.clear()
-    assert run(model, asks, is_gone=lambda ask: ask is asks[0] and len(calls) >= 5)[1].tokens == full[1]
+    assert run(model, requests, is_gone=lambda request: request is requests[0] and len(calls) >= 5)[1].tokens == full[1]
     assert len(calls) == 40, "somebody waits for the other row"
 
 
@@ -176,18 +192,18 @@ def line_of(generate, model):
     return GenerationScheduler(
         None,
         lambda forward: Batcher(forward, ArrivalOrder(1000, 8)),
-        lambda asks, writers, is_gone: together(model, generate, asks, writers, 0, is_gone),
-        key,
-        lambda ask, row, job, earlier: writer_of(ask, row, job.on_piece),
+        lambda requests, outputs, is_gone: generate_static_batch(model, generate, requests, outputs, 0, is_gone),
+        batch_key,
+        lambda request, row, job, previous_segments: writer_of(request, row, job.on_token),
     )
 
 
-def jobs_through(line, asks):
+def jobs_through(line, requests):
     """Each ask as a job whose pieces are heard; all are done on return."""
     over = threading.Semaphore(0)
-    jobs, heard = [], [[] for _ in asks]
-    for ask, pieces in zip(asks, heard, strict=True):
-        job = Job([ask], [1], None, lambda job: over.release(), on_piece=pieces.append)
+    jobs, heard = [], [[] for _ in requests]
+    for request, pieces in zip(requests, heard, strict=True):
+        job = Job([request], [1], None, done=lambda job: over.release(), on_token=pieces.append)
         jobs.append(job)
         line.submit(job)
     line.start()
@@ -199,31 +215,37 @@ def jobs_through(line, asks):
 def test_what_failed_is_split_and_tells_a_stream_nothing_twice():
     model, prompts = generating_model("mamba"), prompts_of(3)
     generate = Stumbling(model, calls=(1, 2), after=5)
-    jobs, heard = jobs_through(line_of(generate, model), [Ask(prompt, PARAMS) for prompt in prompts])
+    jobs, heard = jobs_through(line_of(generate, model), [GenerationRequest(prompt, PARAMS) for prompt in prompts])
     assert generate.count >= 3
     assert isinstance(jobs[0].error, ForwardFailed), "it stumbled alone, too"
     assert len(heard[0]) == 6
     for prompt, job, pieces in list(zip(prompts, jobs, heard, strict=True))[1:]:
-        assert [piece.token for piece in pieces] == job.outputs[0].tokens == alone(model, EngineJob(prompt, PARAMS))
+        assert (
+            [piece.token for piece in pieces]
+            == job.outputs[0].tokens
+            == alone(model, GenerationSequence(prompt, PARAMS))
+        )
 
 
 def test_a_stream_that_would_go_on_differently_ends_with_an_error():
     model, prompts = generating_model("mamba"), prompts_of(2)
-    asks = [Ask(prompt, replace(SEEDED, seed=None)) for prompt in prompts]
-    jobs, heard = jobs_through(line_of(Stumbling(model, calls=(1,), after=5), model), asks)
+    requests = [GenerationRequest(prompt, replace(SEEDED, seed=None)) for prompt in prompts]
+    jobs, heard = jobs_through(line_of(Stumbling(model, calls=(1,), after=5), model), requests)
     for job, pieces in zip(jobs, heard, strict=True):
         assert isinstance(job.error, ForwardFailed)
         assert "in the middle" in job.error.message
         assert len(pieces) == 6
-    seeded = [Ask(prompt, SEEDED) for prompt in prompts]
+    seeded = [GenerationRequest(prompt, SEEDED) for prompt in prompts]
     (job,), (pieces,) = jobs_through(line_of(Stumbling(model, calls=(), after=5), model), seeded[:1])
-    assert [piece.token for piece in pieces] == job.outputs[0].tokens == said(model, seeded[0])[0]
+    assert [piece.token for piece in pieces] == job.outputs[0].tokens == emitted(model, seeded[0])[0]
 
 
 def test_rows_of_unlike_options_go_in_batches_of_their_own():
     model, prompts = generating_model("mamba"), [Prompt([5] * length) for length in (3, 4, 3)]
-    jobs, _ = jobs_through(line_of(model.generate, model), [Ask(prompt, PARAMS) for prompt in prompts])
+    jobs, _ = jobs_through(line_of(model.generate, model), [GenerationRequest(prompt, PARAMS) for prompt in prompts])
     assert [job.report.rows for job in jobs] == [2, 1, 2]
-    assert [job.outputs[0].tokens for job in jobs] == [alone(model, EngineJob(prompt, PARAMS)) for prompt in prompts]
+    assert [job.outputs[0].tokens for job in jobs] == [
+        alone(model, GenerationSequence(prompt, PARAMS)) for prompt in prompts
+    ]
     for job in jobs:
         assert 0 < job.outputs[0].first_token_s <= job.outputs[0].total_s <= time.monotonic() - job.submitted

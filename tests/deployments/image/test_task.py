@@ -8,7 +8,7 @@ import pytest
 from deployments.errors import InvalidInput, ServiceError
 from deployments.image.task import EXAMPLE, sample_picture
 from deployments.media.content import Media
-from deployments.tasks.feature_extraction_image import PictureFeatures, Request
+from deployments.tasks.feature_extraction_image import ImageFeatureExtraction, Request
 from deployments.tasks.image_classification import ImageClassification
 from tests.checkpoints import load_task
 from tests.media_checkpoints import IMAGE_FAMILIES, SIDE, MediaCheckpoints
@@ -33,8 +33,8 @@ def test_cost_is_in_pixels_that_the_model_reads(vit):
 
 def test_pictures_that_stay_of_several_shapes_share_a_batch_with_their_like(checkpoints):
     """A processor that only scales the shorter side leaves each picture its own shape."""
-    folder = checkpoints.of(PictureFeatures, "convnext", image_size=SIDE)
-    task = load_task(PictureFeatures, folder, layout=None)
+    folder = checkpoints.of(ImageFeatureExtraction, "convnext", image_size=SIDE)
+    task = load_task(ImageFeatureExtraction, folder, layout=None)
     task.checkpoint.processor.size = {"shortest_edge": 400}  # from 384 on it does not crop
     task.checkpoint.processor.do_resize = False
     task.layout = task.layouts()[0]
@@ -69,7 +69,7 @@ def test_what_is_no_picture(vit, data):
 
 @pytest.mark.parametrize("family", IMAGE_FAMILIES)
 def test_processors_work_on_several_threads(checkpoints, family):
-    task = load_task(PictureFeatures, checkpoints.of(PictureFeatures, family), layout=None)
+    task = load_task(ImageFeatureExtraction, checkpoints.of(ImageFeatureExtraction, family), layout=None)
     media = [png(image) for image in pictures()]
     serial = [task.prepare(each).rows[0].inputs["pixel_values"] for each in media]
     with ThreadPoolExecutor(4) as threads:

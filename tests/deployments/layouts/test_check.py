@@ -10,7 +10,7 @@ from deployments.contract.task import Prepared, Row
 from deployments.errors import LoadError
 from deployments.layouts.check import choose_layout, tolerance
 from deployments.layouts.task import ForwardTask
-from deployments.layouts.text import LaidOut, Layout
+from deployments.layouts.text import BatchOutput, Layout
 from deployments.tasks.feature_extraction import FeatureExtraction
 from tests.checkpoints import Checkpoints, load_task
 
@@ -18,12 +18,12 @@ from tests.checkpoints import Checkpoints, load_task
 class Fake(Layout):
     """Gives every row its length back, changed by `change`."""
 
-    def __init__(self, name, change=lambda value: value, trial=None):
+    def __init__(self, name, change=lambda value: value, check_batches=None):
         super().__init__(model=None)
         self.name = name
         self.change = change
         self.attached = 0
-        self._trial = trial
+        self._trial = check_batches
 
     def attach(self):
         self.attached += 1
@@ -32,10 +32,10 @@ class Fake(Layout):
         self.attached -= 1
 
     def run(self, rows):
-        return LaidOut([self.change(np.array([float(row.length)])) for row in rows], [1] * len(rows))
+        return BatchOutput([self.change(np.array([float(row.length)])) for row in rows], [1] * len(rows))
 
-    def trial(self, rows):
-        return self._trial(rows) if self._trial else super().trial(rows)
+    def check_batches(self, rows):
+        return self._trial(rows) if self._trial else super().check_batches(rows)
 
     def selection(self, batching, device):
         return ArrivalOrder(1, 1)
@@ -69,7 +69,7 @@ def refuse(value):
 
 
 def alone():
-    return Fake("alone", trial=lambda rows: [[row] for row in range(rows)])
+    return Fake("alone", check_batches=lambda rows: [[row] for row in range(rows)])
 
 
 def test_the_first_layout_that_holds_is_taken_and_the_others_say_why_not():
@@ -95,7 +95,7 @@ def test_the_first_layout_that_holds_is_taken_and_the_others_say_why_not():
 
 
 def test_outputs_are_matched_to_rows_in_the_order_of_the_trial():
-    backwards = Fake("backwards", trial=lambda rows: [[row] for row in reversed(range(rows))])
+    backwards = Fake("backwards", check_batches=lambda rows: [[row] for row in reversed(range(rows))])
     assert choose_layout(Measured(backwards, alone())).layout == "backwards"
 
 

@@ -5,7 +5,7 @@ import torch
 from deployments.batching.selection import ArrivalOrder, NearestLength
 from deployments.config import Batching
 from deployments.contract.task import Row
-from deployments.layouts.media import PaddedSound, SameLengthSound, Stacked, StackedAlone, StackedSound
+from deployments.layouts.media import PaddedAudio, SameLengthAudio, Stacked, StackedAlone, StackedAudio
 
 
 class Echo(torch.nn.Module):
@@ -40,7 +40,7 @@ def test_pictures_of_two_shapes_are_not():
 
 
 def test_recordings_are_padded_at_the_end_and_masked():
-    output = PaddedSound(Echo(), padding_value=-7).run([sound(1, 2, 3), sound(4)]).output
+    output = PaddedAudio(Echo(), padding_value=-7).run([sound(1, 2, 3), sound(4)]).output
     assert output["input_values"].tolist() == [[1, 2, 3], [4, -7, -7]]
     assert output["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert output["attention_mask"].dtype == torch.int64
@@ -49,16 +49,16 @@ def test_recordings_are_padded_at_the_end_and_masked():
 def test_what_a_rows_own_mask_hides_stays_hidden():
     """SeamlessM4T's extractor brings an odd number of frames to an even one, and hides the last."""
     row = sound(1, 2, attention_mask=np.array([1, 0], np.int64))
-    assert PaddedSound(Echo()).run([row, sound(1, 2, 3)]).output["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert PaddedAudio(Echo()).run([row, sound(1, 2, 3)]).output["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
 
 
 def test_frames_of_features_are_padded_whole():
     rows = [Row({"input_features": np.ones((length, 2), np.float32)}, length) for length in (1, 3)]
-    features = PaddedSound(Echo(), padding_value=1.5).run(rows).output["input_features"]
+    features = PaddedAudio(Echo(), padding_value=1.5).run(rows).output["input_features"]
     assert features[0].tolist() == [[1, 1], [1.5, 1.5], [1.5, 1.5]]
 
 
-@pytest.mark.parametrize("layout", [Stacked, StackedSound, PaddedSound, SameLengthSound])
+@pytest.mark.parametrize("layout", [Stacked, StackedAudio, PaddedAudio, SameLengthAudio])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_numbers_come_in_the_models_precision(layout, dtype):
     output = layout(Echo(dtype)).run([sound(1, 2)]).output
@@ -71,13 +71,13 @@ def test_how_rows_are_chosen():
     assert Stacked(Echo()).selection(batching, "cpu") == ArrivalOrder(8 * 224 * 224, 8)
     assert Stacked(Echo()).selection(batching, "cuda") == ArrivalOrder(64 * 224 * 224, 64)
     assert StackedAlone(Echo()).selection(batching, "cpu").max_rows == 1
-    assert StackedSound(Echo()).selection(Batching(max_cost=9, max_rows=2), "cpu") == ArrivalOrder(9, 2)
-    assert PaddedSound(Echo()).selection(batching, "cpu") == NearestLength(30_000, 8, 0.2)
-    assert SameLengthSound(Echo()).selection(batching, "cuda") == NearestLength(480_000, 64, 0.0)
+    assert StackedAudio(Echo()).selection(Batching(max_cost=9, max_rows=2), "cpu") == ArrivalOrder(9, 2)
+    assert PaddedAudio(Echo()).selection(batching, "cpu") == NearestLength(30_000, 8, 0.2)
+    assert SameLengthAudio(Echo()).selection(batching, "cuda") == NearestLength(480_000, 64, 0.0)
 
 
 def test_what_padding_is_reported():
     assert Stacked(Echo()).padding([1, 1]) == 0
-    assert StackedSound(Echo()).padding([1, 1]) == 0
-    assert PaddedSound(Echo()).padding([30, 10]) == pytest.approx(1 / 3)
-    assert SameLengthSound(Echo()).padding([10, 10]) == 0
+    assert StackedAudio(Echo()).padding([1, 1]) == 0
+    assert PaddedAudio(Echo()).padding([30, 10]) == pytest.approx(1 / 3)
+    assert SameLengthAudio(Echo()).padding([10, 10]) == 0

@@ -188,7 +188,7 @@ def test_packed_counts_the_layers_that_asked_for_attention(checkpoints):
 
 def test_a_model_that_never_asks_is_found_out_on_one_short_row(checkpoints):
     """It would read the whole pack as a single text: gigabytes, for a large model."""
-    assert Packed(load(checkpoints("bert", ""))).trial(3) == [[0], [0, 1, 2]]
+    assert Packed(load(checkpoints("bert", ""))).check_batches(3) == [[0], [0, 1, 2]]
 
 
 def test_padding_is_the_share_of_the_area_that_is_not_text(checkpoints):
@@ -204,8 +204,8 @@ def test_selections_follow_from_layout_device_and_configuration(checkpoints):
     assert Packed(model).selection(default, "cpu") == ArrivalOrder(512, 128)
     assert Packed(model).selection(default, "cuda") == ArrivalOrder(16384, 64)
     assert Packed(model).selection(configured, "cpu") == ArrivalOrder(99, 3)
-    assert Padded(model).selection(default, "cpu") == NearestLength(4096, 12, 0.1, spare=8)
-    assert Padded(model).selection(configured, "cuda") == NearestLength(99, 3, 0.5, spare=8)
+    assert Padded(model).selection(default, "cpu") == NearestLength(4096, 12, 0.1, padding_slack=8)
+    assert Padded(model).selection(configured, "cuda") == NearestLength(99, 3, 0.5, padding_slack=8)
     assert Padded(model).selection(Batching(max_padding=0), "cpu") == NearestLength(4096, 12, 0.0)
     assert SameLength(model).selection(configured, "cpu") == NearestLength(99, 3, 0.0)
     assert Alone(model).selection(configured, "cpu").max_rows == 1

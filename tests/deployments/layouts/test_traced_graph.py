@@ -7,7 +7,7 @@ from transformers import BertModel
 
 from deployments.contract.task import Row
 from deployments.layouts.check import choose_layout
-from deployments.layouts.traced_graph import Calls, NotRecordable
+from deployments.layouts.traced_graph import NotTraceable, TracedCalls
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.fill_mask import FillMask
 from deployments.tasks.multiple_choice import MultipleChoice
@@ -64,18 +64,18 @@ class Counted:
 @pytest.mark.parametrize("family", PACKED)
 def test_packs_of_any_shape_to_the_last_bit(load, family):
     task = load(family=family)
-    assert choose_layout(task).recording == (True, None)
+    assert choose_layout(task).trace == (True, None)
     for pack in packs(task):
-        recorded = task.layout.run(pack)
-        calls, task.layout.calls = task.layout.calls, Calls(task.checkpoint.model, ())
-        assert_same(recorded, task.layout.run(pack))
+        traced = task.layout.run(pack)
+        calls, task.layout.calls = task.layout.calls, TracedCalls(task.checkpoint.model, ())
+        assert_same(traced, task.layout.run(pack))
         task.layout.calls = calls
 
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_every_head_is_recorded(load, kind):
     choice = choose_layout(load(kind))
-    assert (choice.layout, choice.recording) == ("packed", (True, None))
+    assert (choice.layout, choice.trace) == ("packed", (True, None))
 
 
 def test_no_python_runs_in_the_model(load):
@@ -89,7 +89,7 @@ def test_no_python_runs_in_the_model(load):
 
 def test_without_recording(load):
     task = load(batching={"record": False})
-    assert choose_layout(task).recording == (False, None)
+    assert choose_layout(task).trace == (False, None)
     counted = Counted(task.checkpoint.model.encoder)
     task.layout.run(packs(task, 1)[0])
     assert counted.count == 1
@@ -106,9 +106,9 @@ def test_a_value_that_depends_on_the_input_is_not_recorded(load, monkeypatch):
 
     monkeypatch.setattr(BertModel, "forward", peeking)
     task = load()
-    recording = choose_layout(task, "packed").recording
-    assert not recording.taken
-    assert recording.refused.startswith(f"{NotRecordable.__name__}: deployments/test_recording.py:")
+    tracing = choose_layout(task, "packed").trace
+    assert not tracing.taken
+    assert tracing.refused.startswith(f"{NotTraceable.__name__}: deployments/test_recording.py:")
 
 
 def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
@@ -123,9 +123,9 @@ def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
 
     monkeypatch.setattr(BertModel, "forward", drifting)
     task = load()
-    recording = choose_layout(task).recording
-    assert not recording.taken
-    assert "differs from the model's call by" in recording.refused
+    tracing = choose_layout(task).trace
+    assert not tracing.taken
+    assert "differs from the model's call by" in tracing.refused
     counted = Counted(task.checkpoint.model.encoder)
     task.layout.run(packs(task, 1)[0])
     assert counted.count == 1
@@ -139,7 +139,7 @@ def test_where_torch_records_nothing_models_run_as_they_are(load, monkeypatch):
     task = load()
     choice = choose_layout(task)
     assert choice.layout == "packed"
-    assert choice.recording == (False, "AttributeError: module 'torch.jit' has no attribute 'trace'")
+    assert choice.trace == (False, "AttributeError: module 'torch.jit' has no attribute 'trace'")
     assert task.layout.run(packs(task, 1)[0]).output.last_hidden_state.isfinite().all()
 
 
@@ -187,5 +187,5 @@ def test_recording_leaves_the_model_as_it_was(load):
 
 def test_only_packed_layouts_are_recorded(load):
     choice = choose_layout(load(family="deberta-v2"))
-    assert (choice.layout, choice.recording) == ("padded", (False, None))
-    assert choose_layout(load(), "alone").recording == (False, None)
+    assert (choice.layout, choice.trace) == ("padded", (False, None))
+    assert choose_layout(load(), "alone").trace == (False, None)

@@ -1,4 +1,4 @@
-"""read_sound: the samples of the recording, limits on what it decodes to, and a clean answer to whatever bytes."""
+"""read_audio: the samples of the recording, limits on what it decodes to, and a clean answer to whatever bytes."""
 
 import io
 import os
@@ -14,7 +14,7 @@ import pytest
 import soxr
 
 from deployments.errors import InvalidInput, ServiceError, TooLarge, UnsupportedMedia
-from deployments.media.audio import read_sound
+from deployments.media.audio import read_audio
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
 from tests.deployments.media.samples import (
@@ -34,7 +34,7 @@ NOISE = np.random.default_rng(0).integers(-32768, 32768, (RATE, 2), dtype=np.int
 
 
 def read(data: bytes, rate: int = RATE, limits: MediaLimits = LIMITS) -> np.ndarray:
-    return read_sound(Media(data), rate, limits)
+    return read_audio(Media(data), rate, limits)
 
 
 def test_the_samples_of_a_wav_at_the_right_rate_are_exactly_its_own():
@@ -117,16 +117,16 @@ import re, sys
 from deployments.errors import TooLarge
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
-from deployments.media.audio import read_sound
+from deployments.media.audio import read_audio
 
 def peak():  # of this program alone; getrusage's begins with that of the process that started it
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
 
 data = open(sys.argv[1], "rb").read()
-read_sound(Media(open(sys.argv[2], "rb").read()), 16000, MediaLimits())  # what the libraries themselves need
+read_audio(Media(open(sys.argv[2], "rb").read()), 16000, MediaLimits())  # what the libraries themselves need
 before = peak()
 try:
-    print(len(read_sound(Media(data), 16000, MediaLimits(max_audio_seconds=float(sys.argv[3])))))
+    print(len(read_audio(Media(data), 16000, MediaLimits(max_audio_seconds=float(sys.argv[3])))))
 except TooLarge as error:
     print(error)
 print(peak() - before)
@@ -251,7 +251,7 @@ def test_samples_that_are_no_numbers(value, rate):
 
 def test_errors_name_the_input():
     with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not a recording"):
-        read_sound(Media(b"no"), RATE, LIMITS, what="inputs[2]")
+        read_audio(Media(b"no"), RATE, LIMITS, what="inputs[2]")
 
 
 def read_or_error(data: bytes, limits: MediaLimits) -> np.ndarray | ServiceError:

@@ -1,4 +1,4 @@
-"""read_picture: the pixels that transformers reads, limits before decoding, and a clean answer to whatever bytes."""
+"""read_image: the pixels that transformers reads, limits before decoding, and a clean answer to whatever bytes."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from transformers.image_utils import load_image
 
 from deployments.errors import InvalidInput, ServiceError, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
-from deployments.media.image import read_picture
+from deployments.media.image import read_image
 from deployments.media.limits import MediaLimits
 from tests.deployments.media.samples import PICTURE_FORMATS, mutations, picture_bytes, pixels
 
@@ -21,7 +21,7 @@ COLOURS = Image.fromarray(pixels())
 
 
 def read(data: bytes, limits: MediaLimits = LIMITS) -> Image.Image:
-    return read_picture(Media(data), limits)
+    return read_image(Media(data), limits)
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
@@ -154,7 +154,7 @@ def test_too_much_text_in_a_png():
 
 def test_errors_name_the_input():
     with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not a picture"):
-        read_picture(Media(b"no"), LIMITS, what="inputs[2]")
+        read_image(Media(b"no"), LIMITS, what="inputs[2]")
 
 
 def read_or_error(data: bytes, limits: MediaLimits) -> Image.Image | ServiceError:

@@ -64,7 +64,7 @@ class Line:
         self.full = threading.Event()  # three jobs wait
 
     def submit(self, job: Job) -> None:
-        job.missing = len(job.rows)
+        job.queued()
         self.waiting.append(job)
         if len(self.waiting) == 3:
             self.full.set()
@@ -73,16 +73,14 @@ class Line:
 
     def run(self) -> None:
         for job in self.waiting:
-            if not job.settled:
-                job.outputs, job.report, job.missing = [row.upper() for row in job.rows], BatchReport(1, 1, 0.0, 0.0), 0
-                job.done(job)
+            for index, row in enumerate(job.rows):
+                job.set_output(index, row.upper(), BatchReport(1, 1, 0.0, 0.0))
         self.waiting.clear()
 
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
         self.cancelled.append(job)
         self.waiting.remove(job)
-        job.error = error or Unavailable("cancelled")
-        job.done(job)
+        job.settle(error or Unavailable("cancelled"))
 
 
 @pytest.fixture
@@ -93,8 +91,8 @@ def text() -> Iterator[Worker]:
     worker.stop()
 
 
-def begin(text: Worker, task: Words, line: Line, request: str, deadline: float = float("inf")) -> Call:
-    call = Call(request, task, line, text, str.encode, deadline, 1000)  # type: ignore[arg-type]
+def begin(text: Worker, task: Words, scheduler: Line, request: str, deadline: float = float("inf")) -> Call:
+    call = Call(request, task, scheduler, text, str.encode, deadline, 1000)  # type: ignore[arg-type]
     text.submit(call.prepare)
     return call
 
@@ -116,12 +114,12 @@ async def test_an_answer_is_all_items_in_order(text: Worker) -> None:
 
 
 async def test_a_bad_item_is_named_and_nothing_goes_in_line(text: Worker) -> None:
-    line = Line()
-    error = await outcome(begin(text, Words(), line, "a bad"))
+    scheduler = Line()
+    error = await outcome(begin(text, Words(), scheduler, "a bad"))
     assert isinstance(error, InvalidInput)
     assert (error.message, error.retry_after) == ("inputs[1]: inputs is bad", 3)
-    assert (await outcome(begin(text, Words(), line, "bad"))).message == "inputs is bad"
-    assert not line.waiting
+    assert (await outcome(begin(text, Words(), scheduler, "bad"))).message == "inputs is bad"
+    assert not scheduler.waiting
 
 
 async def test_a_mistake_in_an_answer_is_told(text: Worker) -> None:
@@ -132,28 +130,28 @@ async def test_a_mistake_in_an_answer_is_told(text: Worker) -> None:
 
 
 async def test_who_leaves_takes_every_job_out_of_the_line(text: Worker) -> None:
-    task, line = Words(), Line()
-    line.holds = True
-    call = begin(text, task, line, "a b c")
-    await asyncio.to_thread(line.full.wait, 10)
+    task, scheduler = Words(), Line()
+    scheduler.holds = True
+    call = begin(text, task, scheduler, "a b c")
+    await asyncio.to_thread(scheduler.full.wait, 10)
     call.fail(Unavailable("the client has gone"))
     call.fail(Unavailable("again"))
-    assert len(line.cancelled) == 3
+    assert len(scheduler.cancelled) == 3
     assert (await outcome(call)).message == "the client has gone"
 
 
 @pytest.mark.parametrize("words", ["a", "a b c"])
 async def test_who_leaves_while_the_request_is_read_leaves_nothing_in_line(text: Worker, words: str) -> None:
-    task, line = Words(), Line()
-    line.holds = True
+    task, scheduler = Words(), Line()
+    scheduler.holds = True
     task.goes_on.clear()
-    call = begin(text, task, line, words)
+    call = begin(text, task, scheduler, words)
     assert await asyncio.to_thread(task.reads.wait, 10)
     call.fail(Unavailable("the client has gone"))
     assert isinstance(await outcome(call), Unavailable)
     task.goes_on.set()
     await asyncio.to_thread(text.stop)
-    assert not line.waiting
+    assert not scheduler.waiting
 
 
 async def test_a_request_that_is_read_too_late_is_not_read(text: Worker) -> None:

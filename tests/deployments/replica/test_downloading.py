@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments.replica import downloading
-from deployments.replica.downloading import watched
+from deployments.replica.downloading import report_download
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_what_comes_is_told(cache: Path) -> None:
         told.append(progress)
         heard.set()
 
-    with watched("some/model", tell):
+    with report_download("some/model", tell):
         (blobs / "abc.incomplete").write_bytes(b"x" * 2_000_000)
         assert heard.wait(10)
         heard.clear()
@@ -41,12 +41,12 @@ def test_what_comes_is_told(cache: Path) -> None:
 @pytest.mark.parametrize("model", ["embedded:minilm", "/a/folder", "./here", "a/b/c"])
 def test_other_models_are_not_watched(cache: Path, model: str) -> None:
     threads = threading.active_count()
-    with watched(model, lambda progress: None):
+    with report_download(model, lambda progress: None):
         assert threading.active_count() == threads
 
 
 def test_a_model_that_was_there_says_nothing(cache: Path) -> None:
     told: list[str] = []
-    with watched("some/model", told.append):
+    with report_download("some/model", told.append):
         threading.Event().wait(0.1)
     assert not told

@@ -68,7 +68,7 @@ async def replica(loaded: Replica) -> AsyncIterator[Replica]:
     while Held.let.acquire(blocking=False):
         pass
     Held.seen.clear()
-    loaded._drain = DrainRate()
+    loaded._drain_rate = DrainRate()
     yield loaded
     for _ in range(1000):
         Held.let.release()
@@ -86,13 +86,13 @@ def asked(replica: Replica, count: int, timeout_s: float = LONG_S) -> list["asyn
 
 
 def in_model(replica: Replica) -> int:
-    assert replica._line is not None
-    return replica._line.load.running
+    assert replica._scheduler is not None
+    return replica._scheduler.load.running
 
 
 def waiting(replica: Replica) -> int:
-    assert replica._line is not None
-    return replica._line.load.waiting
+    assert replica._scheduler is not None
+    return replica._scheduler.load.waiting
 
 
 async def until(done: Any) -> None:
@@ -150,7 +150,7 @@ async def test_what_is_late_before_it_is_read_never_reaches_the_model(replica: R
 async def test_a_line_longer_than_the_time_of_a_request_is_not_for_it(replica: Replica) -> None:
     """Four are answered every two seconds; thirty wait: whoever has ten seconds need not even try."""
     clock = Clock()
-    replica._drain = DrainRate(clock)
+    replica._drain_rate = DrainRate(clock)
     tasks = asked(replica, 1)
     await until(lambda: in_model(replica) == 1)
     tasks += asked(replica, 39)
@@ -176,7 +176,7 @@ async def test_a_line_longer_than_the_time_of_a_request_is_not_for_it(replica: R
 async def test_who_gets_in_with_those_that_run_next_is_not_refused(replica: Replica) -> None:
     """One is answered every two seconds, because one asks at a time: with a second one, both would be."""
     clock = Clock()
-    replica._drain = DrainRate(clock)
+    replica._drain_rate = DrainRate(clock)
     for _ in range(3):
         one = asyncio.create_task(ask(replica))
         await until(lambda: in_model(replica))
@@ -187,7 +187,7 @@ async def test_who_gets_in_with_those_that_run_next_is_not_refused(replica: Repl
     first = asyncio.create_task(ask(replica))
     await until(lambda: in_model(replica))
     others = asked(replica, 30, timeout_s=LONG_S)
-    assert replica._drain.per_second == pytest.approx(0.5)
+    assert replica._drain_rate.per_second == pytest.approx(0.5)
     await until(lambda: replica.in_flight == 31)  # sixty seconds of work for one at a time, which says nothing
     hurried = asyncio.create_task(ask(replica, timeout_s=30))
     await until(lambda: replica.in_flight == 32)

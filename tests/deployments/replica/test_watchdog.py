@@ -63,12 +63,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 class Watched:
     def __init__(self, **health: float) -> None:
-        self.line, self.text, self.meter = Line(), Text(), ModelMeter("small", "fill-mask")
+        self.scheduler, self.text, self.meter = Line(), Text(), ModelMeter("small", "fill-mask")
         settings = Health(**({"max_forward_s": 10, "canary_s": CANARY_S} | health))
         task: Any = Task()
-        line: Any = self.line
+        scheduler: Any = self.scheduler
         text: Any = self.text
-        self.watchdog = Watchdog("small", task, line, text, settings, self.meter)
+        self.watchdog = Watchdog("small", task, scheduler, text, settings, self.meter)
 
     def canaries(self) -> dict[str, float]:
         return {
@@ -88,7 +88,7 @@ def test_a_replica_at_work_is_left_alone(clock: SimpleNamespace) -> None:
         clock.now += CANARY_S - 1
         watched.watchdog.answered()
         watched.watchdog.check()
-    assert not watched.line.jobs
+    assert not watched.scheduler.jobs
     assert watched.is_ready() == 1
 
 
@@ -103,13 +103,13 @@ def test_a_thread_that_died(clock: SimpleNamespace, part: str) -> None:
 
 def test_a_forward_that_never_ends(clock: SimpleNamespace) -> None:
     watched = Watched()
-    watched.line.busy_since = clock.now
+    watched.scheduler.busy_since = clock.now
     clock.now += 9
     watched.watchdog.check()
     clock.now += 2
     with pytest.raises(RuntimeError, match="in one forward for over 10 s"):
         watched.watchdog.check()
-    watched.line.busy_since = clock.now
+    watched.scheduler.busy_since = clock.now
     watched.watchdog.check()
 
 
@@ -117,16 +117,16 @@ def test_an_idle_replica_runs_an_example_now_and_then(clock: SimpleNamespace) ->
     watched = Watched()
     clock.now += CANARY_S + 1
     watched.watchdog.check()
-    (job,) = watched.line.jobs
+    (job,) = watched.scheduler.jobs
     assert len(job.rows) == 1
     watched.watchdog.check()
-    assert len(watched.line.jobs) == 1, "one at a time"
-    watched.line.end()
+    assert len(watched.scheduler.jobs) == 1, "one at a time"
+    watched.scheduler.end()
     watched.watchdog.check()
-    assert not watched.line.jobs
+    assert not watched.scheduler.jobs
     clock.now += CANARY_S + 1
     watched.watchdog.check()
-    assert len(watched.line.jobs) == 1
+    assert len(watched.scheduler.jobs) == 1
     assert watched.canaries() == {"ok": 1, "failed": 0}
 
 
@@ -135,11 +135,11 @@ def test_a_model_that_fails_on_its_example_until_it_does_not(clock: SimpleNamesp
     clock.now += CANARY_S + 1
     watched.watchdog.check()
     for _ in range(3):  # as many checks in a row as Ray wants to see
-        watched.line.end(ForwardFailed("the model failed"))
+        watched.scheduler.end(ForwardFailed("the model failed"))
         with pytest.raises(RuntimeError, match="cannot answer its own example: the model failed"):
             watched.watchdog.check()
-        assert len(watched.line.jobs) == 1, "it tries again at once"
-    watched.line.end()
+        assert len(watched.scheduler.jobs) == 1, "it tries again at once"
+    watched.scheduler.end()
     watched.watchdog.check()
     assert watched.canaries() == {"ok": 1, "failed": 3}
 
@@ -148,7 +148,7 @@ def test_an_answer_takes_a_failure_back(clock: SimpleNamespace) -> None:
     watched = Watched()
     clock.now += CANARY_S + 1
     watched.watchdog.check()
-    watched.line.end(ForwardFailed("the model failed"))
+    watched.scheduler.end(ForwardFailed("the model failed"))
     watched.watchdog.answered()
     watched.watchdog.check()
 
@@ -166,7 +166,7 @@ def test_a_replica_that_ends_is_not_broken(clock: SimpleNamespace) -> None:
     watched = Watched()
     clock.now += CANARY_S + 1
     watched.watchdog.check()
-    watched.line.end(Unavailable("the model is shutting down"))
+    watched.scheduler.end(Unavailable("the model is shutting down"))
     watched.watchdog.check()
 
 
@@ -174,7 +174,7 @@ def test_no_canary_where_none_is_wanted(clock: SimpleNamespace) -> None:
     watched = Watched(canary_s=0)
     clock.now += 10_000
     watched.watchdog.check()
-    assert not watched.line.jobs
+    assert not watched.scheduler.jobs
 
 
 def test_an_example_that_cannot_be_read(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

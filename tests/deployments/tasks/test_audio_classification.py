@@ -87,7 +87,7 @@ def test_top_k(task, pipeline, top_k, labels):
 def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(checkpoints, family):
     folder = checkpoints.of(AudioClassification, family)
     task, pipeline = load_task(AudioClassification, folder), pipeline_of(folder)
-    for samples in (np.zeros(RATE, np.float32), recording(task.least)):
+    for samples in (np.zeros(RATE, np.float32), recording(task.min_samples)):
         answer = ask(task, wav(samples))
         assert all(np.isfinite(label["score"]) for label in answer)
         assert_same(answer, pipeline(samples))
@@ -97,12 +97,12 @@ def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(chec
     ("family", "least"),
     [("wav2vec2-group", 400), ("sew", 720), ("wav2vec2-bert", 560), ("audio-spectrogram-transformer", 240)],
 )
-def test_a_recording_too_short_for_a_frame_is_refused(checkpoints, family, least):
+def test_a_recording_too_short_for_a_frame_is_refused(checkpoints, family, min_samples):
     task = load_task(AudioClassification, checkpoints.of(AudioClassification, family))
-    assert task.least == least
+    assert task.min_samples == min_samples
     with pytest.raises(InvalidInput) as caught:
-        ask(task, wav(recording(least - 1)))
-    assert f"a recording of {(least - 1) / 16:.2f} ms; the model needs at least {least / 16:.2f} ms" in str(
+        ask(task, wav(recording(min_samples - 1)))
+    assert f"a recording of {(min_samples - 1) / 16:.2f} ms; the model needs at least {min_samples / 16:.2f} ms" in str(
         caught.value
     )
 

@@ -93,8 +93,15 @@ def test_their_length_is_a_limit_unless_another_is_configured(sentences):
 
 
 def test_prompts_go_in_front(sentences):
-    np.testing.assert_allclose(ask(sentences, "a man", prompt_name="query"), ask(sentences, "query: a man"), atol=1e-6)
-    assert not np.allclose(ask(sentences, "a man", prompt_name="query"), ask(sentences, "a man", prompt_name="plain"))
+    np.testing.assert_allclose(
+        ask(sentences, "a man", prompt_name="query"),
+        ask(sentences, "query: a man"),
+        atol=1e-6,
+    )
+    assert not np.allclose(
+        ask(sentences, "a man", prompt_name="query"),
+        ask(sentences, "a man", prompt_name="plain"),
+    )
     with pytest.raises(InvalidInput, match=r"'queri' is not one of the checkpoint's prompts \(plain, query\)"):
         ask(sentences, "a man", prompt_name="queri")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deployments.errors import InvalidInput
-from deployments.tasks.feature_extraction_audio import Request, SoundFeatures
+from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction, Request
 from tests.checkpoints import load_task
 from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints
 from tests.media_requests import ask, ask_together, recording, recordings, wav
@@ -32,8 +32,8 @@ def directly(folder, recordings):
 
 @pytest.mark.parametrize("family", AUDIO_FAMILIES)
 def test_recordings_of_all_lengths_together_are_what_the_model_says(checkpoints, family):
-    folder = checkpoints.of(SoundFeatures, family)
-    task = load_task(SoundFeatures, folder)
+    folder = checkpoints.of(AudioFeatureExtraction, family)
+    task = load_task(AudioFeatureExtraction, folder)
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in recordings()])
     for answer, expected in zip(answers, directly(folder, recordings()), strict=True):
         np.testing.assert_allclose(answer, expected, atol=1e-4, rtol=1e-4)
@@ -43,8 +43,8 @@ def test_recordings_of_all_lengths_together_are_what_the_model_says(checkpoints,
 @pytest.mark.parametrize("family", ["wav2vec2-group", "wav2vec2-layer", "wav2vec2-bert", "whisper"])
 @pytest.mark.parametrize("mode", ["mean", "cls", "last"])
 def test_pooled_over_its_own_frames(checkpoints, family, mode):
-    folder = checkpoints.of(SoundFeatures, family)
-    task = load_task(SoundFeatures, folder, pooling={"mode": mode})
+    folder = checkpoints.of(AudioFeatureExtraction, family)
+    task = load_task(AudioFeatureExtraction, folder, pooling={"mode": mode})
     some = recordings()[5:10]
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in some])
     for answer, states in zip(answers, directly(folder, some), strict=True):
@@ -54,21 +54,21 @@ def test_pooled_over_its_own_frames(checkpoints, family, mode):
 
 def test_a_model_with_more_frames_than_one_in_320_samples(checkpoints):
     """An adapter halves the frames; each recording still gets its own, and no others."""
-    folder = checkpoints.of(SoundFeatures, "wav2vec2-layer", add_adapter=True, num_adapter_layers=1)
-    task = load_task(SoundFeatures, folder)
+    folder = checkpoints.of(AudioFeatureExtraction, "wav2vec2-layer", add_adapter=True, num_adapter_layers=1)
+    task = load_task(AudioFeatureExtraction, folder)
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in recordings()])
     for answer, expected in zip(answers, directly(folder, recordings()), strict=True):
         np.testing.assert_allclose(answer, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_recording_too_short_for_a_frame_is_refused(checkpoints):
-    task = load_task(SoundFeatures, checkpoints.of(SoundFeatures, "hubert-layer"))
+    task = load_task(AudioFeatureExtraction, checkpoints.of(AudioFeatureExtraction, "hubert-layer"))
     with pytest.raises(InvalidInput, match=r"a recording of 0\.06 ms; the model needs at least 25\.00 ms"):
         ask(task, wav(recording(1)))
 
 
 def test_one_recording_is_a_list_of_one_where_the_model_pools(checkpoints):
-    folder = checkpoints.of(SoundFeatures, "wav2vec2-layer")
+    folder = checkpoints.of(AudioFeatureExtraction, "wav2vec2-layer")
     one = Request(inputs=wav(recording(RATE)))
-    assert load_task(SoundFeatures, folder, pooling={}).join(one, ["vector"]) == ["vector"]
-    assert load_task(SoundFeatures, folder).join(one, ["states"]) == "states"
+    assert load_task(AudioFeatureExtraction, folder, pooling={}).join(one, ["vector"]) == ["vector"]
+    assert load_task(AudioFeatureExtraction, folder).join(one, ["states"]) == "states"

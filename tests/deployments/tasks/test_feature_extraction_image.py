@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deployments.errors import InvalidInput
-from deployments.tasks.feature_extraction_image import PictureFeatures, Request
+from deployments.tasks.feature_extraction_image import ImageFeatureExtraction, Request
 from tests.checkpoints import load_task
 from tests.media_checkpoints import IMAGE_FAMILIES, MediaCheckpoints
 from tests.media_requests import ask, ask_together, picture, pictures, png
@@ -31,8 +31,8 @@ def directly(folder, image):
 
 @pytest.mark.parametrize("family", IMAGE_FAMILIES)
 def test_pictures_of_all_sizes_together_are_what_the_model_says(checkpoints, family):
-    folder = checkpoints.of(PictureFeatures, family)
-    task = load_task(PictureFeatures, folder)
+    folder = checkpoints.of(ImageFeatureExtraction, family)
+    task = load_task(ImageFeatureExtraction, folder)
     answers = ask_together(task, [Request(inputs=png(image)) for image in pictures()])
     for image, answer in zip(pictures(), answers, strict=True):
         expected = directly(folder, image)
@@ -44,8 +44,8 @@ def test_pictures_of_all_sizes_together_are_what_the_model_says(checkpoints, fam
 @pytest.mark.parametrize("family", ["vit", "convnext"])
 @pytest.mark.parametrize("mode", ["mean", "cls", "last"])
 def test_pooled(checkpoints, family, mode):
-    folder = checkpoints.of(PictureFeatures, family)
-    task = load_task(PictureFeatures, folder, pooling={"mode": mode})
+    folder = checkpoints.of(ImageFeatureExtraction, family)
+    task = load_task(ImageFeatureExtraction, folder, pooling={"mode": mode})
     states = directly(folder, picture(50, 40))
     patches = states.reshape(states.shape[0], -1).T if states.ndim == 3 else states
     expected = {"mean": patches.mean(0), "cls": patches[0], "last": patches[-1]}[mode]
@@ -53,7 +53,7 @@ def test_pooled(checkpoints, family, mode):
 
 
 def test_the_options_of_vectors(checkpoints):
-    task = load_task(PictureFeatures, checkpoints.of(PictureFeatures, "vit"), pooling={"normalize": True})
+    task = load_task(ImageFeatureExtraction, checkpoints.of(ImageFeatureExtraction, "vit"), pooling={"normalize": True})
     image = png(picture(50, 40))
     vector = ask(task, image)
     assert vector.shape == (32,)
@@ -70,7 +70,7 @@ def test_the_options_of_vectors(checkpoints):
 def test_options_that_hidden_states_cannot_have(checkpoints):
     image = png(picture(50, 40))
     for family, pooling in (("vit", None), ("convnext", {"mode": "none"})):
-        task = load_task(PictureFeatures, checkpoints.of(PictureFeatures, family), pooling=pooling)
+        task = load_task(ImageFeatureExtraction, checkpoints.of(ImageFeatureExtraction, family), pooling=pooling)
         with pytest.raises(InvalidInput, match="dimensions applies to pooled vectors"):
             ask(task, image, dimensions=8)
     with pytest.raises(InvalidInput, match="normalize applies to vectors; this model answers with maps"):
@@ -78,10 +78,10 @@ def test_options_that_hidden_states_cannot_have(checkpoints):
 
 
 def test_one_picture_is_a_list_of_one_where_the_model_pools(checkpoints):
-    folder = checkpoints.of(PictureFeatures, "vit")
+    folder = checkpoints.of(ImageFeatureExtraction, "vit")
     media = png(picture(8, 8))
     one, several = Request(inputs=media), Request(inputs=[media, media])
-    pooled, states = load_task(PictureFeatures, folder, pooling={}), load_task(PictureFeatures, folder)
+    pooled, states = load_task(ImageFeatureExtraction, folder, pooling={}), load_task(ImageFeatureExtraction, folder)
     assert pooled.join(one, ["vector"]) == ["vector"]
     assert states.join(one, ["states"]) == "states"
     for task in (pooled, states):

@@ -68,7 +68,7 @@ def as_lists(answer):
     return answer["text"], chunks and [(chunk["text"], *chunk["timestamp"]) for chunk in chunks]
 
 
-def wishes(times=None, **parameters):
+def options(times=None, **parameters):
     return {"max_new_tokens": NEW, **parameters} | ({} if times is None else {"return_timestamps": times})
 
 
@@ -93,7 +93,7 @@ def generated(replica, samples):
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("family", WHISPER)
 def test_recordings_under_way_together_are_answered_as_by_the_pipeline(replicas, pipeline_of, family, times):
-    requests = [{"inputs": wav(samples), "parameters": wishes(times)} for samples in recordings()]
+    requests = [{"inputs": wav(samples), "parameters": options(times)} for samples in recordings()]
     got = [as_lists(each) for each in answers(replicas(family), requests)]
     assert got == [of_pipeline(pipeline_of(family), samples, times) for samples in recordings()]
     assert len({text for text, _ in got}) > len(got) / 2  # no dull model
@@ -103,7 +103,7 @@ def test_recordings_under_way_together_are_answered_as_by_the_pipeline(replicas,
 def test_other_families_say_what_generate_says(replicas, family):
     replica = replicas(family)
     expected = [generated(replica, samples) for samples in recordings()]
-    requests = [{"inputs": wav(samples), "parameters": wishes()} for samples in recordings()]
+    requests = [{"inputs": wav(samples), "parameters": options()} for samples in recordings()]
     assert [each["text"] for each in answers(replica, requests)] == expected
     for request, text in zip(requests[:3], expected, strict=False):
         assert answer(replica, **request) == {"text": text}
@@ -119,7 +119,7 @@ def test_every_family_runs_in_flight(replicas, folder_of, family):
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("family", WHISPER)
 def test_minutes_are_answered_as_by_the_pipeline(replicas, pipeline_of, family, times):
-    got = answer(replicas(family), inputs=wav(minutes()), parameters=wishes(times))
+    got = answer(replicas(family), inputs=wav(minutes()), parameters=options(times))
     assert as_lists(got) == of_pipeline(pipeline_of(family), minutes(), times)
     assert len(got["text"]) > 10
 
@@ -129,7 +129,7 @@ def test_windows_are_cut_as_configured(replicas, pipeline_of, chunk, stride):
     audio = {"chunk_length_s": chunk, "stride_length_s": tuple(stride) if isinstance(stride, list) else stride}
     samples = minutes()[: 31 * RATE + 77]
     for times in (None, True):
-        got = answer(replicas("whisper-many", audio=audio), inputs=wav(samples), parameters=wishes(times))
+        got = answer(replicas("whisper-many", audio=audio), inputs=wav(samples), parameters=options(times))
         expected = of_pipeline(pipeline_of("whisper-many"), samples, times, chunk=chunk, stride=stride)
         assert as_lists(got) == expected
 
@@ -138,7 +138,7 @@ def test_languages_and_tasks_of_all_callers_run_together(replicas, pipeline_of):
     samples = recording(9 * RATE, 5)
     said = [{"language": code} for code in LANGUAGES] + [{}, {"task": "translate"}, {"task": "transcribe"}]
     said.append({"language": "german", "task": "translate"})
-    requests = [{"inputs": wav(samples), "parameters": wishes(True, **each)} for each in said]
+    requests = [{"inputs": wav(samples), "parameters": options(True, **each)} for each in said]
     got = [as_lists(each) for each in answers(replicas("whisper-many"), requests)]
     assert got == [of_pipeline(pipeline_of("whisper-many"), samples, True, **each) for each in said]
     assert len({text for text, _ in got}) > 3
@@ -149,14 +149,14 @@ def test_static_batches_say_the_same(replicas, pipeline_of, family):
     replica = replicas(family, generation={"engine": "static"})
     assert replica.description["generation"]["mode"] == "static"
     for times in TIMES:
-        requests = [{"inputs": wav(samples), "parameters": wishes(times)} for samples in recordings()[:2]]
+        requests = [{"inputs": wav(samples), "parameters": options(times)} for samples in recordings()[:2]]
         got = [as_lists(each) for each in answers(replica, requests)]
         assert got == [of_pipeline(pipeline_of(family), samples, times) for samples in recordings()[:2]]
 
 
 def test_beams_are_searched_as_by_the_pipeline(replicas, pipeline_of):
     for samples in recordings()[:2]:
-        got = answer(replicas("whisper-english"), inputs=wav(samples), parameters=wishes(num_beams=3))
+        got = answer(replicas("whisper-english"), inputs=wav(samples), parameters=options(num_beams=3))
         assert as_lists(got) == of_pipeline(pipeline_of("whisper-english"), samples, num_beams=3)
 
 
@@ -165,8 +165,8 @@ def test_beams_are_searched_as_by_the_pipeline(replicas, pipeline_of):
 def test_a_stream_tells_the_text_that_is_answered(replicas, family, times):
     replica = replicas(family)
     for samples in (*recordings()[:4], minutes()):
-        whole = answer(replica, inputs=wav(samples), parameters=wishes(times))
-        told = events(replica, inputs=wav(samples), parameters=wishes(times))
+        whole = answer(replica, inputs=wav(samples), parameters=options(times))
+        told = events(replica, inputs=wav(samples), parameters=options(times))
         assert "".join(event["token"]["text"] for event in told) == told[-1]["generated_text"] == whole["text"]
         assert as_lists(told[-1] | {"text": whole["text"]}) == as_lists(whole)
         assert told[-1]["details"]["generated_tokens"] == len(told)
@@ -175,21 +175,21 @@ def test_a_stream_tells_the_text_that_is_answered(replicas, family, times):
 
 
 def test_of_a_short_recording_words_are_told_as_they_come(replicas):
-    told = events(replicas("whisper-english"), inputs=wav(recordings()[2]), parameters=wishes())
+    told = events(replicas("whisper-english"), inputs=wav(recordings()[2]), parameters=options())
     assert sum(bool(event["token"]["text"]) for event in told[:-1]) > 2
 
 
 @pytest.mark.parametrize("family", OTHERS)
 def test_other_families_tell_theirs_too(replicas, family):
     replica, samples = replicas(family), recordings()[0]
-    told = events(replica, inputs=wav(samples), parameters=wishes())
+    told = events(replica, inputs=wav(samples), parameters=options())
     assert "".join(event["token"]["text"] for event in told) == told[-1]["generated_text"]
-    assert told[-1]["generated_text"] == answer(replica, inputs=wav(samples), parameters=wishes())["text"]
+    assert told[-1]["generated_text"] == answer(replica, inputs=wav(samples), parameters=options())["text"]
 
 
 def test_details_have_all_tokens_with_the_language_that_was_heard(replicas):
     replica = replicas("whisper-many")
-    got = answer(replica, inputs=wav(minutes()), parameters=wishes(True, details=True))["details"]
+    got = answer(replica, inputs=wav(minutes()), parameters=options(True, details=True))["details"]
     assert got["generated_tokens"] == len(got["tokens"])
     assert got["tokens"][0]["text"] in {f"<|{language}|>" for language in LANGUAGES}
     assert got["timings"]["total_s"] >= got["timings"]["first_token_s"] > 0
@@ -199,8 +199,8 @@ def test_details_have_all_tokens_with_the_language_that_was_heard(replicas):
 @pytest.mark.parametrize("family", ["whisper-many", "moonshine"])
 def test_a_list_of_recordings_is_answered_with_a_list(replicas, family):
     some = recordings()[:3]
-    got = answer(replicas(family), inputs=[wav(samples) for samples in some], parameters=wishes())
-    assert got == [answer(replicas(family), inputs=wav(samples), parameters=wishes()) for samples in some]
+    got = answer(replicas(family), inputs=[wav(samples) for samples in some], parameters=options())
+    assert got == [answer(replicas(family), inputs=wav(samples), parameters=options()) for samples in some]
 
 
 @pytest.mark.parametrize("family", ["whisper-english", "speech-to-text"])
@@ -215,7 +215,7 @@ def test_a_list_of_recordings_is_answered_with_a_list(replicas, family):
 )
 def test_what_is_no_recording_is_refused(replicas, family, data, error, message):
     with pytest.raises(error, match=message):
-        answer(replicas(family), inputs=Media(data), parameters=wishes())
+        answer(replicas(family), inputs=Media(data), parameters=options())
 
 
 def test_longer_than_the_model_reads_in_one_piece_is_refused(folder_of):
@@ -232,7 +232,7 @@ def test_longer_than_the_model_reads_in_one_piece_is_refused(folder_of):
 def test_too_short_for_a_frame_is_refused(replicas):
     with pytest.raises(InvalidInput, match=r"the model needs at least"):
         answer(replicas("wav2vec2-gpt2"), inputs=wav(recording(300)))
-    assert answer(replicas("whisper-english"), inputs=wav(recording(1)), parameters=wishes())
+    assert answer(replicas("whisper-english"), inputs=wav(recording(1)), parameters=options())
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_the_encoders_places_are_counted_right(folder_of):
     for family in (*WHISPER, *OTHERS):
         task = load_speech(folder_of(family), SpeechRecognition)
         for seconds in (0.5, 7.3):
-            request = {"inputs": wav(recording(int(seconds * RATE))), "parameters": wishes()}
+            request = {"inputs": wav(recording(int(seconds * RATE))), "parameters": options()}
             prompt = task.preprocess(task.request.model_validate(request)).rows[0].prompt
             main = prompt.inputs[task.main_input][None]
             with torch.inference_mode():
@@ -292,6 +292,6 @@ def test_a_model_without_an_encoder_is_refused(folder_of):
 
 def test_half_precision_hears_nearly_the_same(folder_of):
     task = load_speech(folder_of("whisper-english"), SpeechRecognition, dtype="bfloat16")
-    request = task.request.model_validate({"inputs": wav(recording(RATE)), "parameters": wishes()})
+    request = task.request.model_validate({"inputs": wav(recording(RATE)), "parameters": options()})
     (ask,) = task.preprocess(request).rows
     assert ask.prompt.inputs[task.main_input].dtype == torch.bfloat16

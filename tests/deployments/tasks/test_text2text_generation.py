@@ -12,7 +12,15 @@ import transformers
 from deployments.errors import InvalidInput, LoadError
 from tests.checkpoints import SENTENCES
 from tests.generation_models import family_config, spread
-from tests.writing_checkpoints import Writing, ask, events, outcomes, request_of, writing_checkpoint, writing_replica
+from tests.writing_checkpoints import (
+    Writing,
+    ask,
+    events,
+    outcomes,
+    request_of,
+    writing_checkpoint,
+    writing_replica,
+)
 
 FAMILIES = ("t5", "bart", "marian", "pegasus", "mbart")
 TEXTS = (*SENTENCES, "a", "two  spaces", "x\ny")
@@ -116,7 +124,10 @@ def test_a_client_batch_is_its_items_in_order(writing):
 def test_long_texts_are_cut_on_the_side_that_is_asked(writing):
     replica, folder, long = writing.replica("t5"), writing.folder("t5"), " ".join(TEXTS) * 3
     assert ask(replica, long) == [{"generated_text": text_of(folder, long)}]
-    right, left = ask(replica, long), ask(replica, long, truncation_direction="left", details=True)
+    right, left = (
+        ask(replica, long),
+        ask(replica, long, truncation_direction="left", details=True),
+    )
     assert right[0]["generated_text"] != left[0]["generated_text"]
     assert left[0]["details"]["input_length"] == 128 + 1  # and the decoder's start
     assert ask(replica, long) == right, "a direction is of its own request"
@@ -166,7 +177,10 @@ def test_stop_strings_and_streams(writing, family):
 def test_a_seed_draws_the_same_text_whatever_else_runs(writing):
     replica = writing.replica("t5")
     mine, others = request_of(replica, "a", **DRAWN, seed=11), [request_of(replica, each, **DRAWN) for each in TEXTS]
-    alone, crowd = ask(replica, "a", **DRAWN, seed=11), asyncio.run(outcomes(replica, [*others[:8], mine, *others[8:]]))
+    alone, crowd = (
+        ask(replica, "a", **DRAWN, seed=11),
+        asyncio.run(outcomes(replica, [*others[:8], mine, *others[8:]])),
+    )
     assert crowd[8] == alone != ask(replica, "a", **DRAWN, seed=12)
     several = ask(replica, "a", **DRAWN, seed=11, num_return_sequences=3)
     assert several[:1] == alone
@@ -256,12 +270,10 @@ def test_a_model_without_languages_says_so(writing):
 
 
 def test_what_is_refused(writing):
-    with pytest.raises(InvalidInput, match="the model counts 256 tokens; 1 of the prompt and 300 new ones are more"):
+    with pytest.raises(InvalidInput, match="the model has 256 positions, and this needs 301 .1 of the prompt, 300 new"):
         ask(writing.replica("bart"), "a", max_new_tokens=300)
     small = writing.replica("t5", {"generation": {"max_cache_tokens": 150}})
-    with pytest.raises(
-        InvalidInput, match=r"needs \d+ token places \(\d+ read, 60 new\), and the model's cache has 150"
-    ):
+    with pytest.raises(InvalidInput, match=r"needs \d+ tokens \(\d+ read, 60 new\), and the model's cache holds 150"):
         ask(small, "river " * 40, max_new_tokens=60)
 
 

@@ -42,7 +42,10 @@ def test_answers_are_the_pipelines(checkpoints, family, function):
     folder = checkpoints.of(TextClassification, family, num_labels=4)
     task, pipeline = load_task(TextClassification, folder), pipeline_of(folder)
     for text in TEXTS:
-        assert_same(ask(task, text, function_to_apply=function), pipeline(text, top_k=None, function_to_apply=function))
+        assert_same(
+            ask(task, text, function_to_apply=function),
+            pipeline(text, top_k=None, function_to_apply=function),
+        )
 
 
 @pytest.mark.parametrize(

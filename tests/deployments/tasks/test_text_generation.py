@@ -104,7 +104,10 @@ def test_a_client_batch_is_its_items_in_order(writing):
     replica = writing.replica("llama", chat=True)
     assert ask(replica, list(SENTENCES[:5])) == [ask(replica, text) for text in SENTENCES[:5]]
     assert ask(replica, [SENTENCES[0]]) == [ask(replica, SENTENCES[0])]
-    assert ask(replica, [CHAT, CHAT[1:]]) == [ask(replica, CHAT), ask(replica, CHAT[1:])]
+    assert ask(replica, [CHAT, CHAT[1:]]) == [
+        ask(replica, CHAT),
+        ask(replica, CHAT[1:]),
+    ]
     with pytest.raises(InvalidInput, match=r"inputs\[1\]: inputs is empty"):
         ask(replica, ["a", ""])
 
@@ -151,9 +154,9 @@ def test_lengths_may_count_the_prompt(writing):
     ids = replica.task.tokenizer(SENTENCES[5])["input_ids"]
     lengths = {"max_new_tokens": None, "max_length": len(ids) + 3}
     assert ask(replica, SENTENCES[5], **lengths) == ask(replica, SENTENCES[5], max_new_tokens=3)
-    least = {"eos_token_id": list(range(100)), "details": True, "max_new_tokens": 30}
+    min_samples = {"eos_token_id": list(range(100)), "details": True, "max_new_tokens": 30}
     for options in ({"min_length": len(ids) + 6}, {"min_new_tokens": 6}):
-        assert ask(replica, SENTENCES[5], **least, **options)[0]["details"]["generated_tokens"] >= 6
+        assert ask(replica, SENTENCES[5], **min_samples, **options)[0]["details"]["generated_tokens"] >= 6
     with pytest.raises(InvalidInput, match=f"max_length is 3; the prompt has {len(ids)} tokens"):
         ask(replica, SENTENCES[5], max_new_tokens=None, max_length=3)
 
@@ -201,7 +204,10 @@ def test_a_seed_draws_the_same_text_whatever_else_runs(writing, family):
     assert crowd[8][0]["generated_text"] == alone[0]["generated_text"]
     assert alone[0]["details"]["seed"] == 11
     assert ask(replica, SENTENCES[0], **DRAWN, seed=12) != [{"generated_text": alone[0]["generated_text"]}]
-    fresh = ask(replica, SENTENCES[0], temperature=1.5), ask(replica, SENTENCES[0], top_p=0.99)
+    fresh = (
+        ask(replica, SENTENCES[0], temperature=1.5),
+        ask(replica, SENTENCES[0], top_p=0.99),
+    )
     assert fresh[0] != fresh[1], "an option of drawing draws"
 
 
@@ -243,11 +249,15 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
     [
         ("", {}, "inputs is empty"),
         ("a" * 270_000, {}, "inputs has 270,000 characters; at most 262,144 are read"),
-        ("river " * 200, {"max_new_tokens": 100}, "the model counts 256 tokens; 601 of the prompt and 100 new"),
+        (
+            "river " * 200,
+            {"max_new_tokens": 100},
+            "the model has 256 positions, and this needs 701 .601 of the prompt, 100 new",
+        ),
         (
             "river " * 200,
             {"max_new_tokens": 100, "num_beams": 2},
-            "the model counts 256 tokens; 601 of the prompt and 100 new",
+            "the model has 256 positions, and this needs 701 .601 of the prompt, 100 new",
         ),
         ("a", {"max_new_tokens": 0}, "max_new_tokens must be at least 1, not 0"),
         ("a", {"min_new_tokens": 9}, r"min_new_tokens \(9\) must not exceed max_new_tokens \(8\)"),
@@ -267,7 +277,7 @@ def test_what_is_refused(writing, inputs, parameters, message):
 
 def test_a_request_larger_than_the_cache_is_refused_with_both_figures(writing):
     replica = writing.replica("bloom", {"generation": {"max_cache_tokens": 300}})
-    with pytest.raises(InvalidInput, match=r"needs 5\d\d token places .* and the model's cache has 300"):
+    with pytest.raises(InvalidInput, match=r"needs 5\d\d tokens .* and the model's cache holds 300"):
         ask(replica, "river", max_new_tokens=500)
     assert ask(replica, "river")
 

@@ -10,7 +10,7 @@ import pytest
 from deployments.errors import InvalidInput, MalformedRequest, ServiceError, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
 from deployments.registry import TASKS
-from deployments.tasks.feature_extraction_image import PictureFeatures
+from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
 from serve.config.service import Limits
 from serve.http.body import BodyReader
 
@@ -74,7 +74,9 @@ async def test_a_form_with_its_parameters() -> None:
     assert (request.parameters.top_k, request.parameters.function_to_apply) == (2, "sigmoid")
     request = await read_form(IMAGE, {"parameters": '{"top_k": 3}'}, files_of(FILE))
     assert request.parameters.top_k == 3
-    request = await read_form(PictureFeatures, {"normalize": "true", "encoding_format": "base64"}, files_of(FILE))
+    request = await read_form(
+        ImageFeatureExtraction, {"normalize": "true", "encoding_format": "base64"}, files_of(FILE)
+    )
     assert (request.normalize, request.encoding_format) == (True, "base64")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from deployments.audio.whisper.decoder_prompt import Detecting, Opening, Openings
+from deployments.audio.whisper.decoder_prompt import DecoderPrompt, DecoderPrompts, LanguageDetection
 from deployments.errors import InvalidInput
 from deployments.generation.sampling.params import sampling_params
 from tests.generation_models import generating_model
@@ -51,12 +51,12 @@ def theirs(defaults, language, task, times):
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_every_wish_begins_as_in_transformers(name):
     defaults = defaults_of(name)
-    openings = Openings(defaults, generating_model("whisper").config)
-    wishes = product((None, "de", "German", "<|fr|>"), (None, "translate", "transcribe"), (False, True))
-    for language, task, times in wishes:
+    openings = DecoderPrompts(defaults, generating_model("whisper").config)
+    options = product((None, "de", "German", "<|fr|>"), (None, "translate", "transcribe"), (False, True))
+    for language, task, times in options:
         if (times and name == "without-times") or ((language or task) and not name.startswith("many")):
             continue
-        ours, expected = openings.opening(language, task, times=times), theirs(defaults, language, task, times)
+        ours, expected = openings.decoder_prompt(language, task, times=times), theirs(defaults, language, task, times)
         if ours.languages:
             assert ours.languages == tuple(LANGUAGES.values())
             ours = ours.knowing(expected[1])
@@ -64,8 +64,8 @@ def test_every_wish_begins_as_in_transformers(name):
 
 
 def test_detection_is_among_languages_and_then_the_rest_follows():
-    opening = Opening((3,), (20, 21, 22), (TRANSCRIBE, SILENT))
-    detecting = Detecting(opening, [7], [8], lambda ids, scores: scores + 1)
+    decoder_prompt = DecoderPrompt((3,), (20, 21, 22), (TRANSCRIBE, SILENT))
+    detecting = LanguageDetection(decoder_prompt, [7], [8], lambda ids, scores: scores + 1)
     scores = torch.zeros(1, 50)
     scores[0, [7, 8, 21]] = torch.tensor([9.0, 8.0, 2.0])
     said = [3]
@@ -89,16 +89,21 @@ def test_detection_is_among_languages_and_then_the_rest_follows():
     ],
 )
 def test_what_the_model_does_not_know_is_refused(name, language, task, message):
-    openings = Openings(defaults_of(name), transformers.WhisperConfig())
+    openings = DecoderPrompts(defaults_of(name), transformers.WhisperConfig())
     with pytest.raises(InvalidInput, match=message):
-        openings.opening(language, task, times=False)
+        openings.decoder_prompt(language, task, times=False)
 
 
 def test_a_row_that_detects_has_room_for_what_it_is_made_to_say():
-    from deployments.generation.request import Ask
+    from deployments.generation.request import GenerationRequest
     from deployments.generation.sequence import Prompt
 
-    opening = Opening((3,), (20, 21), (TRANSCRIBE,))
+    decoder_prompt = DecoderPrompt((3,), (20, 21), (TRANSCRIBE,))
     params = sampling_params(defaults_of("many"), {"max_new_tokens": 5, "min_new_tokens": 2}, prompt_length=3)
-    ask = opening.open(Ask(Prompt(opening.filled()), params), Prompt(opening.before))
-    assert (ask.params.max_new_tokens, ask.params.min_new_tokens, opening.length, opening.written) == (7, 4, 3, 2)
+    ask = decoder_prompt.open(GenerationRequest(Prompt(decoder_prompt.filled()), params), Prompt(decoder_prompt.before))
+    assert (
+        ask.params.max_new_tokens,
+        ask.params.min_new_tokens,
+        decoder_prompt.length,
+        decoder_prompt.written,
+    ) == (7, 4, 3, 2)

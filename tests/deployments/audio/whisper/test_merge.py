@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.whisper.tokenization_whisper import _find_longest_common_sequence
 
-from deployments.audio.whisper.merge import Heard, Joining, Stride, Word, overlap
+from deployments.audio.whisper.merge import Stride, TranscriptMerger, WindowTokens, Word, overlap
 from tests.speech_checkpoints import whisper_tokenizer
 
 STEP = 0.02
@@ -26,7 +26,7 @@ TIMES = st.integers(0, 1500)
 def recordings(draw):
     """Windows with their strides: words and times in any order, likelier in a sensible one."""
     windows = draw(st.integers(1, 5))
-    strides, heard = [], []
+    strides, tokens_of_window = [], []
     for number in range(windows):
         left = 5.0 if number else 0.0
         right = 5.0 if number < windows - 1 else 0.0
@@ -36,62 +36,64 @@ def recordings(draw):
             times = iter(sorted(token for token in tokens if token < 0)[::-1])
             tokens = [token if token >= 0 else next(times) for token in tokens]
             tokens = [t for token in tokens for t in ([token, token] if token < 0 and draw(st.booleans()) else [token])]
-        heard.append(tokens)
-    return strides, heard
+        tokens_of_window.append(tokens)
+    return strides, tokens_of_window
 
 
-def joined(tokenizer, strides, heard, moments=None):
-    joining = Joining(tokenizer, STEP)
+def joined(tokenizer, strides, tokens_of_window, token_times=None):
+    merger = TranscriptMerger(tokenizer, STEP)
     told = []
-    for number, (stride, tokens) in enumerate(zip(strides, heard, strict=True)):
-        joining.add(Heard(tokens, moments[number] if moments else ()), stride)
-        told.append(joining.settled())
-    return joining.finish(), told
+    for number, (stride, tokens) in enumerate(zip(strides, tokens_of_window, strict=True)):
+        merger.add(WindowTokens(tokens, token_times[number] if token_times else ()), stride)
+        told.append(merger.stable())
+    return merger.finish(), told
 
 
-def theirs(tokenizer, strides, heard, moments=None):
+def theirs(tokenizer, strides, tokens_of_window, token_times=None):
     outputs = [
         {"tokens": torch.tensor([tokens], dtype=torch.long), "stride": tuple(stride)}
-        | ({"token_timestamps": torch.tensor([moments[number]])} if moments else {})
-        for number, (stride, tokens) in enumerate(zip(strides, heard, strict=True))
+        | ({"token_timestamps": torch.tensor([token_times[number]])} if token_times else {})
+        for number, (stride, tokens) in enumerate(zip(strides, tokens_of_window, strict=True))
     ]
     return tokenizer._decode_asr(
-        outputs, return_timestamps="word" if moments else True, return_language=None, time_precision=STEP
+        outputs, return_timestamps="word" if token_times else True, return_language=None, time_precision=STEP
     )
 
 
-def ids(tokenizer, heard):
+def ids(tokenizer, tokens_of_window):
     begin = tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
-    return [[token if token >= 0 else begin - 1 - token for token in tokens] for tokens in heard]
+    return [[token if token >= 0 else begin - 1 - token for token in tokens] for tokens in tokens_of_window]
 
 
 @settings(max_examples=300, deadline=None)
 @given(recordings())
 def test_text_and_times_are_those_of_transformers(tokenizer, recording):
-    strides, heard = recording
-    heard = ids(tokenizer(), heard)
-    pieces, told = joined(tokenizer(), strides, heard)
-    text, optional = theirs(tokenizer(), strides, heard)
-    assert "".join(piece.text for piece in pieces) == text
-    assert [((piece.start, piece.end), piece.text) for piece in pieces] == [
+    strides, tokens_of_window = recording
+    tokens_of_window = ids(tokenizer(), tokens_of_window)
+    segments, told = joined(tokenizer(), strides, tokens_of_window)
+    text, optional = theirs(tokenizer(), strides, tokens_of_window)
+    assert "".join(segment.text for segment in segments) == text
+    assert [((segment.start, segment.end), segment.text) for segment in segments] == [
         (chunk["timestamp"], chunk["text"]) for chunk in optional["chunks"]
     ]
-    for earlier, later in zip(told, [*told[1:], text], strict=True):
-        assert later.startswith(earlier)  # what has been told once stays
+    for previous_segments, later in zip(told, [*told[1:], text], strict=True):
+        assert later.startswith(previous_segments)  # what has been told once stays
 
 
 @settings(max_examples=100, deadline=None)
 @given(recordings(), st.data())
 def test_with_the_moments_of_tokens_too(tokenizer, recording, data):
-    strides, heard = recording
-    heard = ids(tokenizer(), heard)
-    moment = st.integers(0, 1500).map(lambda step: step * STEP)
-    moments = [sorted(data.draw(st.lists(moment, min_size=len(each), max_size=len(each)))) for each in heard]
-    moments = [torch.tensor(each).tolist() for each in moments]  # as float32 has them
-    text, optional = theirs(tokenizer(), strides, heard, moments)
-    pieces, _ = joined(tokenizer(), strides, heard, moments)
-    assert "".join(piece.text for piece in pieces) == text
-    words = [word for piece in pieces for word in piece.words]
+    strides, tokens_of_window = recording
+    tokens_of_window = ids(tokenizer(), tokens_of_window)
+    next_start = st.integers(0, 1500).map(lambda step: step * STEP)
+    token_times = [
+        sorted(data.draw(st.lists(next_start, min_size=len(each), max_size=len(each)))) for each in tokens_of_window
+    ]
+    token_times = [torch.tensor(each).tolist() for each in token_times]  # as float32 has them
+    text, optional = theirs(tokenizer(), strides, tokens_of_window, token_times)
+    segments, _ = joined(tokenizer(), strides, tokens_of_window, token_times)
+    assert "".join(segment.text for segment in segments) == text
+    words = [word for segment in segments for word in segment.words]
     spans = [chunk["timestamp"] for chunk in optional["chunks"]]
     assert {start for start, _ in spans} <= {word.start for word in words}
     assert "".join(chunk["text"] for chunk in optional["chunks"]) == text

@@ -53,7 +53,7 @@ class Caller:
 
     def job(self, *values: int, length: int = 1, params: Any = None, deadline: float = float("inf")) -> Job:
         rows = [Row({"value": value}, length) for value in values]
-        return Job(rows, [length] * len(rows), params, self._done, deadline)
+        return Job(rows, [length] * len(rows), params, done=self._done, deadline=deadline)
 
     def _done(self, job: Job) -> None:
         with self._changed:

@@ -16,7 +16,7 @@ from deployments.generation.in_flight.check import choose_mode
 from deployments.generation.in_flight.engine import Engine, EngineConfig
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
-from deployments.generation.sequence import Job, Prompt
+from deployments.generation.sequence import GenerationSequence, Prompt
 from tests.generation_models import MEDIA, TEXT, alone, generating_model, random_prompt
 
 IN_FLIGHT = [family for family in (*TEXT, *MEDIA) if family != "mamba"]
@@ -33,12 +33,12 @@ def family_of(name):
     return model.family_in_test
 
 
-def engine_of(name, *, cells=BUDGET, rows=5, prefill=64, **options):
+def engine_of(name, *, kv_slots=BUDGET, rows=5, prefill=64, **options):
     return Engine(
         generating_model(name),
         family_of(name),
         Sampler(),
-        EngineConfig(max_cache_tokens=cells, max_rows=rows, max_prefill_tokens=prefill),
+        EngineConfig(max_cache_tokens=kv_slots, max_rows=rows, max_prefill_tokens=prefill),
         **options,
     )
 
@@ -46,7 +46,7 @@ def engine_of(name, *, cells=BUDGET, rows=5, prefill=64, **options):
 def job_of(name, random, new=None, **options):
     # The padding token never comes: some families do not count it as a position.
     params = SamplingParams(max_new_tokens=new or random.randint(1, 24), suppress_tokens=(0,), **options)
-    return Job(random_prompt(name, random), params)
+    return GenerationSequence(random_prompt(name, random), params)
 
 
 def run(engine, until=lambda: False):
@@ -54,7 +54,7 @@ def run(engine, until=lambda: False):
     iterations = 0
     while engine.iterate() and not until():
         iterations += 1
-        assert engine.cells <= engine.max_cache_tokens
+        assert engine.kv_slots <= engine.max_cache_tokens
         assert iterations < 5000
     return iterations
 
@@ -63,9 +63,9 @@ def test_a_row_counts_once_when_its_first_token_is_heard():
     random, seen = Random(3), []
     engine = engine_of("llama")
     for _ in range(2):
-        job = job_of("llama", random, new=3)
-        job.on_token = lambda *_: seen.append((engine.running, engine.cells))
-        engine.submit(job)
+        sequence = job_of("llama", random, new=3)
+        sequence.on_token = lambda *_: seen.append((engine.running, engine.kv_slots))
+        engine.submit(sequence)
         engine.iterate()
     run(engine)
     assert [running for running, _ in seen if running > 2] == []
@@ -77,26 +77,28 @@ def test_a_row_counts_once_when_its_first_token_is_heard():
 def test_rows_that_come_and_go_say_what_they_say_alone(name):
     random = Random(11)
     engine = engine_of(name)
-    jobs = [job_of(name, random) for _ in range(14)]
-    waiting = list(jobs)
+    sequences = [job_of(name, random) for _ in range(14)]
+    waiting = list(sequences)
     while waiting or engine.iterate():
         if waiting and random.random() < 0.4:
             engine.submit(waiting.pop(0))
-        running = [job for job in jobs if job.tokens and not job.settled]
+        running = [sequence for sequence in sequences if sequence.tokens and not sequence.is_settled]
         if running and random.random() < 0.04:
             engine.cancel(random.choice(running))
         if waiting:
             engine.iterate()
-        assert engine.cells <= BUDGET
-    assert engine.cells == 0
-    for job in jobs:
-        said = alone(generating_model(name), job)
-        if job.finish:
-            assert job.finish == "length"
-            assert job.tokens == said
+        assert engine.kv_slots <= BUDGET
+    assert engine.kv_slots == 0
+    for sequence in sequences:
+        emitted = alone(generating_model(name), sequence)
+        if sequence.finish:
+            assert sequence.finish == "length"
+            assert sequence.tokens == emitted
         else:
-            assert job.tokens == said[: len(job.tokens)]
-    assert len({token for job in jobs for token in job.tokens}) > 5, "a model that repeats itself shows nothing"
+            assert sequence.tokens == emitted[: len(sequence.tokens)]
+    assert len({token for sequence in sequences for token in sequence.tokens}) > 5, (
+        "a model that repeats itself shows nothing"
+    )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -105,27 +107,27 @@ def test_rows_that_come_and_go_say_what_they_say_alone(name):
     seed=st.integers(0, 2**16),
     arrivals=st.lists(st.integers(0, 6), min_size=1, max_size=10),
     leavings=st.dictionaries(st.integers(0, 9), st.integers(1, 20), max_size=3),
-    cells=st.integers(60, 400),
+    kv_slots=st.integers(60, 400),
     rows=st.integers(1, 6),
     prefill=st.integers(1, 80),
 )
-def test_whatever_the_times_lengths_and_limits(name, seed, arrivals, leavings, cells, rows, prefill):
+def test_whatever_the_times_lengths_and_limits(name, seed, arrivals, leavings, kv_slots, rows, prefill):
     random = Random(seed)
-    engine = engine_of(name, cells=cells, rows=rows, prefill=prefill)
-    jobs = [job_of(name, random) for _ in arrivals]
-    for index, (job, pause) in enumerate(zip(jobs, arrivals, strict=True)):
+    engine = engine_of(name, kv_slots=kv_slots, rows=rows, prefill=prefill)
+    sequences = [job_of(name, random) for _ in arrivals]
+    for index, (sequence, pause) in enumerate(zip(sequences, arrivals, strict=True)):
         after = leavings.get(index)
-        job.on_token = lambda job, token, logprob, top, after=after: len(job.tokens) == after
-        engine.submit(job)
+        sequence.on_token = lambda sequence, token, logprob, top, after=after: len(sequence.tokens) == after
+        engine.submit(sequence)
         for _ in range(pause):
             engine.iterate()
-            assert engine.cells <= cells
+            assert engine.kv_slots <= kv_slots
     run(engine)
-    for job in jobs:
-        said = alone(generating_model(name), job)
-        assert job.finish in ("length", "stop")
-        assert job.tokens == said[: len(job.tokens)]
-        assert job.finish == "stop" or len(job.tokens) == len(said)
+    for sequence in sequences:
+        emitted = alone(generating_model(name), sequence)
+        assert sequence.finish in ("length", "stop")
+        assert sequence.tokens == emitted[: len(sequence.tokens)]
+        assert sequence.finish == "stop" or len(sequence.tokens) == len(emitted)
 
 
 @pytest.mark.parametrize("name", ["llama", "bart"])
@@ -133,15 +135,17 @@ def test_a_row_ends_where_generate_ends_it(name):
     random, engine = Random(3), engine_of(name)
     first = job_of(name, random, 20)
     end = alone(generating_model(name), first)[6]
-    jobs = [Job(first.prompt, SamplingParams(max_new_tokens=20, suppress_tokens=(0,), eos_token_ids=(end,)))]
-    jobs += [job_of(name, random, 30, eos_token_ids=(end,)) for _ in range(4)]
-    for job in jobs:
-        engine.submit(job)
+    sequences = [
+        GenerationSequence(first.prompt, SamplingParams(max_new_tokens=20, suppress_tokens=(0,), eos_token_ids=(end,)))
+    ]
+    sequences += [job_of(name, random, 30, eos_token_ids=(end,)) for _ in range(4)]
+    for sequence in sequences:
+        engine.submit(sequence)
     run(engine)
-    assert jobs[0].finish == "eos"
-    assert jobs[0].tokens[-1] == end
-    for job in jobs:
-        assert job.tokens == alone(generating_model(name), job)
+    assert sequences[0].finish == "eos"
+    assert sequences[0].tokens[-1] == end
+    for sequence in sequences:
+        assert sequence.tokens == alone(generating_model(name), sequence)
 
 
 def test_a_long_prompt_is_read_in_pieces_while_others_go_on():
@@ -149,72 +153,75 @@ def test_a_long_prompt_is_read_in_pieces_while_others_go_on():
     running = job_of("llama", random, 60)
     engine.submit(running)
     engine.iterate()
-    long = Job(Prompt([random.randint(4, 90) for _ in range(80)]), SamplingParams(max_new_tokens=5))
+    long = GenerationSequence(Prompt([random.randint(4, 90) for _ in range(80)]), SamplingParams(max_new_tokens=5))
     engine.submit(long)
     before = len(running.tokens)
     while not long.tokens:
         engine.iterate()
     assert len(running.tokens) - before == 80 / 8
     run(engine)
-    for job in (running, long):
-        assert job.tokens == alone(generating_model("llama"), job)
+    for sequence in (running, long):
+        assert sequence.tokens == alone(generating_model("llama"), sequence)
 
 
 def test_what_can_never_fit_is_refused_with_both_figures():
-    engine = engine_of("bloom", cells=100)
-    with pytest.raises(InvalidInput, match=r"120 token places \(70 read, 50 new\).*has 100"):
-        engine.submit(Job(Prompt([5] * 70), SamplingParams(max_new_tokens=50)))
-    with pytest.raises(InvalidInput, match="counts 256 tokens"):
-        engine_of("gpt2", cells=1000).submit(Job(Prompt([5] * 200), SamplingParams(max_new_tokens=100)))
+    engine = engine_of("bloom", kv_slots=100)
+    with pytest.raises(InvalidInput, match=r"120 tokens \(70 read, 50 new\).*holds 100"):
+        engine.submit(GenerationSequence(Prompt([5] * 70), SamplingParams(max_new_tokens=50)))
+    with pytest.raises(InvalidInput, match="has 256 positions"):
+        engine_of("gpt2", kv_slots=1000).submit(
+            GenerationSequence(Prompt([5] * 200), SamplingParams(max_new_tokens=100))
+        )
     source = {"input_ids": torch.tensor([5] * 70)}
-    with pytest.raises(InvalidInput, match="121 token places"):
-        engine_of("t5", cells=100).submit(Job(Prompt([0], source), SamplingParams(max_new_tokens=50)))
+    with pytest.raises(InvalidInput, match="121 tokens"):
+        engine_of("t5", kv_slots=100).submit(GenerationSequence(Prompt([0], source), SamplingParams(max_new_tokens=50)))
     with pytest.raises(InvalidInput, match="at least one token"):
-        engine.submit(Job(Prompt([]), SamplingParams(max_new_tokens=50)))
+        engine.submit(GenerationSequence(Prompt([]), SamplingParams(max_new_tokens=50)))
 
 
 def test_a_large_request_gets_its_turn_among_many_small_ones():
-    random, engine = Random(2), engine_of("llama", cells=200, rows=4)
-    large = Job(Prompt([7] * 150), SamplingParams(max_new_tokens=50, suppress_tokens=(0,)))
+    random, engine = Random(2), engine_of("llama", kv_slots=200, rows=4)
+    large = GenerationSequence(Prompt([7] * 150), SamplingParams(max_new_tokens=50, suppress_tokens=(0,)))
     for index in range(40):
         engine.submit(large if index == 10 else job_of("llama", random, 5))
-    run(engine, lambda: large.settled)
+    run(engine, lambda: large.is_settled)
     assert large.finish == "length"
     assert engine.waiting >= 25, "those behind it waited"
 
 
 def test_a_cancelled_row_frees_its_cache_with_the_next_iteration():
     random, engine = Random(4), engine_of("llama")
-    job = job_of("llama", random, 50)
-    engine.submit(job)
+    sequence = job_of("llama", random, 50)
+    engine.submit(sequence)
     engine.iterate()
-    assert engine.cells > 0
-    engine.cancel(job)
-    assert isinstance(job.error, Unavailable)
+    assert engine.kv_slots > 0
+    engine.cancel(sequence)
+    assert isinstance(sequence.error, Unavailable)
     engine.iterate()
-    assert (engine.cells, engine.running) == (0, 0)
+    assert (engine.kv_slots, engine.running) == (0, 0)
 
 
 def test_a_row_may_be_ended_well_from_outside_and_done_is_called_once():
     random, engine = Random(4), engine_of("llama")
     calls = []
-    job = job_of("llama", random, 50)
-    job.done = calls.append
-    engine.submit(job)
+    sequence = job_of("llama", random, 50)
+    sequence.done = calls.append
+    engine.submit(sequence)
     engine.iterate()
-    engine.cancel(job, finished=True)
-    engine.cancel(job)
+    sequence.settle(finish="stop")
+    engine.cancel(sequence)
+    engine.cancel(sequence)
     run(engine)
-    assert calls == [job]
-    assert (job.finish, job.error) == ("stop", None)
+    assert calls == [sequence]
+    assert (sequence.finish, sequence.error) == ("stop", None)
 
 
 @pytest.mark.parametrize("started", [True, False])
 def test_a_late_row_is_answered_within_a_step(started):
     random, engine = Random(4), engine_of("llama", rows=1)
     first, late = job_of("llama", random, 40), job_of("llama", random, 40)
-    for job in (late, first) if started else (first, late):
-        engine.submit(job)
+    for sequence in (late, first) if started else (first, late):
+        engine.submit(sequence)
     engine.iterate()
     late.deadline = time.monotonic() - 1
     engine.iterate()
@@ -246,102 +253,105 @@ class Failing:
 def test_a_prompt_that_fails_harms_no_other(monkeypatch, caplog):
     random = Random(6)
     engine = engine_of("llama")
-    jobs = [job_of("llama", random, 12) for _ in range(5)]
-    bad = Job(Prompt([5, 95, 6]), SamplingParams(max_new_tokens=9))
-    expected = [alone(generating_model("llama"), job) for job in jobs]
+    sequences = [job_of("llama", random, 12) for _ in range(5)]
+    bad = GenerationSequence(Prompt([5, 95, 6]), SamplingParams(max_new_tokens=9))
+    expected = [alone(generating_model("llama"), sequence) for sequence in sequences]
     Failing(monkeypatch, "llama", ValueError("no"), token=95, prefill=True)
-    for job in (*jobs[:2], bad, *jobs[2:]):
-        engine.submit(job)
+    for sequence in (*sequences[:2], bad, *sequences[2:]):
+        engine.submit(sequence)
     with caplog.at_level(logging.WARNING):
         run(engine)
     assert "one by one" in caplog.text
     assert isinstance(bad.error, ForwardFailed)
-    assert [job.tokens for job in jobs] == expected
+    assert [sequence.tokens for sequence in sequences] == expected
 
 
 def test_a_row_that_fails_in_a_step_harms_no_other(monkeypatch):
     random = Random(6)
     engine = engine_of("llama")
-    jobs = [job_of("llama", random, 12) for _ in range(4)]
-    expected = [alone(generating_model("llama"), job) for job in jobs]
-    token = next(t for t in expected[0][:-1] if all(t not in said for said in expected[1:]))
+    sequences = [job_of("llama", random, 12) for _ in range(4)]
+    expected = [alone(generating_model("llama"), sequence) for sequence in sequences]
+    token = next(t for t in expected[0][:-1] if all(t not in emitted for emitted in expected[1:]))
     Failing(monkeypatch, "llama", ValueError("no"), token=token)
-    for job in jobs:
-        engine.submit(job)
+    for sequence in sequences:
+        engine.submit(sequence)
     run(engine)
-    assert isinstance(jobs[0].error, ForwardFailed)
-    assert [job.tokens for job in jobs[1:]] == expected[1:]
+    assert isinstance(sequences[0].error, ForwardFailed)
+    assert [sequence.tokens for sequence in sequences[1:]] == expected[1:]
 
 
 @pytest.mark.parametrize("call", range(1, 9))
 def test_after_out_of_memory_the_younger_wait_again_and_lose_nothing(monkeypatch, call):
     random = Random(8)
     engine = engine_of("llama")
-    jobs = [job_of("llama", random, 12) for _ in range(5)]
-    heard = {job: [] for job in jobs}
-    expected = [alone(generating_model("llama"), job) for job in jobs]
+    sequences = [job_of("llama", random, 12) for _ in range(5)]
+    heard = {sequence: [] for sequence in sequences}
+    expected = [alone(generating_model("llama"), sequence) for sequence in sequences]
     Failing(monkeypatch, "llama", MemoryError(), calls=(call,), prefill=call == 1)
-    for job in jobs:
-        job.on_token = lambda job, token, logprob, top: heard[job].append(token)
-        engine.submit(job)
+    for sequence in sequences:
+        sequence.on_token = lambda sequence, token, logprob, top: heard[sequence].append(token)
+        engine.submit(sequence)
     run(engine)
     assert engine.max_cache_tokens == BUDGET // 2
-    assert [job.tokens for job in jobs] == expected
+    assert [sequence.tokens for sequence in sequences] == expected
     assert list(heard.values()) == expected, "what was delivered is not delivered again"
 
 
 def test_a_row_that_is_too_large_by_itself_ends(monkeypatch):
     engine = engine_of("llama")
     Failing(monkeypatch, "llama", MemoryError(), calls=range(1, 100))
-    job = job_of("llama", Random(8), 12)
-    engine.submit(job)
+    sequence = job_of("llama", Random(8), 12)
+    engine.submit(sequence)
     run(engine)
-    assert isinstance(job.error, TooLarge)
+    assert isinstance(sequence.error, TooLarge)
 
 
 def test_a_seeded_row_says_the_same_whoever_is_beside_it():
-    def said(neighbours):
+    def emitted(neighbours):
         random = Random(9)
         engine = engine_of("llama")
-        job = job_of("llama", random, 20, do_sample=True, temperature=2.0, seed=12)
+        sequence = job_of("llama", random, 20, do_sample=True, temperature=2.0, seed=12)
         for other in [job_of("llama", random) for _ in range(neighbours)]:
             engine.submit(other)
             engine.iterate()
-        engine.submit(job)
+        engine.submit(sequence)
         run(engine)
-        return job.tokens
+        return sequence.tokens
 
-    assert said(0) == said(3) == said(6)
+    assert emitted(0) == emitted(3) == emitted(6)
 
 
 def test_a_callback_that_fails_ends_its_own_row_only():
     random, engine = Random(4), engine_of("llama")
-    jobs = [job_of("llama", random, 9) for _ in range(3)]
-    jobs[1].on_token = lambda *_: 1 / 0
-    for job in jobs:
-        engine.submit(job)
+    sequences = [job_of("llama", random, 9) for _ in range(3)]
+    sequences[1].on_token = lambda *_: 1 / 0
+    for sequence in sequences:
+        engine.submit(sequence)
     run(engine)
-    assert isinstance(jobs[1].error, ForwardFailed)
-    assert [job.finish for job in jobs] == ["length", None, "length"]
+    assert isinstance(sequences[1].error, ForwardFailed)
+    assert [sequence.finish for sequence in sequences] == ["length", None, "length"]
 
 
 def test_the_thread_answers_many_callers_and_stops():
     random, engine = Random(7), engine_of("t5")
     engine.start()
     events = []
-    jobs = [job_of("t5", random) for _ in range(20)]
-    for job in jobs:
+    sequences = [job_of("t5", random) for _ in range(20)]
+    for sequence in sequences:
         event = threading.Event()
-        job.done = lambda job, event=event: event.set()
+        sequence.done = lambda sequence, event=event: event.set()
         events.append(event)
-    senders = [threading.Thread(target=lambda part=jobs[i::4]: [engine.submit(job) for job in part]) for i in range(4)]
+    senders = [
+        threading.Thread(target=lambda part=sequences[i::4]: [engine.submit(sequence) for sequence in part])
+        for i in range(4)
+    ]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
     assert all(event.wait(30) for event in events)
-    for job in jobs:
-        assert job.tokens == alone(generating_model("t5"), job)
+    for sequence in sequences:
+        assert sequence.tokens == alone(generating_model("t5"), sequence)
     endless = job_of("t5", random, 300)
     engine.submit(endless)
     engine.stop()
@@ -355,10 +365,10 @@ def test_the_thread_answers_many_callers_and_stops():
 def test_a_mistake_in_the_engine_itself_is_answered(monkeypatch):
     random, engine = Random(7), engine_of("llama")
     monkeypatch.setattr(engine._decoding, "read", SimpleNamespace())
-    job, event = job_of("llama", random), threading.Event()
-    job.done = lambda job: event.set()
+    sequence, event = job_of("llama", random), threading.Event()
+    sequence.done = lambda sequence: event.set()
     engine.start()
-    engine.submit(job)
+    engine.submit(sequence)
     assert event.wait(10)
-    assert isinstance(job.error, ForwardFailed)
+    assert isinstance(sequence.error, ForwardFailed)
     engine.stop()

@@ -9,7 +9,7 @@ from deployments.generation.adapters import composed
 from deployments.generation.in_flight import check, families
 from deployments.generation.in_flight.check import choose_mode
 from deployments.generation.sampling.params import SamplingParams
-from deployments.generation.sequence import Job
+from deployments.generation.sequence import GenerationSequence
 from tests.generation_models import MEDIA, TEXT, alone, blip, generating_model, random_prompt
 
 IN_FLIGHT = [family for family in (*TEXT, *MEDIA) if family != "mamba"]
@@ -98,11 +98,13 @@ def test_two_parts_as_one_say_what_the_model_says():
     model, random = blip(), Random(3)
     whole = composed(model, start_token_id=1)
     for _ in range(3):
-        job = Job(random_prompt("blip", random), SamplingParams(max_new_tokens=12, suppress_tokens=(0,)))
-        picture, ids = job.prompt.inputs["pixel_values"][None], list(job.prompt.ids)
+        sequence = GenerationSequence(
+            random_prompt("blip", random), SamplingParams(max_new_tokens=12, suppress_tokens=(0,))
+        )
+        picture, ids = sequence.prompt.inputs["pixel_values"][None], list(sequence.prompt.ids)
         options = {"max_new_tokens": 12, "do_sample": False, "suppress_tokens": [0]}
         # BLIP drops the last token of its prompt, and would end at the separator; ours goes on.
         model.config.text_config.sep_token_id = None
-        said = model.generate(picture, input_ids=torch.tensor([[*ids, 2]]), **options)
-        assert [*ids, *alone(whole, job)] == said[0].tolist()
+        emitted = model.generate(picture, input_ids=torch.tensor([[*ids, 2]]), **options)
+        assert [*ids, *alone(whole, sequence)] == emitted[0].tolist()
     assert composed(generating_model("llama"), start_token_id=1) is generating_model("llama")

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.generation.in_flight.admission import Claim, cells
+from deployments.generation.in_flight.admission import Reservation, kv_slots
 from deployments.generation.in_flight.cache import Layer, UnmergeableCache, blocks, new_cache, why_not
-from deployments.generation.in_flight.kv_batch import Limits, Running, geometry, without_gaps
+from deployments.generation.in_flight.kv_batch import KVBatch, KVLimits, geometry, without_gaps
 from tests.generation_models import generating_model
 
 HEADS, SIZE = 2, 3
@@ -27,10 +27,10 @@ def filled(*rows):
     return cache
 
 
-def running(*rows, need=20):
+def running(*rows, max_total_tokens=20):
     """Rows padded with 0 on the left."""
     mask = (torch.tensor(rows) != 0).long()
-    return Running(filled(*rows), mask, mask.sum(1, keepdim=True), [need] * len(rows))
+    return KVBatch(filled(*rows), mask, mask.sum(1, keepdim=True), [max_total_tokens] * len(rows))
 
 
 def tokens(batch):
@@ -45,9 +45,9 @@ def tokens(batch):
     return seen[0]
 
 
-def say(batch, limits, *words):
+def emit(batch, limits, *words):
     """A step, as the model takes it."""
-    batch.room_for_a_step(limits)
+    batch.make_room(limits)
     assert (batch.mask[:, -1] == 1).all()
     for layer in range(2):
         keys, _ = batch.cache.update(columns(*([word] for word in words)), -columns(*([word] for word in words)), layer)
@@ -56,11 +56,11 @@ def say(batch, limits, *words):
 
 
 def test_rows_join_step_and_leave_with_what_is_theirs():
-    limits = Limits(400, 8)
+    limits = KVLimits(400, 8)
     batch = running([0, 1, 2], [3, 4, 5])
-    say(batch, limits, 6, 7)
+    emit(batch, limits, 6, 7)
     batch.join(running([10, 11, 12, 13, 14, 15]), limits)
-    say(batch, limits, 8, 9, 16)
+    emit(batch, limits, 8, 9, 16)
     expected = [[1, 2, 6, 8], [3, 4, 5, 7, 9], [10, 11, 12, 13, 14, 15, 16]]
     assert tokens(batch) == expected
     assert batch.positions[:, 0].tolist() == [4, 5, 7]
@@ -72,19 +72,19 @@ def test_rows_join_step_and_leave_with_what_is_theirs():
 
 
 def test_a_failed_step_leaves_no_trace():
-    limits = Limits(400, 8)
+    limits = KVLimits(400, 8)
     batch = running([1, 2], [3, 4])
-    batch.room_for_a_step(limits)
+    batch.make_room(limits)
     batch.cache.update(columns([9], [9]), -columns([9], [9]), 0)  # the second layer never came
     batch.rewind()
-    say(batch, limits, 5, 6)
+    emit(batch, limits, 5, 6)
     assert tokens(batch) == [[1, 2, 5], [3, 4, 6]]
 
 
 def test_one_row_can_step_alone():
-    limits = Limits(400, 8)
+    limits = KVLimits(400, 8)
     batch = running([1, 2], [3, 4])
-    batch.room_for_a_step(limits)
+    batch.make_room(limits)
     for row in (0, 1):
         batch.only(row)
         for layer in range(2):
@@ -104,16 +104,16 @@ def test_one_row_can_step_alone():
     )
 )
 def test_any_coming_and_going_keeps_every_row_and_the_budget(events):
-    limits, need, word = Limits(160, 5), 30, 1
+    limits, max_total_tokens, word = KVLimits(160, 5), 30, 1
     batch, expected = None, []
     for event, argument in events:
         if event == "join":
             rows = [list(range(word + 10 * i, word + 10 * i + length)) for i, length in enumerate(argument)]
             word += 20
-            if (len(expected) + len(rows)) * need > limits.max_cells:
+            if (len(expected) + len(rows)) * max_total_tokens > limits.max_kv_slots:
                 continue
             longest = max(map(len, rows))
-            new = running(*([0] * (longest - len(row)) + row for row in rows), need=need)
+            new = running(*([0] * (longest - len(row)) + row for row in rows), max_total_tokens=max_total_tokens)
             if batch is None:
                 batch = new
             else:
@@ -128,14 +128,14 @@ def test_any_coming_and_going_keeps_every_row_and_the_budget(events):
                 batch = None
         elif event == "step" and expected:
             for _ in range(argument):
-                if max(map(len, expected)) < need:
-                    said = list(range(word, word + len(expected)))
+                if max(map(len, expected)) < max_total_tokens:
+                    emitted = list(range(word, word + len(expected)))
                     word += 10
-                    say(batch, limits, *said)
-                    expected = [[*row, token] for row, token in zip(expected, said, strict=True)]
+                    emit(batch, limits, *emitted)
+                    expected = [[*row, token] for row, token in zip(expected, emitted, strict=True)]
         if batch is not None:
             assert tokens(batch) == expected
-            assert batch.cells <= limits.max_cells
+            assert batch.kv_slots <= limits.max_kv_slots
 
 
 @given(st.sets(st.integers(0, 15)))
@@ -146,18 +146,18 @@ def test_those_that_stay_move_as_little_as_can_be(alive):
 
 
 @given(st.integers(1, 20), st.integers(1, 100), st.integers(0, 50), st.integers(0, 5000))
-def test_buffers_have_room_for_their_rows_and_stay_within_the_budget(rows, need, cross, spare):
-    limits = Limits(rows * (need + cross) + spare, 20)
-    slots, room = geometry(rows, need, cross, limits)
-    assert rows <= slots <= 20
-    assert room >= need
-    assert slots * (room + cross) <= limits.max_cells
+def test_buffers_have_room_for_their_rows_and_stay_within_the_budget(rows, max_total_tokens, cross, spare):
+    limits = KVLimits(rows * (max_total_tokens + cross) + spare, 20)
+    capacity, room = geometry(rows, max_total_tokens, cross, limits)
+    assert rows <= capacity <= 20
+    assert room >= max_total_tokens
+    assert capacity * (room + cross) <= limits.max_kv_slots
 
 
 def test_a_batch_counts_its_padding():
-    claims = [Claim(10, 5, 8), Claim(30, 2, 8)]
-    assert cells(claims) == 2 * (30 + 5)
-    assert cells([]) == 0
+    reservations = [Reservation(10, 5, 8), Reservation(30, 2, 8)]
+    assert kv_slots(reservations) == 2 * (30 + 5)
+    assert kv_slots([]) == 0
 
 
 def test_transformers_takes_our_layers_for_its_own():

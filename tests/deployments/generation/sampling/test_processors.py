@@ -7,7 +7,7 @@ import torch
 from transformers.generation import logits_process as theirs
 
 from deployments.generation.sampling.filters import Filters, cuts
-from deployments.generation.sampling.history import Past
+from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.processor import User
 from deployments.generation.sampling.processors import processors_for
@@ -81,12 +81,12 @@ def reference(params, prompt, generated, logits):
 
 def ours(rows, logits):
     """Scores of all rows, given as (params, prompt, generated), processed and filtered together."""
-    past = Past("cpu")
-    past.admit([[*prompt, *generated] for _, prompt, generated in rows])
+    history = TokenHistory("cpu")
+    history.admit([[*prompt, *generated] for _, prompt, generated in rows])
     states = [RowState(params, 0, len(prompt), None, len(generated)) for params, prompt, generated in rows]
     users = [User(i, i, state) for i, state in enumerate(states)]
     scores = torch.nn.functional.pad(logits, (0, 1), value=float("-inf"))
-    for processor in processors_for(users, past, logits.shape[1]):
+    for processor in processors_for(users, history, logits.shape[1]):
         processor(scores)
     assert (scores[:, -1] == float("-inf")).all(), "the spare column stays what it is"
     params = [row[0] for row in rows]

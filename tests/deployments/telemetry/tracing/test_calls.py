@@ -137,7 +137,7 @@ def test_a_request_that_never_reaches_the_model_ends_in_the_queue(kept: KeptSpan
     trace = kept.tracer.request("request", {}, {})
     call = trace.call()
     assert call is not None
-    job = Job([], [], None, lambda job: None, submitted=time.monotonic())
+    job = Job([], [], None, submitted=time.monotonic())
     call.failed([], DeadlineExceeded(SECRET))
     assert kept.spans == [], "it was not even read"
     call.failed([job], DeadlineExceeded(SECRET))

@@ -1,0 +1,254 @@
+"""ModelRunner: the model's calls of one iteration, and the recovery from those that fail."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from deployments.errors import ForwardFailed, ServiceError, TooLarge
+from deployments.generation.in_flight.admission import Reservation, kv_slots, prefill_slots, reservation
+from deployments.generation.in_flight.batch import Batch, RunningSequence
+from deployments.generation.in_flight.families import Family
+from deployments.generation.in_flight.forward import Prefill
+from deployments.generation.in_flight.kv_batch import KVLimits
+from deployments.generation.sequence import GenerationSequence
+from deployments.telemetry.observer import Observer
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+ALONE_TOO_LARGE = "this input alone needs more memory than the model's device has"
+
+
+class ModelRunner:
+    """Reads prompts beside a batch that decodes, and takes the batch's decode steps.
+
+    A failure stays with the sequence that causes it: a failed step or prefill is repeated sequence by sequence. When
+    memory runs out, the budget is halved, and the youngest sequences are preempted and re-queued.
+
+    Args:
+        model: in eval mode.
+        family: how the model is called.
+        batch: empty.
+        limits: of the batch; `max_kv_slots` is halved when memory runs out.
+        requeue: called with preempted sequences, oldest first, and whether each prompt must be read by itself.
+        is_out_of_memory: tells an out-of-memory error from another.
+        observer: notified of failed steps and of memory that ran out.
+        pad_token_id: see `Prefill`.
+    """
+
+    def __init__(
+        self,
+        model: "torch.nn.Module",
+        family: Family,
+        batch: Batch,
+        limits: KVLimits,
+        *,
+        requeue: Callable[[Sequence[GenerationSequence], bool], None],
+        is_out_of_memory: Callable[[BaseException], bool],
+        observer: Observer,
+        pad_token_id: int = 0,
+    ) -> None:
+        self._model, self._family, self._batch, self.limits = model, family, batch, limits
+        self._requeue = requeue
+        self._is_out_of_memory = is_out_of_memory
+        self._observer = observer
+        self._pad_token_id = pad_token_id
+        self._prefilling: list[RunningSequence] = []
+        self._prefill: Prefill | None = None
+
+    @property
+    def sequences(self) -> list[GenerationSequence]:
+        """Those that decode or whose prompts are being read."""
+        return [running.sequence for running in (*self._batch.rows, *self._prefilling)]
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Of the sequences that decode."""
+        return [running.reservation for running in self._batch.rows]
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of padding in what a decode step reads."""
+        return self._batch.padding_ratio
+
+    @property
+    def rows(self) -> int:
+        """Sequences that decode."""
+        return len(self._batch)
+
+    @property
+    def is_prefilling(self) -> bool:
+        return bool(self._prefilling)
+
+    @property
+    def kv_slots(self) -> int:
+        """KV slots in use, padding and prompts that are being read included."""
+        return self._batch.kv_slots + self._prefill_slots
+
+    @property
+    def _prefill_slots(self) -> int:
+        return prefill_slots([running.reservation for running in self._prefilling])
+
+    @property
+    def _limits_beside_prefill(self) -> KVLimits:
+        """What the prompts that are being read leave to the batch."""
+        return KVLimits(max(1, self.limits.max_kv_slots - self._prefill_slots), self.limits.max_rows)
+
+    def drop_settled(self) -> None:
+        """Free the cache of sequences that are over."""
+        if self._prefilling and all(running.sequence.is_settled for running in self._prefilling):
+            self._end_prefill()
+        alive = [place for place, running in enumerate(self._batch.rows) if not running.sequence.is_settled]
+        if len(alive) < len(self._batch):
+            self._batch.keep(alive)
+
+    def begin_prefill(self, sequences: Sequence[GenerationSequence]) -> None:
+        """Start to read these prompts, which are of one shape and fit."""
+        self._prefilling = [
+            RunningSequence(sequence, reservation(sequence, self._family.has_encoder)) for sequence in sequences
+        ]
+        try:
+            self._batch.tighten(self._limits_beside_prefill)
+        except Exception as error:
+            self._lose_batch(error)
+            return
+        try:
+            prompts, lengths = [each.prompt for each in sequences], [each.max_total_tokens for each in sequences]
+            self._prefill = Prefill(self._model, self._family, prompts, lengths, self._pad_token_id)
+        except Exception as error:
+            self._prefill_failed(error)
+
+    def prefill(self, tokens: int) -> None:
+        """Read about so many prompt tokens more; once all are read, the sequences get their first token and join."""
+        if self._prefill is None:
+            return
+        try:
+            if not self._prefill.advance(tokens):
+                return
+            assert self._prefill.logits is not None
+            sampled = self._batch.sample_first(self._prefilling, self._prefill.logits)
+        except Exception as error:
+            self._prefill_failed(error)
+            return
+        try:
+            self._batch.join(self._prefilling, self._prefill, self._limits_beside_prefill)
+            self._end_prefill()  # before tokens are emitted: whoever looks then finds each sequence once
+            self._batch.emit_first(sampled)
+        except Exception as error:
+            self._lose_batch(error)
+
+    def decode(self) -> None:
+        """One token for every sequence of the batch."""
+        if not self._batch:
+            return
+        try:
+            self._batch.make_room(self._limits_beside_prefill)
+            logits = self._logits()
+            if logits is not None:
+                self._batch.sample_and_emit(logits)
+        except Exception as error:
+            self._lose_batch(error)
+
+    def clear(self) -> list[GenerationSequence]:
+        """Drop every sequence; returns those that were not settled, oldest first."""
+        sequences = [sequence for sequence in self.sequences if not sequence.is_settled]
+        self._end_prefill()
+        self._batch.keep([])
+        return sorted(sequences, key=lambda sequence: sequence.submitted)
+
+    def _end_prefill(self) -> None:
+        self._prefilling, self._prefill = [], None
+
+    def _logits(self) -> "torch.Tensor | None":
+        """Of the sequences that are left after the step; None if there is nothing to sample."""
+        try:
+            return self._batch.forward()
+        except Exception as error:
+            if self._is_out_of_memory(error):
+                error.__traceback__ = None  # its frames hold the tensors that were too many
+                self._preempt_half()
+                return None
+            logger.warning("a step of %d rows failed; it is taken one by one: %r", len(self._batch), error)
+            self._observer.split()
+        return self._logits_one_by_one()
+
+    def _logits_one_by_one(self) -> "torch.Tensor | None":
+        import torch
+
+        results = self._batch.forward_one_by_one()
+        for running, result in zip(self._batch.rows, results, strict=True):
+            if isinstance(result, Exception):
+                self._fail([running.sequence], result)
+        order = self._batch.keep([place for place, result in enumerate(results) if not isinstance(result, Exception)])
+        logits = [results[place] for place in order]
+        return torch.cat(logits) if logits else None  # type: ignore[arg-type]
+
+    def _prefill_failed(self, error: Exception) -> None:
+        """Prompts could not be read: the batch goes on; the prompts are tried again one by one."""
+        sequences = [running.sequence for running in self._prefilling if not running.sequence.is_settled]
+        alone = len(self._prefilling) == 1
+        self._end_prefill()
+        if self._is_out_of_memory(error):
+            error.__traceback__ = None
+            if alone and not self._batch:
+                self._fail(sequences, TooLarge(ALONE_TOO_LARGE))
+            else:
+                self._shrink(len(self._batch), sequences)
+        elif alone:
+            self._fail(sequences, error)
+        else:
+            logger.warning("reading %d prompts together failed; they are tried one by one: %r", len(sequences), error)
+            self._observer.split()
+            self._requeue(sequences, True)
+
+    def _preempt_half(self) -> None:
+        """Re-queue the younger half, and the sequences whose prompts are being read."""
+        if len(self._batch) == 1 and not self._prefilling:
+            self._fail([self._batch.rows[0].sequence], TooLarge(ALONE_TOO_LARGE))
+            self._batch.keep([])
+            return
+        sequences = [running.sequence for running in self._prefilling if not running.sequence.is_settled]
+        self._end_prefill()
+        self._shrink((len(self._batch) + 1) // 2, sequences)
+
+    def _shrink(self, max_rows: int, waiting: list[GenerationSequence]) -> None:
+        """Halve the budget; the oldest sequences stay, at most `max_rows` and as many as fit into it; the others are
+        re-queued together with `waiting`."""
+        rows = self._batch.rows
+        oldest_first = sorted(range(len(rows)), key=lambda place: rows[place].sequence.submitted)
+        self._halve(at_least=kv_slots([rows[place].reservation for place in oldest_first[:1]]))
+        staying = oldest_first[:max_rows]
+        while staying and kv_slots([rows[place].reservation for place in staying]) > self.limits.max_kv_slots:
+            staying.pop()
+        leaving = [rows[place].sequence for place in oldest_first[len(staying) :]]
+        self._batch.keep(sorted(staying))
+        self._requeue([sequence for sequence in (*leaving, *waiting) if not sequence.is_settled], False)
+        self._batch.tighten(self._limits_beside_prefill)
+
+    def _lose_batch(self, error: Exception) -> None:
+        """The batch's state is unknown: after an out-of-memory error all are re-queued, else all have failed."""
+        sequences = self.clear()
+        if not self._is_out_of_memory(error):
+            self._fail(sequences, error)
+        elif len(sequences) > 1:
+            error.__traceback__ = None
+            self._halve()
+            self._requeue(sequences, False)
+        else:
+            self._fail(sequences, TooLarge(ALONE_TOO_LARGE))
+
+    def _halve(self, at_least: int = 1) -> None:
+        self.limits = KVLimits(max(at_least, self.limits.max_kv_slots // 2), self.limits.max_rows)
+        self._observer.out_of_memory()
+        logger.warning(
+            "out of memory with %d rows; the cache's budget is now %d", len(self.sequences), self.limits.max_kv_slots
+        )
+
+    def _fail(self, sequences: Sequence[GenerationSequence], error: Exception) -> None:
+        if not isinstance(error, ServiceError):
+            logger.error("the model failed on %d rows", len(sequences), exc_info=error)
+            error = ForwardFailed("the model failed on this input")
+        for sequence in sequences:
+            sequence.settle(error)
