@@ -165,7 +165,7 @@ def test_a_wrong_configuration_is_refused_in_the_words_printed(tmp_path: Path, m
     assert f"error: {refused.value}\n" == blocks(CONFIGURATION, "text")[0]
 
 
-def test_the_task_that_contributing_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_task_in_contributing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, test = blocks(CONTRIBUTING, "python")
     module = ModuleType("next_sentence_prediction")
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -174,4 +174,4 @@ def test_the_task_that_contributing_shows_works(tmp_path: Path, monkeypatch: pyt
 
     names = {"torch": torch, "pytest": pytest, **vars(checkpoints), **vars(module)}
     exec(test, names)
-    names["test_it_says_what_the_model_says"](tmp_path)
+    names["test_the_score_is_the_models_own"](tmp_path)

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,25 @@ def test_an_example_gets_the_printed_answer(service: RunningService, example: Ex
         timeout=60,
     )
     assert close(parsed(answer.text), example.answer), answer.text
+
+
+PRINTED = {
+    "openai_client.py": [
+        "similarity: 0.54",
+        "pronunciation: F AA1 T AH0 G R AE2 F",
+        "transcription: And Mr. John Dashwood had then leisure to consider how much there might be prudently in his "
+        "power to do for them.",
+    ],
+    "stream.py": [" a small breading of the genus of the genus of", "12 tokens, glosses"],
+}
+
+
+@pytest.mark.parametrize("script", PRINTED)
+def test_a_script_of_examples_runs(service: RunningService, script: str) -> None:
+    command = [sys.executable, str(ROOT / "examples" / script), service.url]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == PRINTED[script]
 
 
 def test_answers_have_every_header(client: httpx.Client) -> None:
