@@ -126,6 +126,11 @@ def test_every_header_is_in_the_table() -> None:
     assert {row[0].strip("`") for row in rows(section(HTTP, "Headers"))} - {"header"} == set(_HEADERS)
 
 
+def test_the_configuration_page_begins_with_every_section() -> None:
+    introduction = CONFIGURATION.split("```")[0]
+    assert set(ServiceConfig.model_fields) <= set(re.findall(r"`(\w+)`", introduction))
+
+
 def test_every_configuration_key_is_there_with_its_default() -> None:
     documented = {row[0].strip("`"): row[2].strip("`") for row in rows(CONFIGURATION) if len(row) == 4}
     documented.pop("key")
