@@ -1,1 +1,1 @@
-"""The documentation as a site: the pages that are made from the README and the code, and their links."""
+"""The documentation as a site: the pages that are made from the documentation and the code, and their links."""

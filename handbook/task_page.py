@@ -13,7 +13,7 @@ Kind = type[Task[Any, Any]]
 ERRORS = """## When something is wrong
 
 Every error says what was wrong and where, in `error` and `error_type`, with the status of its kind: see
-[Errors](../index.md#errors).
+[Errors](http.md#errors).
 """
 
 
@@ -22,7 +22,7 @@ def page(name: str, told: str) -> str:
 
     Args:
         name: of the task.
-        told: what the README says of it, examples included.
+        told: what docs/tasks.md says about it, examples included.
     """
     kinds = [kind for kind in KINDS if kind.name == name]
     first = kinds[0]
@@ -66,4 +66,4 @@ def _stream(kind: Kind) -> str:
         return ""
     schema = TypeAdapter(kind.event_type).json_schema(mode="serialization")
     told = tables(schema, schema.get("$defs", {}))
-    return f'### Events of a stream\n\nWith `"stream": true`; see [Streams](../index.md#streams).\n\n{told}'
+    return f'### Events of a stream\n\nWith `"stream": true`; see [Streams](http.md#streams).\n\n{told}'

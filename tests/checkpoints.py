@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from deployments.batching.queue import QueuedRow
 from deployments.batching.job import Job
+from deployments.batching.queue import QueuedRow
 from deployments.config import ModelConfig
 from deployments.contract.task import Row, Task
 from deployments.layouts.check import choose_layout

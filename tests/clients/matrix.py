@@ -1,10 +1,11 @@
-"""The table of docs/clients.md: which client can ask for which task, made from the marks of the clients' tests.
+"""The tables in docs/clients.md, which say which client can call which task, from the marks of the clients' tests.
 
-`python -m tests.clients.matrix` writes the page. A test says what it shows with
+`python -m tests.clients.matrix` writes them into the page, between its two marks. A test declares what it covers with
 `@pytest.mark.client("openai", "text-generation", call="chat.completions.create")`: the client, one or several tasks
 or other abilities, and the client's call. A test may have several such marks.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,8 @@ from tests.clients.not_offered import NOT_OFFERED
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/clients.md"
-INTRODUCTION = """# Clients
-
-What the clients of other services can ask of this one. Each tick is at least one test in `tests/clients/` in which the
-real client asks a real service and gets the values that the task's own route gives. This page is made from those tests
-(`python -m tests.clients.matrix`), so do not edit it.
-"""
+BEGIN, END = "<!-- clients: begin -->", "<!-- clients: end -->"
+_BETWEEN = re.compile(f"(?<={BEGIN}\n).*(?={END})", re.DOTALL)
 
 
 @dataclass
@@ -84,15 +81,20 @@ def clients(
     return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
-def page(found: Mapping[str, Client]) -> str:
-    """The page's text: one table of everything, then one of each client's calls."""
+def written_into(page: str, found: Mapping[str, Client]) -> str:
+    """A page with the tables as they are now."""
+    return _BETWEEN.sub(lambda _: tables(found), page)
+
+
+def tables(found: Mapping[str, Client]) -> str:
+    """Markdown: one table of all clients, then one with each client's calls."""
     others = sorted({ability for client in found.values() for ability in (*client.calls, *client.reasons)} - {*TASKS})
     abilities = [*TASKS, *others]
-    lines = [INTRODUCTION, _row("", *found), "|---" * (len(found) + 1) + "|"]
+    lines = [_row("", *found), "|---" * (len(found) + 1) + "|"]
     for ability in abilities:
         lines.append(_row(ability, *("✓" if ability in client.calls else "" for client in found.values())))
     for name, client in found.items():
-        lines += ["", f"## {name}", "", _row("", "call, or why there is none"), "|---|---|"]
+        lines += ["", f"### {name}", "", _row("", "call, or why there is none"), "|---|---|"]
         for ability in abilities:
             if ability in client.calls:
                 lines.append(_row(ability, ", ".join(f"`{call}`" for call in client.calls[ability])))
@@ -106,4 +108,4 @@ def _row(*cells: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(clients(collected())), encoding="utf-8")
+    PAGE.write_text(written_into(PAGE.read_text(encoding="utf-8"), clients(collected())), encoding="utf-8")

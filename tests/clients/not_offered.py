@@ -11,12 +11,12 @@ _OTHER_THAN_VECTORS = tuple(task for task in TASKS if task != "feature-extractio
 
 NOT_OFFERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "TEI": {
-        "TEI serves models of vectors and classes; `POST` the task's own request": tuple(
+        "TEI serves embedding and classification models; `POST` the task's own request": tuple(
             task for task in _OTHER_THAN_VECTORS if task != "text-classification"
         ),
     },
-    "cohere": {"its rerank asks models of text-classification; its other calls are Cohere's own": tuple(TASKS)},
-    "Jina's rerank": {"rerank asks models of text-classification": tuple(TASKS)},
+    "cohere": {"its rerank uses text-classification models; its other calls are Cohere's own": tuple(TASKS)},
+    "Jina's rerank": {"rerank uses text-classification models": tuple(TASKS)},
     "langchain-openai": {
         "LangChain's classes for OpenAI's API have no such call; `POST` the task's own request": tuple(
             task for task in _OTHER_THAN_VECTORS if task != "text-generation"

@@ -88,7 +88,7 @@ async def test_chats(service: RunningService, path: str) -> None:
         assert (await asynchronous.chat_completion(**options)).choices[0].message.content == expected
 
 
-@pytest.mark.client("huggingface_hub", "image-to-text", "chat", call="chat_completion with pictures")
+@pytest.mark.client("huggingface_hub", "image-to-text", "chat", call="chat_completion with images")
 @pytest.mark.parametrize("path", ["/tasks/image-to-text", "/tasks/image-text-to-text", "/models/llava"])
 def test_a_chat_with_a_picture(service: RunningService, path: str) -> None:
     picture = "data:image/jpeg;base64," + base64.b64encode((MEDIA / "cat.jpg").read_bytes()).decode()

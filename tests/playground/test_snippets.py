@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from serve.playground.routes import FOLDER
 from tests.playground.bench import Bench
 from tests.playground.test_tasks import SHOWN
-from tests.service.test_readme import close, parsed
+from tests.service.test_examples import close, parsed
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="package")]
 

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.registry import TASKS
 from tests.playground.bench import Bench
-from tests.service.test_readme import close
+from tests.service.test_examples import close
 
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="package")]
 

@@ -1,4 +1,4 @@
-"""The documentation says what the code does: links, tasks, errors, headers, configuration keys, the task's example."""
+"""The documentation matches the code: links, tasks, errors, headers, configuration keys, the example of a new task."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ from serve.config.file import ConfigError, _section, read_config_file
 from serve.config.service import ServiceConfig
 from serve.gateway.openapi import _HEADERS
 from tests import checkpoints
-from tests.service.test_readme import EXAMPLES
+from tests.service.test_examples import EXAMPLES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -26,6 +26,9 @@ PAGES = [
     *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TASKS_PAGE = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
+CLIENTS = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
+HTTP = (ROOT / "docs/http.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 
@@ -61,17 +64,39 @@ def test_links_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def section(text: str, heading: str) -> str:
+    """What stands below a heading of the second level."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert found, heading
+    return found[1]
+
+
+def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
+    assert len(README.splitlines()) <= 250
+    assert [line.split("  ")[0].rstrip() for line in blocks(README, "bash")[0].splitlines()] == [
+        "make serve",
+        "make test",
+    ]
+    assert README.index("make serve") < README.index("\n## ")
+
+
 def test_every_task_is_in_the_table_and_has_an_example() -> None:
-    table = {row[0].strip("`"): row[1].strip("`") for row in rows(README) if len(row) == 4}
-    assert {name: table.get(name) for name in TASKS} == {name: task.auto_model for name, task in TASKS.items()}
-    shown = {example.path.removeprefix("/tasks/") for example in EXAMPLES}
+    table = {}
+    for row in rows(section(README, "Tasks")):
+        if linked := re.fullmatch(r"\[([\w-]+)\]\(docs/tasks\.md#\1\)", row[0]):
+            table[linked[1]] = row[1].strip("`")
+    assert table == {name: task.auto_model for name, task in TASKS.items()}
+    shown = {example.path.removeprefix("/tasks/") for example in EXAMPLES["tasks.md"]}
     assert set(TASKS) <= shown
-    assert all(f"`{alias}`" in README for alias in ALIASES)
+    assert all(f"`{alias}`" in HTTP + CLIENTS for alias in ALIASES)
 
 
 def test_every_field_of_a_request_is_named() -> None:
+    common = section(TASKS_PAGE, "Generation parameters")
     for name, task in TASKS.items():
-        part = README.split(f"<summary>{name}</summary>")[1].split("</details>")[0]
+        part = section(TASKS_PAGE, name)
+        if "#generation-parameters" in part:
+            part += common
         fields = task.request.model_fields
         parameters = _section(fields["parameters"].annotation) if "parameters" in fields else None
         for field in (
@@ -83,7 +108,7 @@ def test_every_field_of_a_request_is_named() -> None:
 def test_every_error_is_in_the_table() -> None:
     table = {
         (int(row[0]), error_type)
-        for row in rows(README)
+        for row in rows(section(HTTP, "Errors"))
         if row[0].isdecimal()
         for error_type in re.findall(r"`(\w+)`", row[1])
     }
@@ -98,8 +123,12 @@ def subclasses(of: type[ServiceError]) -> Iterator[type[ServiceError]]:
 
 
 def test_every_header_is_in_the_table() -> None:
-    section = README.split("## Headers")[1].split("##")[0]
-    assert {row[0].strip("`") for row in rows(section)} - {"header"} == set(_HEADERS)
+    assert {row[0].strip("`") for row in rows(section(HTTP, "Headers"))} - {"header"} == set(_HEADERS)
+
+
+def test_the_configuration_page_begins_with_every_section() -> None:
+    introduction = CONFIGURATION.split("```")[0]
+    assert set(ServiceConfig.model_fields) <= set(re.findall(r"`(\w+)`", introduction))
 
 
 def test_every_configuration_key_is_there_with_its_default() -> None:
@@ -108,9 +137,9 @@ def test_every_configuration_key_is_there_with_its_default() -> None:
     assert documented == {key.removeprefix("models."): default for key, default in keys(ServiceConfig)}
 
 
-def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every key below a section with its default as the page writes it."""
-    for name, field in section.model_fields.items():
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of a section of the configuration with its default as the page writes it."""
+    for name, field in model.model_fields.items():
         inner = _section(field.annotation)
         default: Any = field.default
         if field.is_required():
@@ -141,7 +170,7 @@ def test_a_wrong_configuration_is_refused_in_the_words_printed(tmp_path: Path, m
     assert f"error: {refused.value}\n" == blocks(CONFIGURATION, "text")[0]
 
 
-def test_the_task_that_contributing_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_task_in_contributing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, test = blocks(CONTRIBUTING, "python")
     module = ModuleType("next_sentence_prediction")
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -150,4 +179,4 @@ def test_the_task_that_contributing_shows_works(tmp_path: Path, monkeypatch: pyt
 
     names = {"torch": torch, "pytest": pytest, **vars(checkpoints), **vars(module)}
     exec(test, names)
-    names["test_it_says_what_the_model_says"](tmp_path)
+    names["test_the_score_is_the_models_own"](tmp_path)

@@ -1,8 +1,10 @@
-"""The examples of the README, run as they stand there: each `curl` must get the answer printed below it."""
+"""The examples of the documentation, run as they are printed: each `curl` must get the answer below it."""
 
 import json
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray
 
-README = Path(__file__).parents[2] / "README.md"
-ADDRESS = "http://127.0.0.1:8000"  # where the README expects the service
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+ADDRESS = "http://127.0.0.1:8000"  # where the pages expect the service
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A `curl` of the README as a request, and the answer printed below it."""
+    """A `curl` of a page as a request, and the answer printed below it."""
 
     method: str
     path: str
@@ -50,7 +53,7 @@ def parsed(answer: str) -> Any:
 
 
 def example(words: list[str], answer: Any) -> Example:
-    """What curl would send; an option that is not used in the README is an error, so that none is silently ignored."""
+    """What curl would send; an option that no page uses yet is an error, so that none is silently ignored."""
     url, headers, body, form = "", {}, None, []
     rest = iter(words[1:])
     for word in rest:
@@ -60,11 +63,11 @@ def example(words: list[str], answer: Any) -> Example:
         elif word == "-d":
             body = next(rest)
         elif word == "--data-binary":
-            body = (README.parent / next(rest).removeprefix("@")).read_bytes()
+            body = (ROOT / next(rest).removeprefix("@")).read_bytes()
             headers.setdefault("content-type", "application/x-www-form-urlencoded")  # curl's own
         elif word == "-F":
             name, _, value = next(rest).partition("=")
-            form.append((name, (README.parent / value[1:]) if value.startswith("@") else value))
+            form.append((name, (ROOT / value[1:]) if value.startswith("@") else value))
         elif word.startswith(ADDRESS):
             url = word
         elif word not in ("-s", "-sN"):
@@ -84,11 +87,12 @@ def close(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
-EXAMPLES = examples(README.read_text(encoding="utf-8"))
+EXAMPLES = {page.name: examples(page.read_text(encoding="utf-8")) for page in PAGES}
+_NAMED = [pytest.param(example, id=f"{page}-{example.path}") for page, found in EXAMPLES.items() for example in found]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.path)
-def test_an_example_gets_the_answer_that_is_printed(service: RunningService, example: Example) -> None:
+@pytest.mark.parametrize("example", _NAMED)
+def test_an_example_gets_the_printed_answer(service: RunningService, example: Example) -> None:
     files = [(name, value.read_bytes() if isinstance(value, Path) else (None, value)) for name, value in example.form]
     answer = httpx.request(
         example.method,
@@ -99,6 +103,25 @@ def test_an_example_gets_the_answer_that_is_printed(service: RunningService, exa
         timeout=60,
     )
     assert close(parsed(answer.text), example.answer), answer.text
+
+
+PRINTED = {
+    "openai_client.py": [
+        "similarity: 0.53",
+        "pronunciation: F AA1 T AH0 G R AE2 F",
+        "transcription: And Mr. John Dashwood had then leisure to consider how much there might be prudently in his "
+        "power to do for them.",
+    ],
+    "stream.py": [" a small breading of the genus of the genus of", "12 tokens, glosses"],
+}
+
+
+@pytest.mark.parametrize("script", PRINTED)
+def test_a_script_of_examples_runs(service: RunningService, script: str) -> None:
+    command = [sys.executable, str(ROOT / "examples" / script), service.url]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == PRINTED[script]
 
 
 def test_answers_have_every_header(client: httpx.Client) -> None:
