@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from deployments.zoo.digit_strips import HEIGHT, LONGEST, VOCABULARY, WIDTH
-from deployments.zoo.training import digit_strips, strips
+from tools.training import digit_strips, strips
 
 FolderOf = Callable[[str], Path]
 STRIP = Path(__file__).parents[3] / "examples/media/digits.png"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deployments.zoo.glosses import POSITIONS
-from deployments.zoo.training import glosses
-from deployments.zoo.training.wordnet import Synonyms
+from tools.training import glosses
+from tools.training.wordnet import Synonyms
 
 FolderOf = Callable[[str], Path]
 

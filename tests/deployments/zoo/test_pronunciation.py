@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.zoo.pronunciation import LETTERS, PHONEMES, VOCABULARY
-from deployments.zoo.training import pronunciation
+from tools.training import pronunciation
 
 FolderOf = Callable[[str], Path]
 LINES = "read R IY1 D\nread(2) R EH1 D # the past\no'er AO1 R # archaic\n3d TH R IY1 D IY2\n"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 _TASK = re.compile(r"<details>\n<summary>(?P<name>[\w-]+)</summary>\n\n(?P<text>.*?)\n</details>\n?", re.DOTALL)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 from deployments.registry import TASKS
-from handbook import readme, settings_page, task_page
-from handbook.links import within_site
+from tools.handbook import readme, settings_page, task_page
+from tools.handbook.links import within_site
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TASKS_PLACE = "tasks/"  # in the navigation, where the pages of the tasks go
 
 

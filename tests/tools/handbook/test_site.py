@@ -14,7 +14,7 @@ from deployments.registry import ALIASES, TASKS
 from serve.config import ServiceConfig
 from serve.config_file import _section
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
