@@ -1,9 +1,8 @@
 """Which files of the product a request passes: one text-classification, and one streamed token of text-generation.
 
-A replica and its ASGI application run in this process, without Ray, its metrics and a socket. A file counts if one of
-its functions is called, or a coroutine of it is resumed, on any thread between two moments: the beginning and the end
-of a request, or two consecutive events of a stream. `python -m tools.passage` prints the files in the order of their
-first call.
+A replica and its ASGI application run in this process, without Ray and a socket. A file counts if one of its functions
+is called, or a coroutine of it resumed, on any thread between two moments: the beginning and the end of a request, or
+two consecutive events of a stream. `python -m tools.passage` prints the files in the order of their first call.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from deployments.config import ModelConfig
+from deployments.model_meter import ModelMeter
 from deployments.registry import find_task
 from deployments.replica import Replica
 from serve.config import Options
@@ -49,7 +49,6 @@ class Passage:
         self._passed = None
 
     def whole(self) -> list[str]:
-        """All stretches as one."""
         return list(dict.fromkeys(file for stretch in self.stretches for file in stretch))
 
     def _called(self, frame: FrameType, event: str, argument: object) -> None:
@@ -84,10 +83,9 @@ async def passed(task: str, model: str, body: dict[str, Any]) -> Passage:
     """What a request passes; the second one, when everything that is imported late has been."""
     passage = Passage()
     kind = find_task(task)
-    replica = Replica(ModelConfig(model=f"embedded:{model}", name=model), kind)
+    replica = Replica(ModelConfig(model=f"embedded:{model}", name=model), kind, observer=ModelMeter(model, task))
     replica.load()
-    route = RouteTable([(model, kind)]).routes[0]
-    app = endpoint_builder(route, Options())(replica)
+    app = endpoint_builder(RouteTable([(model, kind)]).routes[0], Options())(replica)
     for _ in range(2):
         await post(app, f"/tasks/{task}", body, passage)
         await asyncio.sleep(0.1)
@@ -97,22 +95,20 @@ async def passed(task: str, model: str, body: dict[str, Any]) -> Passage:
 
 
 def token_of(passage: Passage) -> list[str]:
-    """What most of the tokens in the middle of a stream pass."""
+    """What most of the tokens in the middle of a stream pass: threads may be ahead of each other by one."""
     middle = passage.stretches[TOKENS // 4 : -TOKENS // 4]
-    files = Counter(frozenset(stretch) for stretch in middle).most_common(1)[0][0]
+    [(files, _)] = Counter(frozenset(stretch) for stretch in middle).most_common(1)
     return next(stretch for stretch in middle if set(stretch) == files)
 
 
 def show(title: str, files: list[str]) -> None:
-    print(f"\n{title}: {len(files)} files")
-    for number, file in enumerate(files, 1):
-        print(f"{number:4}  {file}")
+    print(f"\n{title}: {len(files)} files", *(f"{number:4}  {file}" for number, file in enumerate(files, 1)), sep="\n")
 
 
 def main() -> None:
     classified = asyncio.run(passed("text-classification", "prompt-injection", {"inputs": "The river rose."}))
-    parameters = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS}
-    body = {"inputs": "violin: a", "parameters": parameters, "stream": True}
+    length = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS}
+    body = {"inputs": "violin: a", "parameters": length, "stream": True}
     written = asyncio.run(passed("text-generation", "glosses", body))
     show("One text-classification", classified.whole())
     show("One streamed token of text-generation", token_of(written))
