@@ -29,7 +29,8 @@ def test_pictures_are_sorted_by_digit(digits: strips.Digits) -> None:
 def test_strips_are_of_one_size_and_the_same_for_the_same_seed(digits: strips.Digits, varied: bool) -> None:
     one, other = ([strips.strip(digits, random.Random(seed), varied=varied) for seed in range(50)] for _ in range(2))
     for (picture, text), (same, again) in zip(one, other, strict=True):
-        assert (picture.shape, picture.dtype) == ((HEIGHT, WIDTH), np.uint8)
+        assert picture.shape == (HEIGHT, WIDTH)
+        assert picture.dtype == np.uint8
         assert 1 <= len(text) <= LONGEST
         assert text == again
         np.testing.assert_array_equal(picture, same)

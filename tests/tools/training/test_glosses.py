@@ -2,7 +2,7 @@
 
 import random
 
-from deployments.zoo.glosses import POSITIONS
+from deployments.zoo.glosses import END, POSITIONS
 from tools.training import glosses
 from tools.training.wordnet import Synonyms
 
@@ -29,6 +29,6 @@ def test_rows_are_full_and_begin_with_an_entry() -> None:
     endless = glosses.rows(synonyms(40), tokenizer, random.Random(0))
     for row in (next(endless) for _ in range(5)):
         assert len(row) == POSITIONS
-        assert row[0] == tokenizer.token_to_id(glosses.END)
+        assert row[0] == tokenizer.token_to_id(END)
         first = tokenizer.decode(row[1 : row.index(row[0], 1)])
         assert first in texts
