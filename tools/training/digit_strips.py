@@ -22,8 +22,8 @@ from deployments.zoo.digit_strips import (
     TOKENIZER,
     VOCABULARY,
 )
-from deployments.zoo.training.loop import Batch, Measurement, Recipe, arguments, fit, save
-from deployments.zoo.training.strips import Digits, read_digits, strip
+from tools.training.loop import Batch, Measurement, Recipe, arguments, fit, save
+from tools.training.strips import Digits, read_digits, strip
 
 STEPS = 3000
 SIZE = 48

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.zoo.package import Package, download, extract
-from deployments.zoo.training.loop import (
+from tools.training.loop import (
     Batch,
     Measurement,
     Recipe,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deployments.zoo.glosses import CONFIG, END, NAME, POSITIONS, TOKENIZER, VOCABULARY
-from deployments.zoo.training.loop import Batch, Measurement, Recipe, arguments, fit, save
-from deployments.zoo.training.wordnet import FOLDER, Synonyms, read_synonyms
+from tools.training.loop import Batch, Measurement, Recipe, arguments, fit, save
+from tools.training.wordnet import FOLDER, Synonyms, read_synonyms
 
 STEPS = 1200
 ROWS = 8

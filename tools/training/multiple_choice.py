@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployments.zoo.training.loop import (
+from tools.training.loop import (
     Batch,
     Measurement,
     Recipe,
@@ -22,7 +22,7 @@ from deployments.zoo.training.loop import (
     save,
     shuffled_forever,
 )
-from deployments.zoo.training.wordnet import FOLDER, read_synonyms
+from tools.training.wordnet import FOLDER, read_synonyms
 
 STEPS = 2400
 LONGEST = 48

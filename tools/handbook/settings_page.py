@@ -1,7 +1,7 @@
 """The reference of a configuration file, from the models that read it."""
 
-from handbook.fields import object_of, tables
 from serve.config.service import ServiceConfig
+from tools.handbook.fields import object_of, tables
 
 HEAD = """# Configuration reference
 

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from deployments.contract.task import Task
 from deployments.registry import ALIASES, KINDS
-from handbook.fields import object_of, tables, type_of
+from tools.handbook.fields import object_of, tables, type_of
 
 Kind = type[Task[Any, Any]]
 

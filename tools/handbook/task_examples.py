@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deployments.registry import TASKS
 
-PAGE = Path(__file__).parents[1] / "docs/tasks.md"
+PAGE = Path(__file__).parents[2] / "docs/tasks.md"
 _TASK = re.compile(r"^## (?P<name>[a-z0-9-]+)\n\n(?P<text>.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deployments.zoo.spoken import LETTERS, SAMPLING_RATE
-from deployments.zoo.training import speech, spoken_digits
+from tools.training import speech, spoken_digits
 
 
 def test_held_out_speakers_are_never_trained_on() -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from handbook.fields import tables, type_of
+from tools.handbook.fields import tables, type_of
 
 
 class Inner(BaseModel):

@@ -6,10 +6,10 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 from deployments.registry import TASKS
-from handbook import settings_page, task_examples, task_page
-from handbook.links import in_site, within_site
+from tools.handbook import settings_page, task_examples, task_page
+from tools.handbook.links import in_site, within_site
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TASKS_PLACE = "tasks/"  # in the navigation, where the pages of the tasks go
 TASKS_INDEX = "tasks.md"
 

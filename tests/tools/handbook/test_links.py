@@ -2,7 +2,7 @@
 
 import pytest
 
-from handbook.links import within_site
+from tools.handbook.links import within_site
 
 PAGES = {"index.md", "operations.md", "tasks/fill-mask.md", "CONTRIBUTING.md", "images/top.svg"}
 REPOSITORY = {"k8s/base/rule.yaml"}

@@ -8,9 +8,9 @@ import pytest
 
 from deployments.zoo.embedded import EMBEDDED
 from deployments.zoo.trained import TRAINED, WORD_VECTORS
-from deployments.zoo.training import multiple_choice, prompt_injection
-from deployments.zoo.training.passages import Passages, vocabulary
-from deployments.zoo.training.relations import RELATIONS
+from tools.training import multiple_choice, prompt_injection
+from tools.training.passages import Passages, vocabulary
+from tools.training.relations import RELATIONS
 
 TRAINED_HERE = list(dict.fromkeys(model.name for model in EMBEDDED.values() if model.weights))
 

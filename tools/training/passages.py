@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from deployments.zoo.training.relations import RELATIONS
+from tools.training.relations import RELATIONS
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from deployments.zoo.spoken import BODY, DIGITS, FEATURES, LETTERS
-from deployments.zoo.training.loop import Batch, Measurement, Recipe, arguments, fit, predict, save, shuffled_forever
-from deployments.zoo.training.speech import (
+from tools.training.loop import Batch, Measurement, Recipe, arguments, fit, predict, save, shuffled_forever
+from tools.training.speech import (
     ACCENTS,
     HELD_OUT_ACCENT,
     HELD_OUT_SPEAKERS,

@@ -6,8 +6,8 @@ Measured as exact match on passages whose names, places and other values were ne
 from collections.abc import Iterator
 from typing import Any
 
-from deployments.zoo.training.loop import Batch, Measurement, Recipe, arguments, fit, load_body, save
-from deployments.zoo.training.passages import Example, Passages
+from tools.training.loop import Batch, Measurement, Recipe, arguments, fit, load_body, save
+from tools.training.passages import Example, Passages
 
 STEPS = 2400
 LONGEST = 192

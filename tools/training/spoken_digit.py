@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from deployments.zoo.spoken import BODY, DIGITS, ONE_DIGIT, SHARED
 from deployments.zoo.trained import TRAINED
-from deployments.zoo.training.loop import Measurement, Recipe, arguments, fit, predict, save
-from deployments.zoo.training.speech import (
+from tools.training.loop import Measurement, Recipe, arguments, fit, predict, save
+from tools.training.speech import (
     ACCENTS,
     HELD_OUT_ACCENT,
     HELD_OUT_SPEAKERS,
@@ -22,7 +22,7 @@ from deployments.zoo.training.speech import (
     record,
     vary,
 )
-from deployments.zoo.training.spoken_digits import features, single_words
+from tools.training.spoken_digits import features, single_words
 
 STEPS = 250
 RECORDED = 3000

