@@ -11,18 +11,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from loadtests import slo
-from loadtests.bench.progress import Say, progress
-from loadtests.bench.server import ServerError
-from loadtests.embedded import embedded_service
-from loadtests.locust_process import LocustFailed
-from loadtests.measuring import measure
-from loadtests.outcome import Outcome
+from loadtests.measure import measure
 from loadtests.plan import Plan
-from loadtests.served import NotServed, what_runs
-from loadtests.smoke import Refused, ask_each_once
-from loadtests.terminal import show
-from loadtests.write import write
+from loadtests.processes.locust_process import LocustFailed
+from loadtests.processes.server import ServerError
+from loadtests.report import slo
+from loadtests.report.outcome import Outcome
+from loadtests.report.progress import Say, progress
+from loadtests.report.terminal import show
+from loadtests.report.write import write
+from loadtests.service.embedded import embedded_service
+from loadtests.service.served_models import NotServed, what_runs
+from loadtests.service.smoke import Refused, ask_each_once
 
 DEFAULT = Plan()
 FOLDER = Path(__file__).with_name("results") / "loadtest"

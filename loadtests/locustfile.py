@@ -9,11 +9,11 @@ from typing import Any
 
 from locust import events
 
-from loadtests import callers
 from loadtests.plan import Plan
-from loadtests.served import what_runs
-from loadtests.shapes import SHAPES
-from loadtests.source import Load, Source
+from loadtests.service.served_models import what_runs
+from loadtests.traffic import callers
+from loadtests.users.poisson_user import Load, Source
+from loadtests.users.shapes import SHAPES
 
 plan = Plan.from_environment()
 Source.load = load = Load(plan)

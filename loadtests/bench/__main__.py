@@ -9,22 +9,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from loadtests.bench import (
-    batching,
-    batching_report,
-    generation,
-    generation_report,
-    media,
-    media_report,
-    overhead,
-    overhead_report,
-    overload,
-    overload_plot,
-    overload_report,
-)
-from loadtests.bench.models import EncoderName
-from loadtests.bench.progress import progress
-from loadtests.bench.report import Report
+from loadtests.bench.batching import benchmark as batching
+from loadtests.bench.batching import report as batching_report
+from loadtests.bench.encoders import EncoderName
+from loadtests.bench.generation import benchmark as generation
+from loadtests.bench.generation import report as generation_report
+from loadtests.bench.media import benchmark as media
+from loadtests.bench.media import report as media_report
+from loadtests.bench.overhead import benchmark as overhead
+from loadtests.bench.overhead import report as overhead_report
+from loadtests.bench.overload import benchmark as overload
+from loadtests.bench.overload import plot as overload_plot
+from loadtests.bench.overload import report as overload_report
+from loadtests.report.progress import progress
+from loadtests.report.report import Report
 
 LOG_WIDTH = 160
 RESULTS = Path(__file__).resolve().parents[1] / "results"

@@ -3,11 +3,11 @@
 import random
 from collections.abc import Sequence
 
-from loadtests.callers import CALLERS
-from loadtests.figures import Stretch, stretches
+from loadtests.load.records import Record
 from loadtests.plan import Plan
-from loadtests.recorded import Record
-from loadtests.scrapes import HISTOGRAMS, Sums
+from loadtests.report.figures import Stretch, stretches
+from loadtests.service.metrics import HISTOGRAMS, Sums
+from loadtests.traffic.callers import CALLERS
 
 PLAN = Plan(rates=(2, 4, 8), seconds=10, pause_s=6)
 MODELS = ("minilm", "whisper-tiny-en")

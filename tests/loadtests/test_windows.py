@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from loadtests.bench.environment import ROOT
 from loadtests.plan import Plan
+from loadtests.processes.environment import ROOT
 from loadtests.windows import RATE_PER_USER, Window, rate_at, users_at, users_for
 
 STEPS = Plan(rates=(2, 4), seconds=10, pause_s=6)
@@ -62,7 +62,7 @@ def test_a_plan_travels_through_the_environment(monkeypatch: pytest.MonkeyPatch)
 ASK_LOCUST = """
 import json, sys
 from loadtests.plan import Plan
-from loadtests.shapes import SHAPES
+from loadtests.users.shapes import SHAPES
 told = []
 shape = type("Shape", (SHAPES[sys.argv[1]],), {"windows": Plan.from_environment().windows})()
 shape.get_current_user_count = lambda: 0
@@ -83,12 +83,17 @@ def test_locusts_shapes_want_these_users(name: str) -> None:
     assert users == [users_at(plan.windows, at) for at in range(70)]
 
 
+LOCUSTS_OWN = {"users"}  # folders whose modules only locust's process imports
+
+
 def test_gevent_and_locust_stay_in_locusts_process() -> None:
     """Locust patches the standard library when it is imported."""
-    of_locust = {"locustfile", "shapes", "source", "asking"}
-    modules = [path.stem for path in (ROOT / "loadtests").glob("*.py") if path.stem not in of_locust]
+    folder = ROOT / "loadtests"
+    paths = [path.relative_to(ROOT) for path in folder.rglob("*.py") if path.parent.name not in LOCUSTS_OWN]
+    names = [path.with_suffix("").as_posix().replace("/", ".") for path in paths if path.name != "locustfile.py"]
+    modules = [name for name in names if ".servers." not in name and not name.endswith("__init__")]
     code = (
-        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module('loadtests.' + name)\n"
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
         "assert not {'gevent', 'locust', 'torch'} & set(sys.modules), set(sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

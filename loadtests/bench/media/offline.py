@@ -1,0 +1,99 @@
+"""The limits of the media tasks: the same files through the same model without a service, all known beforehand.
+
+On one thread, in batches that the service's own rule makes when it may choose from all files at once. Runs in a process
+of its own, as the model's replica does.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests.processes.child import Child, take_orders
+from loadtests.processes.environment import child_environment
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPass:
+    """All files once. Seconds by the clock: of decoding and feature extraction, and of the forwards."""
+
+    preprocess_s: float
+    forward_s: float
+
+    @property
+    def wall_s(self) -> float:
+        """One after the other, as on one thread."""
+        return self.preprocess_s + self.forward_s
+
+
+class MediaOffline:
+    """A model in a process of its own."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def run(self) -> MediaPass:
+        return MediaPass(**self._child.order({}))
+
+
+@contextmanager
+def media_offline(model: str, folder: Path) -> Iterator[MediaOffline]:
+    """The model (as a configuration names it), ready to read all files of a folder."""
+    with Child(__name__, model, str(folder), environment=child_environment(threads=1)) as child:
+        yield MediaOffline(child)
+
+
+class _Runner:
+    """The child's side."""
+
+    def __init__(self, model: str, folder: str) -> None:
+        import torch
+
+        from deployments import checkpoint
+        from deployments.config import ModelConfig
+        from deployments.layout_check import choose_layout
+        from deployments.media.content import Media
+        from deployments.registry import task_of
+
+        torch.set_num_threads(1)
+        config = ModelConfig(model=model)
+        kind = task_of(config)
+        self._task = kind(checkpoint.load(config, kind))
+        choose_layout(self._task)
+        files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+        self._requests = [kind.request(inputs=Media(path.read_bytes())) for path in files]
+
+    def run(self, order: Any) -> dict[str, Any]:
+        began = time.perf_counter()
+        prepared = [self._task.preprocess(request) for request in self._requests]
+        read = time.perf_counter()
+        for batch, params in self._batches(prepared):
+            self._task.forward(batch, params)
+        return asdict(MediaPass(read - began, time.perf_counter() - read))
+
+    def _batches(self, prepared: list[Any]) -> Iterator[tuple[list[Any], Any]]:
+        """Ready-made batches: the longest rows first, each with those nearest to it."""
+        from deployments.batcher import Entry, Job
+
+        task = self._task
+        assert task.layout is not None
+        selection = task.layout.selection(task.checkpoint.config.batching, "cpu")
+        jobs = [Job(p.rows, [task.cost(row) for row in p.rows], p.params, lambda job: None) for p in prepared]
+        waiting = [
+            Entry(job, index, job.costs[index], row.length, job.params)
+            for job in jobs
+            for index, row in enumerate(job.rows)
+        ]
+        waiting.sort(key=lambda entry: -entry.length)
+        while waiting:
+            picked = set(selection.pick(waiting))
+            batch = [waiting[index] for index in picked]
+            yield [entry.row for entry in batch], batch[0].params
+            waiting = [entry for index, entry in enumerate(waiting) if index not in picked]
+
+
+if __name__ == "__main__":
+    take_orders(_Runner(sys.argv[1], sys.argv[2]).run)
