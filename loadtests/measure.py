@@ -1,60 +1,62 @@
-"""Puts a plan's load on a service and gathers what is needed for its report."""
+"""Runs a plan against a service and collects the requests and the metrics of each window."""
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from loadtests.load.records import Record, began_at, read_records
+from loadtests.load.records import RequestRecord, began_at, read_records
+from loadtests.locust_process import LocustFailed, last_output, locust, wait
 from loadtests.plan import Plan
 from loadtests.processes.child import wait_until
-from loadtests.processes.locust_process import LocustFailed, locust, log_of, wait
-from loadtests.report.figures import Stretch, stretches
-from loadtests.report.progress import Say
-from loadtests.service.metrics import LAG_S, Sums, scrape
+from loadtests.report.progress import Log
+from loadtests.report.windows import WindowResult, window_results
+from loadtests.service.metrics import LAG_S, MetricSums, scrape
 
-START_LIMIT_S = 60.0  # for locust to begin
+START_LIMIT_S = 60.0  # for locust to start the load
 RECORDS = "requests.csv"
 
 
-def measure(plan: Plan, url: str, folder: Path, say: Say) -> tuple[list[Stretch], list[Record]]:
-    """Run it; what happened in each window, and every request.
+def measure(plan: Plan, url: str, folder: Path, log: Log) -> tuple[list[WindowResult], list[RequestRecord]]:
+    """Run the plan. Returns the result of each window, and all requests.
 
     Raises:
-        LocustFailed: locust did not do what it was told.
+        LocustFailed: locust did not start the load, or failed.
     """
     records = folder / RECORDS
     records.unlink(missing_ok=True)
     plan = replace(plan, records=str(records))
-    time.sleep(LAG_S)  # what was asked before is then in the metrics already, and counts for nothing
-    scrapes = [_scrape(url, say)]
+    time.sleep(LAG_S)  # so that the first scrape includes all earlier requests
+    scrapes = [_scrape(url, log)]
     with locust(plan, url, folder) as process:
         wait_until(lambda: began_at(records) is not None or process.poll() is not None, START_LIMIT_S)
         began = began_at(records)
         if began is None:
-            raise LocustFailed(f"locust did not begin\n{log_of(folder)}")
-        scrapes += _follow(plan, began, url, lambda: process.poll() is not None, say)
+            raise LocustFailed(f"locust did not start the load\n{last_output(folder)}")
+        scrapes += _scrape_windows(plan, began, url, lambda: process.poll() is not None, log)
         wait(process, folder, plan.timeout_s + 30)
-    done = read_records(records)
+    requests = read_records(records)
     known = [each for each in scrapes if each is not None]
-    return stretches(plan, done, known if len(known) == len(scrapes) else []), done
+    return window_results(plan, requests, known if len(known) == len(scrapes) else []), requests
 
 
-def _follow(plan: Plan, began: float, url: str, ended: Callable[[], bool], say: Say) -> list[Sums | None]:
-    """Behind each window, what the metrics say, as soon as they can have heard of it."""
-    scrapes: list[Sums | None] = []
+def _scrape_windows(
+    plan: Plan, began: float, url: str, has_ended: Callable[[], bool], log: Log
+) -> list[MetricSums | None]:
+    """Scrape the metrics after each window, as soon as they include all of it."""
+    scrapes: list[MetricSums | None] = []
     for window in plan.windows:
-        say(f"{window.name}: {window.rate:g} requests/s for {window.seconds:g} s")
+        log(f"{window.name}: {window.rate:g} requests/s for {window.seconds:g} s")
         time.sleep(max(0.0, began + window.end + LAG_S - time.time()))
-        scrapes.append(_scrape(url, say))
-        if ended() and window is not plan.windows[-1]:
-            break  # what happened is told where its end is waited for
+        scrapes.append(_scrape(url, log))
+        if has_ended() and window is not plan.windows[-1]:
+            break  # `wait` raises the error
     return scrapes
 
 
-def _scrape(url: str, say: Say) -> Sums | None:
+def _scrape(url: str, log: Log) -> MetricSums | None:
     try:
         return scrape(url)
     except OSError as error:
-        say(f"{url}/metrics cannot be read, the report goes without: {error}")
+        log(f"cannot read {url}/metrics: {error}; the report leaves the metrics out")
         return None

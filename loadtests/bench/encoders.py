@@ -1,4 +1,4 @@
-"""The models that the benchmarks serve: MiniLM, and two with random weights that are built on the spot."""
+"""The encoders that the benchmarks serve: MiniLM, and two with random weights that are built when they are needed."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ MINILM = "embedded:minilm"
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """An encoder that is served for vectors.
+    """An encoder for feature extraction.
 
     Attributes:
-        model: as a configuration names it.
-        pooling: mode; None for the checkpoint's own.
+        model: as in a configuration.
+        pooling: the mode; None for the checkpoint's own.
     """
 
     model: str
@@ -25,7 +25,7 @@ EncoderName = Literal["minilm", "deberta"]
 
 
 def encoder(name: EncoderName, folder: Path) -> Encoder:
-    """The encoder of this name; below `folder` it is built the first time, if it must be."""
+    """The encoder with this name; it is built in `folder` at the first call, if it has to be built."""
     if name == "minilm":
         return Encoder(MINILM)
     built = folder / name
@@ -33,16 +33,16 @@ def encoder(name: EncoderName, folder: Path) -> Encoder:
 
 
 def minilm_folder() -> Path:
-    """MiniLM's folder, built the first time."""
+    """The folder of MiniLM, which is built at the first call."""
     from deployments.checkpoint import resolve
 
     return Path(resolve(MINILM))
 
 
 def build_deberta(folder: Path) -> Path:
-    """A DeBERTa-v2 of MiniLM's size with MiniLM's tokenizer. Its attention cannot be packed.
+    """A DeBERTa-v2 of MiniLM's size, with MiniLM's tokenizer. Its attention does not support packing.
 
-    Its weights are random, as its speed does not depend on them.
+    The weights are random: they do not affect the speed.
     """
     from transformers import DebertaV2Config, DebertaV2Model
 
@@ -65,7 +65,7 @@ def build_deberta(folder: Path) -> Path:
 
 
 def build_tiny(folder: Path) -> Path:
-    """The least BERT that a replica loads: what stands behind the model that does nothing."""
+    """The smallest BERT that a replica loads, for the no-op tasks."""
     from transformers import BertConfig, BertModel
 
     config = BertConfig(

@@ -1,7 +1,7 @@
-"""The leanest HTTP/1.1 client that a fair load needs: one keep-alive connection, one request at a time.
+"""A minimal HTTP/1.1 client: one keep-alive connection, one request at a time.
 
-Requests are bytes made before the measurement and answers are looked at no closer than their length, so that the load
-costs the machine little beside the service it measures. Standard library only.
+Requests are encoded before the measurement, and of a response only the status, the headers asked for and the length are
+parsed, so that the load generator uses little CPU beside the server. Standard library only.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: its status, the head as it came, and the body."""
+class Response:
+    """The status, the head as received, and the body."""
 
     status: int
     head: bytes
@@ -23,18 +23,18 @@ class Reply:
 
     @property
     def closes(self) -> bool:
-        """Whether the server ends the connection after this answer."""
+        """Whether the server closes the connection after this response."""
         return (self.header("connection") or "").lower() == "close"
 
 
 class Connection(asyncio.Protocol):
-    """One connection. A second request before the first is answered is the caller's mistake."""
+    """One connection. A request must not be sent while another is in flight."""
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._body_at = 0  # 0: the head has not ended yet
+        self._body_at = 0  # 0 until the head is complete
         self._length = 0
-        self._answer: asyncio.Future[Reply] | None = None
+        self._response: asyncio.Future[Response] | None = None
         self._transport: asyncio.Transport | None = None
 
     @classmethod
@@ -42,17 +42,17 @@ class Connection(asyncio.Protocol):
         _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
         return connection
 
-    async def ask(self, request: bytes) -> Reply:
-        """Send one whole request and wait for its answer.
+    async def request(self, request: bytes) -> Response:
+        """Send a whole request and wait for its response.
 
         Raises:
-            ConnectionError: the server closed the connection, or the answer has no length.
+            ConnectionError: the server closed the connection, or the response has no content-length.
         """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the connection is closed")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._answer
+        return await self._response
 
     def close(self) -> None:
         if self._transport is not None:
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
             self._body_at = end + len(HEAD_END)
             length = _header(bytes(self._received[: self._body_at]), b"content-length")
             if length is None:
-                raise ConnectionError("an answer without content-length")
+                raise ConnectionError("the response has no content-length")
             self._length = int(length)
         if len(self._received) < self._body_at + self._length:
             return
@@ -88,12 +88,12 @@ class Connection(asyncio.Protocol):
         body = bytes(self._received[self._body_at : self._body_at + self._length])
         self._received.clear()
         self._body_at = 0
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Reply(int(head[9:12]), head, body))
+        if self._response is not None and not self._response.done():
+            self._response.set_result(Response(int(head[9:12]), head, body))
 
     def _fail(self, error: Exception) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(error)
 
 
 def post(host: str, port: int, path: str, content: bytes, content_type: str = "application/json") -> bytes:
@@ -106,7 +106,7 @@ def post(host: str, port: int, path: str, content: bytes, content_type: str = "a
 
 
 def _header(head: bytes, name: bytes) -> str | None:
-    """A header's value; `name` in lower case."""
+    """The value of a header, whose name is given in lower case."""
     start = head.lower().find(b"\r\n" + name + b":")
     if start < 0:
         return None

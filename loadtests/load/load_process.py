@@ -1,4 +1,4 @@
-"""The load generator in a process of its own, so that its CPU is not counted as the service's."""
+"""The load generator in a process of its own, so that its CPU time is not counted as the server's."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from typing import Any
 
-from loadtests.load.closed_load import Load, Result, run
-from loadtests.load.open_load import Asked, OpenLoad, OpenResult, Phase, run_open
-from loadtests.processes.child import Child, take_orders
+from loadtests.load.arrivals import Phase
+from loadtests.load.http_load import ClosedLoad, OpenLoad, run
+from loadtests.load.results import LoadResult, RequestResult
+from loadtests.processes.child import Child, answer_calls
 from loadtests.processes.environment import child_environment
 
 
@@ -18,13 +19,9 @@ class LoadProcess:
     def __init__(self, child: Child) -> None:
         self._child = child
 
-    def run(self, load: Load) -> Result:
-        return Result(**self._child.order(asdict(load)))
-
-    def run_open(self, load: OpenLoad) -> OpenResult:
-        result = OpenResult(**self._child.order(asdict(load)))
-        result.asked = [Asked(*each) for each in result.asked]  # type: ignore[misc]
-        return result
+    def run(self, load: ClosedLoad | OpenLoad) -> LoadResult:
+        result = self._child.call(asdict(load))
+        return LoadResult(requests=[RequestResult(*each) for each in result.pop("requests")], **result)
 
 
 @contextmanager
@@ -33,13 +30,15 @@ def load_process() -> Iterator[LoadProcess]:
         yield LoadProcess(child)
 
 
-def _do(order: dict[str, Any]) -> dict[str, Any]:
-    if "phases" not in order:
-        return asdict(asyncio.run(run(Load(**order))))
-    phases = [Phase(**phase) for phase in order.pop("phases")]
-    result = asyncio.run(run_open(OpenLoad(phases=phases, **order)))
-    return asdict(result) | {"asked": [astuple(each) for each in result.asked]}
+def _run(settings: dict[str, Any]) -> dict[str, Any]:
+    load: ClosedLoad | OpenLoad
+    if "phases" in settings:
+        load = OpenLoad(phases=[Phase(**phase) for phase in settings.pop("phases")], **settings)
+    else:
+        load = ClosedLoad(**settings)
+    result = asyncio.run(run(load))
+    return asdict(result) | {"requests": [astuple(each) for each in result.requests]}
 
 
 if __name__ == "__main__":
-    take_orders(_do)
+    answer_calls(_run)

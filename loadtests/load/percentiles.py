@@ -1,11 +1,11 @@
-"""Percentiles of measured values."""
+"""Percentiles and means of measured values. NaN for an empty sequence."""
 
 import math
 from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which `percent` of all lie, between neighbours in proportion; NaN of nothing."""
+    """Interpolated linearly between neighbours, as numpy does by default."""
     if not values:
         return math.nan
     ordered = sorted(values)

@@ -1,35 +1,28 @@
-"""What became of an open load between two moments."""
+"""Rates, shares and latencies of an open load within a period."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loadtests.load.open_load import Asked
 from loadtests.load.percentiles import median, percentile
-
-ANSWERED = "200"
-REFUSED = "429"
+from loadtests.load.results import ANSWERED, REFUSED, RequestResult, latencies
 
 
 @dataclass(slots=True)
-class Level:
-    """One load. Rates are per second; times count from when a request was due.
+class LoadStatistics:
+    """One period. Rates are per second; latencies count from when a request was due.
 
     Attributes:
-        offered: requests that were due.
-        goodput: answers that came.
-        p50_s: of those that were answered.
-        p99_s: of those that were answered.
-        refused: share of 429.
-        refused_p99_s: how long a refusal took.
-        lost: share that got neither an answer nor a 429: given up by the caller or the service, or broken.
-        losses: these, by status or kind of error.
-        retry_after_s: what refusals said, in the middle, the least and the most; none without refusals.
-        late_p99_s: how late the load was with its requests.
-        multiple: of the capacity.
-        service_cores: processor time of the service over time.
-        load_cores: processor time of the load over time.
-        connections: that were opened.
+        offered: requests due.
+        goodput: responses with status 200.
+        p50_s: latency of answered requests.
+        p99_s: latency of answered requests.
+        refused: share of requests with status 429.
+        refused_p99_s: time that a refusal took.
+        lost: share of requests with any other outcome: timeouts, errors, broken connections.
+        losses: number of these, by outcome.
+        retry_after_s: median, minimum and maximum of the refusals' `Retry-After`; None without refusals.
+        late_p99_s: how much later than due the load generator sent its requests.
     """
 
     offered: float
@@ -42,23 +35,18 @@ class Level:
     losses: dict[str, int] = field(default_factory=dict)
     retry_after_s: tuple[float, float, float] | None = None
     late_p99_s: float = 0.0
-    multiple: float = 0.0
-    service_cores: float = 0.0
-    load_cores: float = 0.0
-    connections: int = 0
 
 
-def level(asked: Sequence[Asked], since: float, until: float) -> Level:
-    """The figures of the requests that were due between the two moments, and of the answers that came between them."""
-    due = [each for each in asked if since <= each.due < until]
-    outcomes = Counter(each.outcome for each in due)
-    taken = [each.ended - each.due for each in due if each.outcome == ANSWERED]
+def load_statistics(requests: Sequence[RequestResult], since: float, until: float) -> LoadStatistics:
+    """Statistics of the requests that were due in the period. Goodput counts the responses that came in it."""
+    due = [each for each in requests if since <= each.due < until]
+    taken = latencies(due)
     refusals = [each for each in due if each.outcome == REFUSED]
-    told = [each.retry_after for each in refusals if each.retry_after is not None]
-    losses = {outcome: count for outcome, count in outcomes.items() if outcome not in (ANSWERED, REFUSED)}
-    answers = sum(each.outcome == ANSWERED and since <= each.ended < until for each in asked)
+    retry_after = [each.retry_after for each in refusals if each.retry_after is not None]
+    losses = dict(Counter(each.outcome for each in due if each.outcome not in (ANSWERED, REFUSED)))
+    answers = sum(each.is_answered and since <= each.ended < until for each in requests)
     total = max(1, len(due))
-    return Level(
+    return LoadStatistics(
         offered=len(due) / (until - since),
         goodput=answers / (until - since),
         p50_s=median(taken),
@@ -67,6 +55,6 @@ def level(asked: Sequence[Asked], since: float, until: float) -> Level:
         refused_p99_s=percentile([each.ended - each.sent for each in refusals], 99),
         lost=sum(losses.values()) / total,
         losses=losses,
-        retry_after_s=(median(told), min(told), max(told)) if told else None,
+        retry_after_s=(median(retry_after), min(retry_after), max(retry_after)) if retry_after else None,
         late_p99_s=percentile([each.sent - each.due for each in due], 99),
     )

@@ -1,4 +1,4 @@
-"""A child process that takes orders: one JSON line in, one JSON line out. Keeps work out of this process."""
+"""A child process that answers calls over its standard input and output, one JSON document per line."""
 
 import json
 import subprocess
@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-ORDER_LIMIT_S = 1200
-
 
 class ChildError(Exception):
-    """The child died or could not do what it was told."""
+    """The child ended instead of answering."""
 
 
 class Child:
@@ -29,7 +27,7 @@ class Child:
             stdout=subprocess.PIPE,
             env=self._environment,
             text=True,
-            start_new_session=True,  # Linux shares its cores among sessions: each child gets what each server gets
+            start_new_session=True,  # Linux divides cores among sessions: a child gets the same share as a server
         )
         return self
 
@@ -44,35 +42,35 @@ class Child:
             self._process.wait()
         self._process.stdout.close()
 
-    def order(self, order: Any) -> Any:
-        """Hand over one order and wait for what comes of it.
+    def call(self, argument: Any) -> Any:
+        """Send an argument and wait for the result.
 
         Raises:
             ChildError: the child ended instead of answering.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps(argument) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise ChildError(f"{' '.join(self._command[1:])} ended with {self._process.wait(10)}")
+            raise ChildError(f"{' '.join(self._command[1:])} exited with status {self._process.wait(10)}")
         return json.loads(line)
 
 
-def take_orders(do: Callable[[Any], Any]) -> None:
-    """The child's side: answer every order until the parent has no more."""
+def answer_calls(function: Callable[[Any], Any]) -> None:
+    """The child's side: answer calls until the parent closes the pipe."""
     out = sys.stdout
-    sys.stdout = sys.stderr  # what a library prints must not look like an answer
+    sys.stdout = sys.stderr  # a library's output must not be read as a result
     for line in sys.stdin:
-        out.write(json.dumps(do(json.loads(line))) + "\n")
+        out.write(json.dumps(function(json.loads(line))) + "\n")
         out.flush()
 
 
-def wait_until(done: Callable[[], bool], seconds: float, pause_s: float = 0.1) -> bool:
-    """Poll until `done` or the time is over; whether it was done."""
+def wait_until(is_done: Callable[[], bool], seconds: float, pause_s: float = 0.1) -> bool:
+    """Poll until the condition holds or the time is over; whether it holds."""
     until = time.monotonic() + seconds
-    while not done():
+    while not is_done():
         if time.monotonic() > until:
             return False
         time.sleep(pause_s)

@@ -1,7 +1,7 @@
-"""CPU and memory of a server with all the processes it started, wherever they hang by now.
+"""CPU time and memory of a server and all processes that it started.
 
-Ray's daemons may be handed to another parent, and its workers overwrite their environment with their title. So a
-process belongs to the server when it carries the server's mark, or is of the server's session, or when its parent does.
+Ray's daemons may be reparented, and its workers overwrite their environment when they set their title. So a process
+belongs to a server if it carries the server's mark, is in the server's session, or has a parent that belongs to it.
 """
 
 import os
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import psutil
 
-from loadtests.processes.environment import MARK
+from loadtests.processes.environment import SERVER_MARK
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the processes have used up to now.
+    """CPU time that the processes have used so far.
 
     Attributes:
-        cpu_s: user and system time by process, children that have ended included.
+        cpu_s: user and system time by process, including children that have ended.
         thread_cpu_s: user and system time by process and thread.
     """
 
@@ -26,11 +26,11 @@ class Usage:
     thread_cpu_s: dict[tuple[int, int], float]
 
     def since(self, before: "Usage") -> float:
-        """CPU seconds used after `before`; a process that ended in between counts nothing."""
+        """CPU seconds used since `before`. Processes that ended in between are not counted."""
         return sum(max(0.0, used - before.cpu_s.get(pid, 0.0)) for pid, used in self.cpu_s.items())
 
     def busiest_thread_since(self, before: "Usage") -> float:
-        """CPU seconds of the one thread that used most after `before`: where a model runs on one thread, that one."""
+        """CPU seconds of the thread that used the most since `before`: the model's, if it runs on one thread."""
         return max((used - before.thread_cpu_s.get(key, 0.0) for key, used in self.thread_cpu_s.items()), default=0.0)
 
 
@@ -39,18 +39,18 @@ class ProcessTree:
 
     Args:
         root: the process that was started.
-        mark: what `MARK` says in its environment.
-        session: the session it leads, if it leads one.
+        mark: value of `SERVER_MARK` in its environment.
+        session: the session that it leads, if any.
     """
 
     def __init__(self, root: int, mark: str, session: int | None = None) -> None:
         self._root = root
         self._mark = mark
         self._session = session
-        self._known: dict[int, float] = {}  # process ids that were seen to belong, with their creation time
+        self._known: dict[int, float] = {}  # process ids that belong to it, with their creation time
 
     def processes(self) -> list[psutil.Process]:
-        """All that live now, the root first where it does."""
+        """All that are running, the root first."""
         children: dict[int, list[psutil.Process]] = defaultdict(list)
         belonging: dict[int, psutil.Process] = {}
         for process in psutil.process_iter(["ppid", "create_time"]):
@@ -74,14 +74,14 @@ class ProcessTree:
                 threads = process.threads()
             except psutil.Error:
                 continue
-            # Children that are still there are counted themselves; waited-for ones appear here only.
+            # Running children are counted by themselves; the times of children that were waited for appear only here.
             usage.cpu_s[process.pid] = times.user + times.system + times.children_user + times.children_system
             for thread in threads:
                 usage.thread_cpu_s[process.pid, thread.id] = thread.user_time + thread.system_time
         return usage
 
-    def resident_mb(self, part_of_title: str) -> float | None:
-        """Resident memory of the one process whose title holds this; None where there is none."""
+    def resident_mib(self, part_of_title: str) -> float | None:
+        """Resident memory of the process whose title contains this; None if there is no such process."""
         for process in self.processes():
             try:
                 if part_of_title in " ".join(process.cmdline()):
@@ -94,7 +94,7 @@ class ProcessTree:
         if process.pid == self._root or self._known.get(process.pid) == process.info["create_time"]:
             return True
         try:
-            return process.environ().get(MARK) == self._mark or self._is_of_session(process.pid)
+            return process.environ().get(SERVER_MARK) == self._mark or self._is_of_session(process.pid)
         except (psutil.Error, OSError):
             return False
 

@@ -1,4 +1,4 @@
-"""One server to measure: started in a process of its own, waited for, and ended by its process ids."""
+"""Starts a server to measure, waits until it answers, and stops it by its process ids."""
 
 import signal
 import subprocess
@@ -25,12 +25,12 @@ STOP_LIMIT_S = 40
 
 
 class ServerError(Exception):
-    """A server did not come up."""
+    """A server did not start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers."""
+    """A running server."""
 
     port: int
     tree: ProcessTree
@@ -38,7 +38,7 @@ class Server:
 
 
 @contextmanager
-def running(
+def running_server(
     module: str,
     arguments: Sequence[str],
     path: str,
@@ -48,19 +48,19 @@ def running(
     threads: int = 1,
     limit_s: float = START_LIMIT_S,
 ) -> Iterator[Server]:
-    """`python -m MODULE ARGUMENTS --port PORT` from its first answer at `path` to its end.
+    """`python -m MODULE ARGUMENTS --port PORT`, from its first response with status 200 until the context ends.
 
     Args:
-        module: the server's.
-        arguments: of its command line.
-        path: where it is asked until it answers.
-        body: what it is asked.
-        model: what the answer's `x-model` must say; another service on this machine might answer in its place.
+        module: the server's module.
+        arguments: command-line arguments.
+        path: of the request that is sent until it is answered.
+        body: of that request.
+        model: expected `x-model` header: another service on this machine might answer in its place.
         threads: compute threads.
-        limit_s: for its first answer.
+        limit_s: time limit for the first response.
 
     Raises:
-        ServerError: it ended or never answered; the message has the end of what it printed.
+        ServerError: it exited or did not answer in time; the message ends with its last output.
     """
     port, mark = free_port(), uuid.uuid4().hex
     command = [sys.executable, "-m", module, *arguments, "--port", str(port)]
@@ -72,12 +72,12 @@ def running(
         try:
             url = f"http://127.0.0.1:{port}{path}"
             if not wait_until(lambda: process.poll() is not None or _answers(url, body, model), limit_s, 0.5):
-                raise ServerError(f"{module} did not answer within {limit_s:.0f} s\n{_end_of(log.name)}")
+                raise ServerError(f"{module} did not answer within {limit_s:.0f} s\n{_last_lines(log.name)}")
             if process.poll() is not None:
-                raise ServerError(f"{module} ended with {process.returncode}\n{_end_of(log.name)}")
+                raise ServerError(f"{module} exited with status {process.returncode}\n{_last_lines(log.name)}")
             yield Server(port, tree, time.monotonic() - began)
         finally:
-            _end(process, tree)
+            _stop(process, tree)
 
 
 def _answers(url: str, body: str, model: str | None) -> bool:
@@ -89,29 +89,29 @@ def _answers(url: str, body: str, model: str | None) -> bool:
         return False
 
 
-def _end(process: "subprocess.Popen[bytes]", tree: ProcessTree) -> None:
-    """SIGTERM, wait, and kill what of its own processes is left then."""
-    tree.processes()  # remember those that would not be found once their parents are gone
+def _stop(process: "subprocess.Popen[bytes]", tree: ProcessTree) -> None:
+    """Send SIGTERM, wait, and kill its processes that are still running."""
+    tree.processes()  # remembers processes that cannot be found once their parents are gone
     process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_LIMIT_S)
-    wait_until(lambda: not _alive(tree), 10, 0.2)
-    for left in _alive(tree):
+    wait_until(lambda: not _running(tree), 10, 0.2)
+    for left in _running(tree):
         with suppress(psutil.Error):
             left.kill()
     process.wait(10)
 
 
-def _alive(tree: ProcessTree) -> list[psutil.Process]:
-    return [process for process in tree.processes() if _is_alive(process)]
+def _running(tree: ProcessTree) -> list[psutil.Process]:
+    return [process for process in tree.processes() if _is_running(process)]
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 
 
-def _end_of(log: str, lines: int = 30) -> str:
+def _last_lines(log: str, lines: int = 30) -> str:
     return "\n".join(Path(log).read_text(errors="replace").splitlines()[-lines:])

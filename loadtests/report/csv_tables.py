@@ -1,12 +1,12 @@
-"""The figures of a load test as CSV: what callers saw, and what the service said by model."""
+"""The results of a load test as CSV: statistics of callers, and metrics of models."""
 
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtests.report.figures import PERCENTILES, Seen, Stretch
-from loadtests.service.metrics import PARTS
+from loadtests.report.windows import PERCENTILES, CallerResult, WindowResult
+from loadtests.service.metrics import STAGES
 
 CALLERS, MODELS = "callers.csv", "models.csv"
 _CALLER_COLUMNS = (
@@ -16,36 +16,36 @@ _CALLER_COLUMNS = (
 )
 _MODEL_COLUMNS = (
     *("window", "rate", "model", "answered", "mean_batch_rows", "mean_padding_ratio", "mean_request_s"),
-    *(f"{part}_share" for part in PARTS),
+    *(f"{stage}_share" for stage in STAGES),
 )
 
 
-def write_tables(stretches: Sequence[Stretch], folder: Path) -> None:
-    _write(folder / CALLERS, _CALLER_COLUMNS, _caller_rows(stretches))
-    _write(folder / MODELS, _MODEL_COLUMNS, _model_rows(stretches))
+def write_tables(results: Sequence[WindowResult], folder: Path) -> None:
+    _write(folder / CALLERS, _CALLER_COLUMNS, _caller_rows(results))
+    _write(folder / MODELS, _MODEL_COLUMNS, _model_rows(results))
 
 
-def _caller_rows(stretches: Sequence[Stretch]) -> Iterable[Sequence[Any]]:
-    for stretch in stretches:
-        window = stretch.window
-        for seen in stretch.seen.values():
-            level = seen.level
-            rates = (seen.requests, level.offered, level.goodput, level.refused, level.lost, level.late_p99_s)
-            yield (window.name, window.begin, window.end, window.rate, seen.caller, *rates, *_percentiles(seen))
+def _caller_rows(results: Sequence[WindowResult]) -> Iterable[Sequence[Any]]:
+    for result in results:
+        window = result.window
+        for each in result.callers.values():
+            load = each.load
+            rates = (each.requests, load.offered, load.goodput, load.refused, load.lost, load.late_p99_s)
+            yield (window.name, window.begin, window.end, window.rate, each.caller, *rates, *_percentiles(each))
 
 
-def _percentiles(seen: Seen) -> Iterable[float | None]:
-    for values in (seen.latency, seen.first_token, seen.token):
+def _percentiles(result: CallerResult) -> Iterable[float | None]:
+    for values in (result.latency, result.first_token, result.token):
         for percent in PERCENTILES:
             yield values.get(percent)
 
 
-def _model_rows(stretches: Sequence[Stretch]) -> Iterable[Sequence[Any]]:
-    for stretch in stretches:
-        for model, measured in stretch.models.items():
-            means = (measured.answered, measured.rows, measured.padding, measured.seconds)
-            shares = (measured.parts.get(part) for part in PARTS)
-            yield (stretch.window.name, stretch.window.rate, model, *means, *shares)
+def _model_rows(results: Sequence[WindowResult]) -> Iterable[Sequence[Any]]:
+    for result in results:
+        for model, metrics in result.models.items():
+            means = (metrics.answered, metrics.rows, metrics.padding, metrics.seconds)
+            shares = (metrics.stages.get(stage) for stage in STAGES)
+            yield (result.window.name, result.window.rate, model, *means, *shares)
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -57,5 +57,5 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) ->
 
 def _text(cell: Any) -> Any:
     if isinstance(cell, float):
-        return "" if cell != cell else f"{cell:.6g}"  # NaN: there was nothing to measure
+        return "" if cell != cell else f"{cell:.6g}"  # NaN: nothing was measured
     return "" if cell is None else cell

@@ -1,4 +1,4 @@
-"""A load test's report: one HTML file that needs nothing else."""
+"""The report of a load test: one self-contained HTML file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,107 +6,106 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from loadtests.report.figures import ALL, PERCENTILES, Seen, Stretch
-from loadtests.report.outcome import Outcome
-from loadtests.report.plots.captioned import Picture
+from loadtests.report.plots.all_plots import Plot
 from loadtests.report.plots.style import as_svg, seconds_text
+from loadtests.report.result import LoadTestResult
 from loadtests.report.targets import Target
+from loadtests.report.windows import ALL, PERCENTILES, CallerResult, WindowResult
 
 TEMPLATE = Path(__file__).with_name("report.html")
-SHAPES = {"steps": "steps of rising load", "spike": "a spike", "soak": "the same load for long"}
+SHAPES = {"steps": "steps", "spike": "a spike", "soak": "a soak"}
+CALLER_COLUMNS = (
+    *("offered/s", "answered/s", "refused", "failed"),
+    *(f"p{each}" for each in PERCENTILES),
+    "p99 send delay",
+)
+STREAM_COLUMNS = ("first token p50", "p99", "per output token p50", "p99")
 
 Cells = Iterable[str]
 
 
-def html_of(outcome: Outcome, pictures: Sequence[Picture]) -> str:
+def html_report(result: LoadTestResult, plots: Sequence[Plot]) -> str:
     """The whole page."""
-    broken, asked = outcome.broken, len(outcome.targets)
-    verdict = f"{len(broken)} of {asked} objectives broken" if broken else f"all {asked} objectives met"
+    missed, total = result.missed, len(result.targets)
+    verdict = f"{len(missed)} of {total} objectives missed" if missed else f"all {total} objectives met"
     return Template(TEMPLATE.read_text()).substitute(
         verdict=verdict,
-        verdict_class="bad" if broken else "good",
-        facts=_facts(outcome),
-        summary=_summary(outcome.stretches),
-        pictures="\n".join(map(_picture, pictures)),
-        objectives=_objectives(outcome),
-        callers=_callers(outcome.stretches),
+        verdict_class="bad" if missed else "good",
+        facts=_facts(result),
+        summary=_summary(result.windows),
+        plots="\n".join(map(_plot, plots)),
+        objectives=_objectives(result),
+        callers=_callers(result.windows),
     )
 
 
-def _facts(outcome: Outcome) -> str:
-    plan, about = outcome.plan, outcome.machine
+def _facts(result: LoadTestResult) -> str:
+    about = result.machine
     facts: Mapping[str, str] = {
-        "Load": f"{SHAPES[plan.shape]}: {', '.join(f'{each.name}' for each in plan.windows)}; "
-        f"{plan.length_s:g} s each" + (f", {plan.pause_s:g} s of pause" if plan.shape == "steps" else ""),
-        "Requests": f"{len(outcome.records):,}, sent at random moments (Poisson) whatever became of those before them",
-        "Service": outcome.service,
-        "Machine": f"{about['cores']} cores, {about['cpu']}; load average before: {about['load_before']:g}",
+        "Load": _load(result),
+        "Requests": f"{len(result.records):,}, sent at random times (Poisson), however many are in flight",
+        "Service": result.service,
+        "Machine": f"{about['cores']} cores, {about['cpu']}; load average before the test: {about['load_before']:g}",
         "Versions": ", ".join(f"{name} {number}" for name, number in about["packages"].items()),
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    if plan.shape == "soak":
-        facts = {**facts, "Load": f"{SHAPES[plan.shape]}: {plan.rates[0]:g} requests/s for {plan.length_s:g} s"}
     return "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
 
 
-def _summary(stretches: Sequence[Stretch]) -> str:
-    head = (
-        "window",
-        "offered/s",
-        "answered/s",
-        "refused",
-        "failed",
-        *(f"p{each}" for each in PERCENTILES),
-        "sent late",
-    )
-    return _table(head, [(stretch.window.name, *_seen_cells(stretch.seen[ALL])) for stretch in stretches])
+def _load(result: LoadTestResult) -> str:
+    plan = result.plan
+    if plan.shape == "soak":
+        return f"{SHAPES[plan.shape]} of {plan.rates[0]:g} requests/s for {plan.length_s:g} s"
+    pauses = f", with pauses of {plan.pause_s:g} s" if plan.shape == "steps" else ""
+    return f"{SHAPES[plan.shape]}: {', '.join(each.name for each in plan.windows)}; {plan.length_s:g} s each{pauses}"
 
 
-def _callers(stretches: Sequence[Stretch]) -> str:
-    head = (
-        *("window", "callers", "offered/s", "answered/s", "refused", "failed"),
-        *(f"p{each}" for each in PERCENTILES),
-        *("sent late", "first token p50", "p99", "per token p50", "p99"),
-    )
+def _summary(results: Sequence[WindowResult]) -> str:
+    rows = [(result.window.name, *_caller_cells(result.callers[ALL])) for result in results]
+    return _table(("window", *CALLER_COLUMNS), rows)
+
+
+def _callers(results: Sequence[WindowResult]) -> str:
     rows = [
-        (stretch.window.name, seen.caller, *_seen_cells(seen), *_stream_cells(seen))
-        for stretch in stretches
-        for seen in stretch.seen.values()
+        (result.window.name, each.caller, *_caller_cells(each), *_stream_cells(each))
+        for result in results
+        for each in result.callers.values()
     ]
-    return _table(head, rows, names=2)
+    return _table(("window", "callers", *CALLER_COLUMNS, *STREAM_COLUMNS), rows, names=2)
 
 
-def _seen_cells(seen: Seen) -> list[str]:
-    level = seen.level
-    rates = [f"{level.offered:.1f}", f"{level.goodput:.1f}", _share(level.refused), _share(level.lost)]
-    return [*rates, *(_time(seen.latency.get(each)) for each in PERCENTILES), _time(level.late_p99_s)]
+def _caller_cells(result: CallerResult) -> list[str]:
+    load = result.load
+    rates = [f"{load.offered:.1f}", f"{load.goodput:.1f}", _share(load.refused), _share(load.lost)]
+    return [*rates, *(_time(result.latency.get(each)) for each in PERCENTILES), _time(load.late_p99_s)]
 
 
-def _stream_cells(seen: Seen) -> list[str]:
-    return [_time(values.get(each)) for values in (seen.first_token, seen.token) for each in (50, 99)]
+def _stream_cells(result: CallerResult) -> list[str]:
+    return [_time(values.get(each)) for values in (result.first_token, result.token) for each in (50, 99)]
 
 
-def _objectives(outcome: Outcome) -> str:
+def _objectives(result: LoadTestResult) -> str:
     def row(target: Target) -> tuple[str, ...]:
-        mark = "met" if target.is_met else "<b class='bad'>broken</b>"
-        return target.name, target.bound.replace("<=", "≤"), f"{target.measured:.3g}", mark
+        verdict = "met" if target.is_met else "<b class='bad'>missed</b>"
+        return target.name, target.bound.replace("<=", "≤"), f"{target.measured:.3g}", verdict
 
-    ordered = sorted(outcome.targets, key=lambda target: target.is_met)
-    table = _table(("objective", "wanted", "measured", ""), [row(target) for target in ordered])
-    return f"<p>They hold where at most {outcome.objectives.up_to_rate:g} requests/s are offered.</p>{table}"
+    ordered = sorted(result.targets, key=lambda target: target.is_met)
+    table = _table(("objective", "bound", "measured", ""), [row(target) for target in ordered])
+    rate = result.objectives.up_to_rate
+    return f"<p>The objectives apply to windows with at most {rate:g} requests/s.</p>{table}"
 
 
-def _picture(picture: Picture) -> str:
-    svg = as_svg(picture.figure, picture.name)
-    width = round(picture.figure.get_figwidth() * 96)
+def _plot(plot: Plot) -> str:
+    svg = as_svg(plot.figure, plot.name)
+    width = round(plot.figure.get_figwidth() * 96)
     return (
-        f"<figure id='{picture.name}'><h2>{escape(picture.title)}</h2><div style='max-width:{width}px'>{svg}</div>"
-        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+        f"<figure id='{plot.name}'><h2>{escape(plot.title)}</h2><div style='max-width:{width}px'>{svg}</div>"
+        f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
     )
 
 
 def _table(head: Cells, rows: Iterable[Cells], names: int = 1) -> str:
-    """Cells are HTML already; what is in them was made here."""
+    """Cells other than names are HTML already."""
     titles = "".join(f"<th>{cell}</th>" for cell in head)
     lines = ("".join(_cell(cell, place < names) for place, cell in enumerate(row)) for row in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)

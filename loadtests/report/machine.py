@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that a measurement ran on."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("automodel-serve", "ray", "torch", "transformers", "fastapi", "uvic
 
 
 def describe() -> dict[str, Any]:
-    """Cores, processor, versions, and how busy the machine was already."""
+    """Processor, cores, memory, package versions, and the load average before the measurement."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

@@ -1,17 +1,17 @@
-"""What a person sees while a benchmark runs: a line per step, with the time since the start."""
+"""Progress messages on the terminal, each with the time since the start."""
 
 import time
 from collections.abc import Callable
 
 from rich.console import Console
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def progress(console: Console) -> Say:
+def progress_log(console: Console) -> Log:
     began = time.monotonic()
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s[/]  {text}", highlight=False)
 
-    return say
+    return log

@@ -1,4 +1,4 @@
-"""Objectives, and whether a load test met them."""
+"""Service level objectives, and whether a load test met them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,24 +7,24 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from loadtests.report.figures import ALL, Seen, Stretch
 from loadtests.report.targets import Target
+from loadtests.report.windows import ALL, CallerResult, WindowResult
 from loadtests.traffic.callers import CALLERS
 
 DEFAULT = Path(__file__).parents[1] / "slo.yaml"
-NAMES = {
-    "p99_s": "p99, s",
-    "first_token_p99_s": "p99 of the first token, s",
-    "token_p99_s": "p99 of a token, s",
+LABELS = {
+    "p99_s": "p99 latency, s",
+    "first_token_p99_s": "p99 time to first token, s",
+    "token_p99_s": "p99 time per output token, s",
 }
 
 
-class NoObjectives(Exception):
-    """The file does not say what the objectives are."""
+class InvalidObjectives(Exception):
+    """The file cannot be read or is not valid."""
 
 
 class Objective(BaseModel):
-    """Of one kind of caller. Seconds, from when a request was due; what is left out is not asked for."""
+    """Upper bounds for one kind of caller, in seconds from when a request was due. None: no bound."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,12 +34,12 @@ class Objective(BaseModel):
 
 
 class Objectives(BaseModel):
-    """All of them.
+    """The objectives of a file.
 
     Attributes:
-        up_to_rate: requests/s up to which they hold.
-        error_share: of each kind of caller.
-        callers: by kind.
+        up_to_rate: the objectives apply to windows with at most this rate, in requests/s.
+        error_share: upper bound for each kind of caller.
+        callers: by kind of caller.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,35 +53,35 @@ def read(path: Path) -> Objectives:
     """The objectives of a file.
 
     Raises:
-        NoObjectives: it cannot be read, or names a kind of caller that there is not.
+        InvalidObjectives: the file cannot be read, is not valid, or names an unknown kind of caller.
     """
     try:
         objectives = Objectives.model_validate(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise NoObjectives(f"{path}: {error}") from None
+        raise InvalidObjectives(f"{path}: {error}") from None
     known = [caller.name for caller in CALLERS]
     if unknown := set(objectives.callers) - set(known):
-        raise NoObjectives(f"{path}: no callers {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+        raise InvalidObjectives(f"{path}: unknown callers {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     return objectives
 
 
-def verdict(objectives: Objectives, stretches: Sequence[Stretch]) -> list[Target]:
-    """Each objective in each window in which it holds. A kind of caller that there was none of is not asked for."""
+def evaluate(objectives: Objectives, results: Sequence[WindowResult]) -> list[Target]:
+    """Each objective in each window that it applies to, without kinds of callers that sent nothing."""
     return [
         target
-        for stretch in stretches
-        if stretch.window.rate <= objectives.up_to_rate
-        for seen in stretch.seen.values()
-        if seen.caller != ALL and seen.requests
-        for target in _targets(objectives, stretch.window.name, seen)
+        for result in results
+        if result.window.rate <= objectives.up_to_rate
+        for each in result.callers.values()
+        if each.caller != ALL and each.requests
+        for target in _targets(objectives, result.window.name, each)
     ]
 
 
-def _targets(objectives: Objectives, window: str, seen: Seen) -> Iterator[Target]:
-    at = f"{window}, {seen.caller}"
-    yield Target(f"{at}: share of errors", objectives.error_share, seen.error_share, at_most=True)
-    wanted = objectives.callers.get(seen.caller, Objective())
-    measured = {"p99_s": seen.latency, "first_token_p99_s": seen.first_token, "token_p99_s": seen.token}
-    for name, told in NAMES.items():
-        if (bound := getattr(wanted, name)) is not None:
-            yield Target(f"{at}: {told}", bound, measured[name].get(99, math.nan), at_most=True)
+def _targets(objectives: Objectives, window: str, result: CallerResult) -> Iterator[Target]:
+    place = f"{window}, {result.caller}"
+    yield Target(f"{place}: error share", objectives.error_share, result.error_share, at_most=True)
+    objective = objectives.callers.get(result.caller, Objective())
+    measured = {"p99_s": result.latency, "first_token_p99_s": result.first_token, "token_p99_s": result.token}
+    for name, label in LABELS.items():
+        if (bound := getattr(objective, name)) is not None:
+            yield Target(f"{place}: {label}", bound, measured[name].get(99, math.nan), at_most=True)

@@ -1,4 +1,4 @@
-"""What was aimed at and what was measured. Printed, never asserted: a crowded machine must not fail a test."""
+"""Targets of the benchmarks. They are printed, never asserted: a busy machine must not fail a test."""
 
 import math
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One figure and where it should lie.
+    """A measured value and its bound.
 
     Attributes:
-        name: what is measured.
+        name: of the value.
         wanted: the bound.
-        measured: the figure.
-        at_most: whether the bound is an upper one.
+        measured: the value.
+        at_most: whether the bound is an upper bound.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Target:
 
     @property
     def missed_by(self) -> float:
-        """How far the figure is on the wrong side, as a share of the bound; 0 where it is met."""
+        """Distance to the bound as a share of it; 0 if the target is met."""
         if self.is_met:
             return 0.0
         return abs(self.measured / self.wanted - 1) if self.wanted else math.inf

@@ -1,4 +1,4 @@
-"""The key for a service that asks for one. From the environment: a list of processes shows what stands in a command."""
+"""The service's API key. From the environment: command lines can be read by other users of the machine."""
 
 import os
 
@@ -6,12 +6,12 @@ ENVIRONMENT = "AUTOMODEL_SERVE_API_KEY"
 
 
 def authorization() -> dict[str, str]:
-    """The header that carries it; none where there is no key."""
+    """The header with the key; empty without a key."""
     key = os.environ.get(ENVIRONMENT)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def to_environment() -> dict[str, str]:
-    """For a process that is to have the key, too."""
+    """The key as an environment variable for a child process."""
     key = os.environ.get(ENVIRONMENT)
     return {ENVIRONMENT: key} if key else {}

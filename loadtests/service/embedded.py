@@ -1,4 +1,4 @@
-"""The embedded models, served for one load test on a free loopback port."""
+"""A service with the embedded models, started for one load test on a free loopback port."""
 
 import json
 import urllib.request
@@ -9,26 +9,26 @@ from urllib.error import URLError
 from deployments.registry import TASKS
 from deployments.zoo.embedded import DEFAULT, EMBEDDED
 from loadtests.processes.child import wait_until
-from loadtests.processes.server import START_LIMIT_S, ServerError, running
+from loadtests.processes.server import START_LIMIT_S, ServerError, running_server
 
 
 @contextmanager
 def embedded_service(models: Sequence[str]) -> Iterator[str]:
-    """`automodel-serve up` until every model is ready, and its end by process id. Gives its URL.
+    """Run `automodel-serve up` and yield its URL once every model is ready.
 
     Args:
-        models: which of those that are served by default; empty for all.
+        models: names of embedded models that are served by default; empty for all.
 
     Raises:
-        ServerError: it does not start, or a name is none of them.
+        ServerError: the service does not start, or a name is unknown.
     """
     if unknown := [name for name in models if name not in DEFAULT]:
-        raise ServerError(f"no embedded model {', '.join(unknown)}; there are {', '.join(DEFAULT)}")
+        raise ServerError(f"no embedded model {', '.join(unknown)}; known: {', '.join(DEFAULT)}")
     served = [name for name in DEFAULT if not models or name in models]
     without = [option for name in DEFAULT if name not in served for option in ("--without", name)]
-    entry = EMBEDDED[served[0]]
-    body = json.dumps(TASKS[entry.task].example)
-    with running("serve.cli", ["up", *without], f"/tasks/{entry.task}", body, model=entry.name) as server:
+    first = EMBEDDED[served[0]]
+    body = json.dumps(TASKS[first.task].example)
+    with running_server("serve.cli", ["up", *without], f"/tasks/{first.task}", body, model=first.name) as server:
         url = f"http://127.0.0.1:{server.port}"
         if not wait_until(lambda: _is_ready(url), START_LIMIT_S, 0.5):
             raise ServerError(f"not all models are ready after {START_LIMIT_S} s")
@@ -37,7 +37,7 @@ def embedded_service(models: Sequence[str]) -> Iterator[str]:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=10) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=10) as response:
+            return bool(response.status == 200)
     except (URLError, OSError):
         return False

@@ -1,4 +1,4 @@
-"""What `/metrics` says, and how much more it says later."""
+"""The service's Prometheus metrics, as differences between two scrapes."""
 
 import urllib.request
 from collections import defaultdict
@@ -10,43 +10,44 @@ from prometheus_client.parser import text_string_to_metric_families
 from deployments.metrics import EXPORTED_PREFIX
 from loadtests.service.api_key import authorization
 
-# Replicas export every three seconds, Ray's agents and the gateway's own age come on top.
+# Replicas export every three seconds; Ray's agents and the gateway's cache add to that.
 LAG_S = 5.0
 TIMEOUT_S = 20.0
-PARTS = ("queue", "preprocess", "forward", "postprocess")  # of the time in a replica
-HISTOGRAMS = ("batch_rows", "padding_ratio", "request_seconds", *(f"{part}_seconds" for part in PARTS))
+STAGES = ("queue", "preprocess", "forward", "postprocess")  # of a request in a replica
+HISTOGRAMS = ("batch_rows", "padding_ratio", "request_seconds", *(f"{stage}_seconds" for stage in STAGES))
 
-Sums = Mapping[str, Mapping[str, float]]  # by the model: sums and counts of `HISTOGRAMS`, such as `batch_rows_sum`
+# By model: sums and counts of `HISTOGRAMS`, such as `batch_rows_sum`.
+MetricSums = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What the service says of a stretch of time and one model, or of all.
+class ReplicaMetrics:
+    """Metrics of a period, of one model or of all.
 
     Attributes:
-        answered: requests.
-        rows: mean rows of a batch; None without batches.
-        padding: mean share of a batch that was padding; None without batches.
+        answered: number of requests.
+        rows: mean rows per batch; None without batches.
+        padding: mean share of padding in a batch; None without batches.
         seconds: mean time of a request in the replica; None without requests.
-        parts: shares of that time, by part.
+        stages: share of that time, by stage.
     """
 
     answered: float
     rows: float | None
     padding: float | None
     seconds: float | None
-    parts: Mapping[str, float]
+    stages: Mapping[str, float]
 
 
-def scrape(url: str) -> Sums:
-    """The sums of a service now."""
+def scrape(url: str) -> MetricSums:
+    """The current sums of a service."""
     request = urllib.request.Request(f"{url}/metrics", headers=authorization())
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        return sums_of(answer.read().decode())
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        return metric_sums(response.read().decode())
 
 
-def sums_of(text: str) -> Sums:
-    """Sums and counts of the histograms that the report is made of, over replicas and nodes."""
+def metric_sums(text: str) -> MetricSums:
+    """Sums and counts of `HISTOGRAMS`, over all replicas and nodes."""
     wanted = {f"{EXPORTED_PREFIX}{name}{end}" for name in HISTOGRAMS for end in ("_sum", "_count")}
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     lines = [line for line in text.splitlines() if line.startswith((*wanted, "# TYPE")) and "_bucket" not in line]
@@ -57,31 +58,31 @@ def sums_of(text: str) -> Sums:
     return sums
 
 
-def between(before: Sums, after: Sums) -> dict[str, Measured]:
-    """What happened in between, by the model."""
-    return {model: _measured(_more(before.get(model, {}), now)) for model, now in sorted(after.items())}
+def metrics_by_model(before: MetricSums, after: MetricSums) -> dict[str, ReplicaMetrics]:
+    """Metrics of the time between two scrapes, by model."""
+    return {model: _metrics(_increase(before.get(model, {}), sums)) for model, sums in sorted(after.items())}
 
 
-def of_all(before: Sums, after: Sums) -> Measured:
-    """What happened in between, over all models."""
-    more: dict[str, float] = defaultdict(float)
-    for model, now in after.items():
-        for name, value in _more(before.get(model, {}), now).items():
-            more[name] += value
-    return _measured(more)
+def metrics_of_all(before: MetricSums, after: MetricSums) -> ReplicaMetrics:
+    """Metrics of the time between two scrapes, over all models."""
+    total: dict[str, float] = defaultdict(float)
+    for model, sums in after.items():
+        for name, value in _increase(before.get(model, {}), sums).items():
+            total[name] += value
+    return _metrics(total)
 
 
-def _more(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    """A replica that was replaced takes its sums with it: then nothing is known, and it counts as nothing."""
-    return {name: max(0.0, value - before.get(name, 0.0)) for name, value in now.items()}
+def _increase(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """A sum that has fallen is that of a replaced replica: its increase is unknown and counts as 0."""
+    return {name: max(0.0, value - before.get(name, 0.0)) for name, value in after.items()}
 
 
-def _measured(more: Mapping[str, float]) -> Measured:
+def _metrics(increase: Mapping[str, float]) -> ReplicaMetrics:
     def mean(name: str) -> float | None:
-        count = more.get(f"{name}_count", 0.0)
-        return more[f"{name}_sum"] / count if count else None
+        count = increase.get(f"{name}_count", 0.0)
+        return increase[f"{name}_sum"] / count if count else None
 
-    total = more.get("request_seconds_sum", 0.0)
-    parts = {part: more.get(f"{part}_seconds_sum", 0.0) / total for part in PARTS} if total else {}
-    answered = more.get("request_seconds_count", 0.0)
-    return Measured(answered, mean("batch_rows"), mean("padding_ratio"), mean("request_seconds"), parts)
+    total = increase.get("request_seconds_sum", 0.0)
+    stages = {stage: increase.get(f"{stage}_seconds_sum", 0.0) / total for stage in STAGES} if total else {}
+    answered = increase.get("request_seconds_count", 0.0)
+    return ReplicaMetrics(answered, mean("batch_rows"), mean("padding_ratio"), mean("request_seconds"), stages)

@@ -1,68 +1,61 @@
-"""The kinds of callers: who asks what, and how often beside the others."""
+"""The kinds of callers: which tasks each calls, with which payloads, and its share of the traffic."""
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deployments.generating_task import GeneratingTask
-from loadtests.service.served_models import Served
+from loadtests.service.models import ServedModel
 from loadtests.traffic import payload
 from loadtests.traffic.log_normal import LogNormal
 from loadtests.traffic.media_samples import MediaSamples
 from loadtests.traffic.payload import Kind, Payload
 from loadtests.traffic.texts import WORDS
 
-LONG_WORDS = LogNormal(median=250, spread=0.5, least=120, most=900)
-CHAT_WORDS = LogNormal(median=30, spread=0.7, least=4, most=150)
-BATCH_SIZES = LogNormal(median=6, spread=0.6, least=2, most=32)
+LONG_WORDS = LogNormal(median=250, spread=0.5, min=120, max=900)
+CHAT_WORDS = LogNormal(median=30, spread=0.7, min=4, max=150)
+BATCH_SIZES = LogNormal(median=6, spread=0.6, min=2, max=32)
 
 SAMPLES = MediaSamples()
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One kind.
+    """One kind of caller.
 
     Attributes:
         name: as in the report and in the objectives.
-        weight: of its users beside the others'.
-        asks: which tasks it asks.
-        make: a request of one of them.
+        weight: its share of the traffic, relative to the other kinds.
+        accepts: whether it calls a task.
+        payload: a request to such a task.
     """
 
     name: str
     weight: int
-    asks: Callable[[Kind], bool]
-    make: Callable[[Kind, random.Random], Payload] = field(repr=False)
+    accepts: Callable[[Kind], bool]
+    payload: Callable[[Kind, random.Random], Payload] = field(repr=False)
 
-    def of(self, served: Sequence[Served]) -> list[Served]:
-        """The models that it asks, each as often as the others."""
-        return [each for each in served if self.asks(each.kind)]
+    def accepted(self, served: Sequence[ServedModel]) -> list[ServedModel]:
+        """The models that it calls, all of them equally often."""
+        return [each for each in served if self.accepts(each.kind)]
 
 
 def _reads_text(kind: Kind) -> bool:
     return kind.medium == "text"
 
 
-def _writes(kind: Kind) -> bool:
-    return issubclass(kind, GeneratingTask)
+def _generates(kind: Kind) -> bool:
+    return _reads_text(kind) and issubclass(kind, GeneratingTask)
 
 
-def _reads_only_text(kind: Kind) -> bool:
-    return _reads_text(kind) and not _writes(kind)
+def _encodes(kind: Kind) -> bool:
+    return _reads_text(kind) and not _generates(kind)
 
 
-SHORT_TEXT = Caller("short text", 8, _reads_text, lambda kind, draw: payload.text(kind, draw, WORDS))
-LONG_TEXT = Caller("long text", 3, _reads_only_text, lambda kind, draw: payload.text(kind, draw, LONG_WORDS))
-MEDIA = Caller("media", 4, lambda kind: not _reads_text(kind), lambda kind, draw: payload.media(kind, draw, SAMPLES))
-CHAT_STREAM = Caller(
-    "chat stream",
-    3,
-    lambda kind: _reads_text(kind) and _writes(kind),
-    lambda kind, draw: payload.stream(kind, draw, CHAT_WORDS),
-)
-CLIENT_BATCH = Caller(
-    "client batch", 2, _reads_only_text, lambda kind, draw: payload.batch(kind, draw, WORDS, BATCH_SIZES)
-)
+SHORT_TEXT = Caller("short text", 8, _reads_text, lambda kind, rng: payload.text(kind, rng, WORDS))
+LONG_TEXT = Caller("long text", 3, _encodes, lambda kind, rng: payload.text(kind, rng, LONG_WORDS))
+MEDIA = Caller("media", 4, lambda kind: not _reads_text(kind), lambda kind, rng: payload.media(kind, rng, SAMPLES))
+CHAT_STREAM = Caller("chat stream", 3, _generates, lambda kind, rng: payload.stream(kind, rng, CHAT_WORDS))
+CLIENT_BATCH = Caller("client batch", 2, _encodes, lambda kind, rng: payload.batch(kind, rng, WORDS, BATCH_SIZES))
 
 CALLERS = (SHORT_TEXT, LONG_TEXT, MEDIA, CHAT_STREAM, CLIENT_BATCH)

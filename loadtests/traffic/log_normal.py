@@ -1,4 +1,4 @@
-"""Sizes of what people send: many small ones and a few large ones."""
+"""Log-normal sizes, as real traffic has: many small inputs and a few large ones."""
 
 import math
 import random
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """A log-normal distribution between two bounds.
+    """A log-normal distribution, clamped to a range.
 
     Attributes:
-        median: half of what is drawn lies below.
+        median: of the distribution.
         spread: standard deviation of the logarithm.
-        least: what would be below becomes this.
-        most: what would be above becomes this.
+        min: lower bound.
+        max: upper bound.
     """
 
     median: float
     spread: float
-    least: float
-    most: float
+    min: float
+    max: float
 
-    def draw(self, draw: random.Random) -> float:
-        return min(max(draw.lognormvariate(math.log(self.median), self.spread), self.least), self.most)
+    def sample(self, rng: random.Random) -> float:
+        return min(max(rng.lognormvariate(math.log(self.median), self.spread), self.min), self.max)
 
-    def count(self, draw: random.Random) -> int:
-        """A whole number, such as of words."""
-        return round(self.draw(draw))
+    def count(self, rng: random.Random) -> int:
+        """A sample as a whole number, such as of words."""
+        return round(self.sample(rng))

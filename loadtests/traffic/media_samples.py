@@ -1,4 +1,4 @@
-"""Files that callers send: those of examples/media, which are real, and made ones of all sizes and lengths."""
+"""Images and recordings that callers send: the real ones of examples/media, and generated ones of all sizes."""
 
 import random
 from pathlib import Path
@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 from deployments.task import Medium
 from loadtests.processes.environment import ROOT
-from loadtests.traffic.media_files import pictures, recordings
+from loadtests.traffic.media_files import write_images, write_recordings
 
-MADE = 24  # of each medium
+GENERATED = 24  # of each medium
 CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
@@ -21,23 +21,23 @@ Sample = tuple[bytes, str]
 
 
 class MediaSamples:
-    """Pictures and recordings, made when first asked for, which takes a second or two."""
+    """Samples by medium. They are generated at the first use, which takes a second or two."""
 
     def __init__(self) -> None:
         self._samples: dict[Medium, list[Sample]] = {}
 
-    def draw(self, medium: Medium, draw: random.Random) -> Sample:
-        """A file's bytes and its content type."""
+    def choose(self, medium: Medium, rng: random.Random) -> Sample:
+        """The bytes of a file and its content type."""
         if medium not in self._samples:
-            self._samples[medium] = samples(medium)
-        return draw.choice(self._samples[medium])
+            self._samples[medium] = media_samples(medium)
+        return rng.choice(self._samples[medium])
 
 
-def samples(medium: Medium) -> list[Sample]:
-    """All there are of a medium."""
+def media_samples(medium: Medium) -> list[Sample]:
+    """All samples of a medium."""
     real = [path for path in sorted((ROOT / "examples" / "media").iterdir()) if path.suffix in CONTENT_TYPES]
     with TemporaryDirectory(prefix="loadtest-") as folder:
-        make = {"image": pictures, "audio": recordings}[medium]
-        made = make(Path(folder), MADE)
-        read = [(path.read_bytes(), CONTENT_TYPES[path.suffix]) for path in (*real, *made)]
-    return [sample for sample in read if sample[1].startswith(f"{medium}/")]
+        write = {"image": write_images, "audio": write_recordings}[medium]
+        generated = write(Path(folder), GENERATED)
+        samples = [(path.read_bytes(), CONTENT_TYPES[path.suffix]) for path in (*real, *generated)]
+    return [sample for sample in samples if sample[1].startswith(f"{medium}/")]

@@ -1,4 +1,4 @@
-"""One request as a caller sends it, and how a task's example becomes one of another size. No task is named here."""
+"""Request bodies, made from the example of a task by changing its size. No task is named here."""
 
 import base64
 import json
@@ -13,20 +13,20 @@ from loadtests.traffic.media_samples import MediaSamples
 from loadtests.traffic.texts import prose
 
 JSON = "application/json"
-NEW_TOKENS = LogNormal(median=12, spread=0.6, least=4, most=30)  # to write: the smallest embedded decoder counts 32
+NEW_TOKENS = LogNormal(median=12, spread=0.6, min=4, max=30)  # the smallest embedded decoder has 32 positions
 
 Kind = type[Task[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A request's body.
+    """The body of a request.
 
     Attributes:
         content: the bytes.
-        content_type: what they are.
-        items: how many inputs it has.
-        streams: whether the answer is to come as a stream.
+        content_type: their content type.
+        items: number of inputs.
+        streams: whether it asks for a stream.
     """
 
     content: bytes
@@ -35,48 +35,48 @@ class Payload:
     streams: bool = False
 
 
-def text(kind: Kind, draw: random.Random, words: LogNormal) -> Payload:
-    """The task's example with so many words."""
-    return _json({**kind.example, **_length(kind, draw), "inputs": text_input(kind, draw, words)})
+def text(kind: Kind, rng: random.Random, words: LogNormal) -> Payload:
+    """One text."""
+    return _json({**kind.example, **_length(kind, rng), "inputs": text_input(kind, rng, words)})
 
 
-def stream(kind: Kind, draw: random.Random, words: LogNormal) -> Payload:
-    """The same, answered token by token."""
-    whole = {**kind.example, **_length(kind, draw), "inputs": text_input(kind, draw, words), "stream": True}
-    return Payload(json.dumps(whole).encode(), streams=True)
+def stream(kind: Kind, rng: random.Random, words: LogNormal) -> Payload:
+    """One text, whose completion is streamed."""
+    body = {**kind.example, **_length(kind, rng), "inputs": text_input(kind, rng, words), "stream": True}
+    return Payload(json.dumps(body).encode(), streams=True)
 
 
-def batch(kind: Kind, draw: random.Random, words: LogNormal, sizes: LogNormal) -> Payload:
+def batch(kind: Kind, rng: random.Random, words: LogNormal, sizes: LogNormal) -> Payload:
     """A list of inputs in one request."""
-    inputs = [text_input(kind, draw, words) for _ in range(sizes.count(draw))]
-    return _json({**kind.example, **_length(kind, draw), "inputs": inputs}, len(inputs))
+    inputs = [text_input(kind, rng, words) for _ in range(sizes.count(rng))]
+    return _json({**kind.example, **_length(kind, rng), "inputs": inputs}, len(inputs))
 
 
-def media(kind: Kind, draw: random.Random, samples: MediaSamples) -> Payload:
-    """A file as the body itself; as base64 where the example has parameters, which such a body could not carry."""
-    content, content_type = samples.draw(kind.medium, draw)
-    if length := _length(kind, draw):
+def media(kind: Kind, rng: random.Random, samples: MediaSamples) -> Payload:
+    """A file as the body; as base64 in JSON if the example has parameters, which a file cannot carry."""
+    content, content_type = samples.choose(kind.medium, rng)
+    if length := _length(kind, rng):
         return _json({**kind.example, **length, "inputs": base64.b64encode(content).decode()})
     return Payload(content, content_type)
 
 
-def text_input(kind: Kind, draw: random.Random, words: LogNormal) -> Any:
-    """The example's inputs, the longest of whose texts goes on until there are so many words, and by one at least.
+def text_input(kind: Kind, rng: random.Random, words: LogNormal) -> Any:
+    """The example's inputs, with the longest text extended by at least one word.
 
-    What the example says stays in front: a mask, a question or its answer must not be lost.
+    The example stays in front: a mask token, a question or its answer must not be lost.
     """
     inputs = kind.example["inputs"]
     longest = max(_texts(inputs), key=len)
-    missing = words.count(draw) - sum(len(each.split()) for each in _texts(inputs))
-    return _replaced(inputs, longest, f"{longest} {prose(draw, max(1, missing))}")
+    missing = words.count(rng) - sum(len(each.split()) for each in _texts(inputs))
+    return _replaced(inputs, longest, f"{longest} {prose(rng, max(1, missing))}")
 
 
-def _length(kind: Kind, draw: random.Random) -> dict[str, Any]:
-    """How much is to be written; nothing for a task whose example does not say."""
+def _length(kind: Kind, rng: random.Random) -> dict[str, Any]:
+    """Parameters with a random `max_new_tokens`; empty if the example has none."""
     parameters = kind.example.get("parameters", {})
     if "max_new_tokens" not in parameters:
         return {}
-    return {"parameters": {**parameters, "max_new_tokens": NEW_TOKENS.count(draw)}}
+    return {"parameters": {**parameters, "max_new_tokens": NEW_TOKENS.count(rng)}}
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,12 +1,12 @@
-"""Texts of log-normal length: what people send, many short ones and a few long ones. The same for everybody."""
+"""Texts of log-normal length."""
 
 import json
 import random
 
 from loadtests.traffic.log_normal import LogNormal
 
-MOST_WORDS = 200
-WORDS = LogNormal(median=20, spread=0.9, least=1, most=MOST_WORDS)  # one text in a hundred has over 160 words
+MAX_WORDS = 200
+WORDS = LogNormal(median=20, spread=0.9, min=1, max=MAX_WORDS)  # one text in a hundred has more than 160 words
 SEED = 20
 
 _WORDS = (
@@ -18,15 +18,15 @@ _WORDS = (
 
 
 def sample_texts(count: int, seed: int = SEED) -> list[str]:
-    """So many texts, the same ones for the same seed."""
-    draw = random.Random(seed)
-    lengths = [WORDS.count(draw) for _ in range(count)]
-    return [prose(draw, length) for length in lengths]
+    """The same seed gives the same texts."""
+    rng = random.Random(seed)
+    lengths = [WORDS.count(rng) for _ in range(count)]
+    return [prose(rng, length) for length in lengths]
 
 
-def prose(draw: random.Random, words: int) -> str:
-    """A text of so many words."""
-    return " ".join(draw.choices(_WORDS, k=words))
+def prose(rng: random.Random, words: int) -> str:
+    """A text of this number of words."""
+    return " ".join(rng.choices(_WORDS, k=words))
 
 
 def request_bodies(texts: list[str]) -> list[str]:

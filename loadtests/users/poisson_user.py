@@ -1,8 +1,8 @@
-"""An open source of requests, as one of locust's users. Imported in locust's process only.
+"""A locust user that sends an open load.
 
-A usual user waits for its answer before it asks again, so that a service that stalls is asked less while it does, and
-the measurement leaves out those who would have waited (coordinated omission). This one sends each request when it is
-due, whatever became of those before it, and its latency counts from then.
+A usual locust user waits for its response before it sends the next request. While the service stalls, such users send
+less, and the measurement leaves out the requests that would have waited (coordinated omission). This user sends each
+request when it is due, and latency counts from that time.
 """
 
 import itertools
@@ -13,77 +13,84 @@ import gevent
 from gevent.pool import Group
 from locust import User, task
 
-from loadtests.load.open_load import MOST_CONNECTIONS, NO_CONNECTION, Phase, moments
-from loadtests.load.records import Record, Recorder
+from loadtests.load.arrivals import Phase, arrival_times
+from loadtests.load.http_load import MAX_CONNECTIONS
+from loadtests.load.records import Recorder, RequestRecord
+from loadtests.load.results import NO_CONNECTION
 from loadtests.plan import Plan
-from loadtests.service.served_models import Served
+from loadtests.service.models import ServedModel
 from loadtests.traffic.callers import Caller
-from loadtests.users.client import ask, client_of
+from loadtests.users.client import http_client, send
 from loadtests.windows import RATE_PER_USER
 
 FOREVER = Phase(RATE_PER_USER, float("inf"))
 
 
-class Load:
-    """What all sources share: the plan, the service, the records, and what is under way."""
+class Session:
+    """State that all users share: the plan, the models, the client, the records, and the requests in flight."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.recorder = Recorder(plan.records)
-        self.under_way = Group()
-        self.served: list[Served] = []
+        self.in_flight = Group()
+        self.served: list[ServedModel] = []
         self.client: Any = None
-        self.numbers = itertools.count(plan.seed)
-        self._left = plan.most_requests
+        self.seeds = itertools.count(plan.seed)
+        self._remaining = plan.max_requests
 
-    def connect(self, url: str, served: list[Served]) -> None:
-        self.client, self.served = client_of(url, self.plan.timeout_s), served
+    def connect(self, url: str, served: list[ServedModel]) -> None:
+        self.client, self.served = http_client(url, self.plan.timeout_s), served
 
-    def may_send(self) -> bool:
-        """Whether one more may go out; counts it."""
-        self._left -= 1
-        return self._left >= 0
+    def take(self) -> bool:
+        """Count one more request; False if the plan allows no more."""
+        self._remaining -= 1
+        return self._remaining >= 0
 
     def end(self) -> None:
-        """Wait for what is under way, which the callers' patience bounds."""
-        self.under_way.join(self.plan.timeout_s + 5)
+        """Wait for the requests in flight, which time out."""
+        self.in_flight.join(self.plan.timeout_s + 5)
         self.recorder.close()
 
 
-class Source(User):
-    """Sends requests of one kind of caller at a constant rate, at moments independent of each other (Poisson)."""
+class PoissonUser(User):
+    """Sends the requests of one kind of caller, at random times of a constant rate."""
 
     abstract = True
     caller: ClassVar[Caller]
-    load: ClassVar[Load]
+    session: ClassVar[Session]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.weight = cls.caller.weight
 
     @task
-    def send(self) -> None:
-        """Goes on until locust takes the user away; what is under way then goes on."""
-        load, number = self.load, next(self.load.numbers)
-        draw, began = random.Random(number), load.recorder.now()
-        served = self.caller.of(load.served)
-        for moment in moments([FOREVER], number):
-            gevent.sleep(max(0.0, began + moment - load.recorder.now()))
-            if not load.may_send():
+    def send_requests(self) -> None:
+        """Runs until locust stops the user. Requests in flight are not stopped."""
+        session, seed = self.session, next(self.session.seeds)
+        rng, began = random.Random(seed), session.recorder.now()
+        served = self.caller.accepted(session.served)
+        for at in arrival_times([FOREVER], seed):
+            gevent.sleep(max(0.0, began + at - session.recorder.now()))
+            if not session.take():
                 break
-            load.under_way.start(gevent.Greenlet(self._ask, draw.choice(served), draw, began + moment))
+            session.in_flight.start(gevent.Greenlet(self._send, rng.choice(served), rng, began + at))
         gevent.sleep(float("inf"))
 
-    def _ask(self, served: Served, draw: random.Random, due: float) -> None:
-        load = self.load
-        payload = self.caller.make(served.kind, draw)
-        record = Record(due, load.recorder.now(), caller=self.caller.name, task=served.task, model=served.model)
+    def _send(self, served: ServedModel, rng: random.Random, due: float) -> None:
+        session = self.session
+        payload = self.caller.payload(served.kind, rng)
+        sent = session.recorder.now()
+        record = RequestRecord(due, sent, caller=self.caller.name, task=served.task, model=served.model)
         record.items = payload.items
-        if len(load.under_way) > MOST_CONNECTIONS:
-            record.outcome, record.ended = NO_CONNECTION, load.recorder.now()
+        if len(session.in_flight) > MAX_CONNECTIONS:
+            record.outcome, record.ended = NO_CONNECTION, session.recorder.now()
         else:
-            ask(load.client, served.path, payload, record, load.plan.timeout_s, load.recorder.now)
-        load.recorder.add(record)
-        self._tell(record)
+            send(session.client, served.path, payload, record, session.plan.timeout_s, session.recorder.now)
+        session.recorder.add(record)
+        self._report(record)
 
-    def _tell(self, record: Record) -> None:
-        """Locust's own statistics: the request, and for a stream its first token and those after it."""
+    def _report(self, record: RequestRecord) -> None:
+        """Add to locust's own statistics: the request, and the time to first token and per output token of a stream."""
         error = None if record.is_answered else RuntimeError(record.outcome)
         self._fire(record.task, record.latency_s, error)
         if record.first_token_s is not None:

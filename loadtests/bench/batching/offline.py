@@ -1,7 +1,7 @@
-"""The limits: the same texts through the same model without a service, all known beforehand, on one thread.
+"""The offline passes of `batching`: the same texts through the same model without a service, on one thread.
 
-Texts are tokenized before the clock runs, so a service that reaches the limit has tokenized, pooled, written JSON and
-spoken HTTP for nothing. Runs in a process of its own, as the model's replica does.
+Texts are tokenized before the measurement. So a service that is as fast as an offline pass does tokenization, pooling,
+JSON and HTTP at no cost. The model is in a process of its own, as in a replica.
 """
 
 import sys
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtests.processes.child import Child, take_orders
+from loadtests.processes.child import Child, answer_calls
 from loadtests.processes.environment import child_environment
 from loadtests.traffic.texts import sample_texts
 
@@ -20,12 +20,12 @@ PADDED_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """All texts once through the model.
+class OfflinePass:
+    """All texts through the model once.
 
     Attributes:
-        wall_s: time by the clock.
-        cpu_s: time on the processor; a crowded machine stretches only the other one.
+        wall_s: elapsed time.
+        cpu_s: CPU time, which a busy machine affects less.
         padding: share of padding.
     """
 
@@ -40,26 +40,26 @@ class Offline:
     def __init__(self, child: Child) -> None:
         self._child = child
 
-    def padded(self) -> Pass:
-        """Length-sorted batches of eight, computed as transformers computes them."""
-        return Pass(**self._child.order({"layout": "as-it-is"}))
+    def padded(self) -> OfflinePass:
+        """Length-sorted batches of eight rows, computed as by transformers."""
+        return OfflinePass(**self._child.call({"layout": "full-table"}))
 
-    def padded_and_cut(self) -> Pass:
-        """The same, with the tables of relative positions cut as the service cuts them."""
-        return Pass(**self._child.order({"layout": "padded"}))
+    def padded_and_sliced(self) -> OfflinePass:
+        """The same, with the tables of relative positions sliced as by the service."""
+        return OfflinePass(**self._child.call({"layout": "padded"}))
 
-    def packed(self, budget: int) -> Pass:
-        """In arrival order, up to so many tokens a batch."""
-        return Pass(**self._child.order({"layout": "packed", "budget": budget}))
+    def packed(self, budget: int) -> OfflinePass:
+        """Batches in arrival order, of at most this number of tokens."""
+        return OfflinePass(**self._child.call({"layout": "packed", "budget": budget}))
 
-    def packed_and_recorded(self, budget: int) -> Pass:
-        """The same from a recorded graph, as the service runs it."""
-        return Pass(**self._child.order({"layout": "recorded", "budget": budget}))
+    def packed_and_traced(self, budget: int) -> OfflinePass:
+        """The same, run from a traced graph as by the service."""
+        return OfflinePass(**self._child.call({"layout": "traced", "budget": budget}))
 
 
 @contextmanager
 def offline(model: str, texts: int) -> Iterator[Offline]:
-    """The model (as a configuration names it), ready to run so many sampled texts."""
+    """Load a model, named as in a configuration, and prepare this number of sample texts."""
     with Child(__name__, model, str(texts), environment=child_environment(threads=1)) as child:
         yield Offline(child)
 
@@ -78,27 +78,27 @@ class _Runner:
 
         torch.set_num_threads(1)
 
-        class AsItIs(Padded):
-            name = "as-it-is"
+        class FullTable(Padded):
+            name = "full-table"
             cuts_positions = False
 
-        class Recorded(Packed):
-            name = "recorded"
+        class Traced(Packed):
+            name = "traced"
 
             def run(self, rows: Sequence[Row]) -> LaidOut:
-                with self.calls.recording():  # the first call, and from then on it is there
+                with self.calls.recording():  # traces at the first call
                     return super().run(rows)
 
         kind = FeatureExtraction
         loaded = checkpoint.load(ModelConfig(model=model), kind)
         task = kind(loaded)
         self._rows = [task.preprocess(Request(inputs=text)).rows[0] for text in sample_texts(texts)]
-        kinds: tuple[type[Layout], ...] = (Packed, Recorded, Padded, AsItIs)
+        kinds: tuple[type[Layout], ...] = (Packed, Traced, Padded, FullTable)
         self._layouts = {kind.name: kind(loaded.model, loaded.pad_token_id) for kind in kinds}
 
-    def run(self, order: dict[str, Any]) -> dict[str, Any]:
-        layout = self._layouts[order["layout"]]
-        batches = _packs(self._rows, order["budget"]) if "budget" in order else _sorted_batches(self._rows)
+    def run(self, call: dict[str, Any]) -> dict[str, Any]:
+        layout = self._layouts[call["layout"]]
+        batches = _packs(self._rows, call["budget"]) if "budget" in call else _sorted_batches(self._rows)
         layout.attach()
         try:
             layout.run(batches[0])  # the first call of a shape is slower
@@ -109,11 +109,11 @@ class _Runner:
         finally:
             layout.detach()
         area = sum(sum(row.length for row in batch) / (1 - layout.padding(_lengths(batch))) for batch in batches)
-        return asdict(Pass(wall, cpu, 1 - sum(_lengths(self._rows)) / area))
+        return asdict(OfflinePass(wall, cpu, 1 - sum(_lengths(self._rows)) / area))
 
 
 def _packs(rows: Sequence[Any], budget: int) -> list[list[Any]]:
-    """Rows in arrival order, cut where the budget is full."""
+    """Rows in arrival order; a new batch begins when the budget is full."""
     packs: list[list[Any]] = [[]]
     for row in rows:
         if packs[-1] and sum(_lengths(packs[-1])) + row.length > budget:
@@ -132,4 +132,4 @@ def _lengths(rows: Sequence[Any]) -> list[int]:
 
 
 if __name__ == "__main__":
-    take_orders(_Runner(sys.argv[1], int(sys.argv[2])).run)
+    answer_calls(_Runner(sys.argv[1], int(sys.argv[2])).run)

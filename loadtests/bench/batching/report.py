@@ -1,13 +1,13 @@
-"""What `batching` measured, as a table and against its targets."""
+"""The report of `batching`: a table and targets."""
 
 import math
 from dataclasses import asdict
 
-from loadtests.bench.batching.benchmark import CALLERS, Figures, Plan
-from loadtests.bench.batching.offline import Pass
-from loadtests.bench.measurement import middle
-from loadtests.load.percentiles import median
-from loadtests.report.report import Cell, Report
+from loadtests.bench.batching.benchmark import CLIENTS, Measurements, Plan
+from loadtests.bench.batching.offline import OfflinePass
+from loadtests.bench.measurement import median_of, passes_around
+from loadtests.load.percentiles import mean, median
+from loadtests.report.table import Cell, TableReport
 from loadtests.report.targets import Target
 
 COLUMNS = (
@@ -33,95 +33,87 @@ _LABELS = {
     "deberta": "this service, DeBERTa-v2",
 }
 _NOTES = [
-    "Medians of all rounds; best: of one round. CPU: per text, over all processes of the server; thread: of its "
+    "Medians of all rounds; best: of one load. CPU: per text, over all processes of the server; thread: CPU of its "
     "busiest thread. Rows and padding: means over texts. Busy: share of the time in which the model ran.",
-    "Offline: texts known beforehand and tokenized before the clock runs, nothing pooled, written or sent; packed in "
-    "arrival order, padded in length-sorted batches of 8, as transformers computes them. Recorded: from a graph; cut: "
-    "with DeBERTa's tables of relative positions cut to what a batch needs; both as in the service.",
+    "Offline: all texts are tokenized beforehand; no pooling, JSON or HTTP. Packed: in arrival order. Padded: in "
+    "length-sorted batches of 8, as computed by transformers. Traced: from a traced graph. Sliced: with DeBERTa's "
+    "tables of relative positions sliced to the length of the batch. The service does both.",
 ]
 
 
-def report(plan: Plan, figures: Figures) -> Report:
-    settings = asdict(plan) | {"callers": CALLERS, "cpu_threads": 1}
-    made = Report("batching", settings, COLUMNS, notes=_NOTES)
+def report(plan: Plan, done: Measurements) -> TableReport:
+    settings = asdict(plan) | {"clients": CLIENTS, "cpu_threads": 1}
+    made = TableReport("batching", settings, COLUMNS, notes=_NOTES)
     for name in ("service", "fastapi", "taught", "deberta"):
-        if name in figures.measured:
-            made.rows.append(_service_row(name, figures))
-        made.rows += [_limit_row(limit, figures) for limit in figures.limits if limit.startswith(name)]
-    made.targets = _targets(figures)
-    made.rounds = {**figures.measured, **figures.limits}
+        if name in done.servers:
+            made.rows.append(_server_row(name, done))
+        made.rows += [_offline_row(kind, done) for kind in done.offline if kind.startswith(name)]
+    made.targets = _targets(done)
+    made.rounds = {**done.servers, **done.offline}
     return made
 
 
-def _service_row(name: str, figures: Figures) -> tuple[Cell, ...]:
-    rounds = figures.measured[name]
-    m = middle(rounds)
+def _server_row(name: str, done: Measurements) -> tuple[Cell, ...]:
+    rounds = done.servers[name]
+    m = median_of(rounds)
     rate = (m.requests_per_s, max(each.requests_per_s for each in rounds))
     batch = (m.batch_rows, m.padding, m.queue_ms, m.forward_ms, m.busy)
     return (_LABELS[name], *rate, m.p50_ms, m.p99_ms, m.cpu_ms, m.thread_ms, *batch, m.failed)
 
 
-def _limit_row(limit: str, figures: Figures) -> tuple[Cell, ...]:
-    passes = figures.limits[limit]
-    rates = _rates(passes, figures.texts)
-    cpu = median([done.cpu_s for done in passes]) / figures.texts * 1e3
+def _offline_row(kind: str, done: Measurements) -> tuple[Cell, ...]:
+    passes = done.offline[kind]
+    rates = _rates(passes, done.texts)
+    cpu_ms = median([each.cpu_s for each in passes]) / done.texts * 1e3
     row: dict[str, Cell] = dict.fromkeys(COLUMNS)
-    row |= {"": f"  offline, {limit.partition(' ')[2]}", "texts/s": median(rates), "best": max(rates), "CPU ms": cpu}
-    row |= {"thread ms": cpu, "padding": passes[0].padding}
+    row |= {"": f"  offline, {kind.partition(' ')[2]}", "texts/s": median(rates), "best": max(rates), "CPU ms": cpu_ms}
+    row |= {"thread ms": cpu_ms, "padding": passes[0].padding}
     return tuple(row.values())
 
 
-def _rates(passes: list[Pass], texts: int) -> list[float]:
-    return [texts / done.wall_s for done in passes]
+def _rates(passes: list[OfflinePass], texts: int) -> list[float]:
+    return [texts / each.wall_s for each in passes]
 
 
-def _targets(figures: Figures) -> list[Target]:
-    of = {name: middle(rounds) for name, rounds in figures.measured.items() if rounds}
+def _targets(done: Measurements) -> list[Target]:
+    servers = {name: median_of(rounds) for name, rounds in done.servers.items() if rounds}
     targets: list[Target] = []
-    if "service" in of:
-        service = of["service"]
-        taught = of["taught"].requests_per_s if "taught" in of else math.nan
+    if "service" in servers:
+        service = servers["service"]
+        ray_serve = servers["taught"].requests_per_s if "taught" in servers else math.nan
         targets += [
-            *_over_limit("over the best packed offline", 0.9, "service", figures, "service packed"),
-            *_over_limit("over padded offline", 1.0, "service", figures, "service padded"),
-            Target("texts/s over Ray Serve's batching", 3.0, service.requests_per_s / taught),
-            Target("p99 over p50", 2.5, service.p99_ms / service.p50_ms, at_most=True),
+            *_offline_targets("the best packed offline pass", 0.9, "service", done, "service packed"),
+            *_offline_targets("the padded offline pass", 1.0, "service", done, "service padded"),
+            Target("texts/s, relative to Ray Serve's batching", 3.0, service.requests_per_s / ray_serve),
+            Target("p99 latency, relative to p50", 2.5, service.p99_ms / service.p50_ms, at_most=True),
         ]
-    if "deberta" in of:
-        padding = of["deberta"].padding
+    if "deberta" in servers:
+        padding = servers["deberta"].padding
         targets += [
-            *_over_limit("over padded offline, DeBERTa", 0.9, "deberta", figures, "deberta padded"),
+            *_offline_targets("the padded offline pass, DeBERTa", 0.9, "deberta", done, "deberta padded"),
             Target("mean padding, DeBERTa", 0.10, math.nan if padding is None else padding, at_most=True),
         ]
-    return [target for target in targets if not math.isnan(target.measured)]  # parts that were left out
+    return [target for target in targets if not math.isnan(target.measured)]  # parts that did not run
 
 
-def _over_limit(name: str, wanted: float, contender: str, figures: Figures, limit: str) -> list[Target]:
-    """A contender over the best of the limits whose names begin so: by the clock, and by processor time.
+def _offline_targets(name: str, bound: float, server: str, done: Measurements, offline: str) -> list[Target]:
+    """A server's throughput relative to the best offline pass whose name begins with `offline`.
 
-    A shared machine is slow for a minute and fast for the next, so every load is compared with the limit's passes just
-    before and just after it, and the median of these ratios counts. By processor time, the CPU per text of the limit is
-    divided by that of the model's thread, idle time of the model included: what others do on the machine stretches the
-    clock, and not for both alike, but processor time only a little.
+    Once by elapsed time, and once by CPU time, which other work on the machine affects less: the CPU time per text of
+    the offline pass over that of the thread that runs the model, including the model's idle time.
     """
-    limits = [passes for name, passes in figures.limits.items() if name.startswith(limit)]
-    if not limits:
+    candidates = [passes for kind, passes in done.offline.items() if kind.startswith(offline)]
+    if not candidates:
         return []
-    best = max(limits, key=lambda passes: median(_rates(passes, figures.texts)))
-    by_clock, by_cpu = [], []
-    for index, load in enumerate(figures.measured[contender]):
-        # A limit runs once more than the loads between its passes, in every round.
-        before = index + index // figures.loads
-        around = best[before : before + 2]
-        by_clock.append(load.requests_per_s * _mean([done.wall_s for done in around]) / figures.texts)
+    best = max(candidates, key=lambda passes: median(_rates(passes, done.texts)))
+    by_time, by_cpu = [], []
+    for number, load in enumerate(done.servers[server]):
+        around = passes_around(best, number, done.loads)
+        by_time.append(load.requests_per_s * mean([each.wall_s for each in around]) / done.texts)
         if load.busy is not None:
-            cpu_ms = _mean([done.cpu_s for done in around]) / figures.texts * 1e3
+            cpu_ms = mean([each.cpu_s for each in around]) / done.texts * 1e3
             by_cpu.append(cpu_ms * load.busy / load.thread_ms)
     return [
-        Target(f"texts/s {name}", wanted, median(by_clock)),
-        Target("  the same by processor time", wanted, median(by_cpu) if by_cpu else math.nan),
+        Target(f"texts/s, relative to {name}", bound, median(by_time)),
+        Target("  the same by CPU time", bound, median(by_cpu)),
     ]
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

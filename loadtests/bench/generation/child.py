@@ -1,4 +1,4 @@
-"""The process in which a contender is put under load: the model is in it, or behind HTTP. One torch thread."""
+"""The process that puts a load on a backend, and holds the model if it is in process. One compute thread."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -6,51 +6,55 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from loadtests.bench.generation.backends.engine import ROWS, InFlight
-from loadtests.bench.generation.backends.static_batches import Pass
-from loadtests.bench.generation.driver import Contender, run_open, run_saturated
-from loadtests.bench.generation.requests import Wanted, backlog
-from loadtests.bench.generation.streams import Load, Stream
-from loadtests.processes.child import Child, take_orders
+from loadtests.bench.generation.backends.engine import MAX_ROWS, EngineBackend
+from loadtests.bench.generation.backends.static_batches import OfflinePass
+from loadtests.bench.generation.driver import Backend, run_open, run_saturated
+from loadtests.bench.generation.requests import GenerationRequest, backlog
+from loadtests.bench.generation.streams import StreamingResult, TokenStream
+from loadtests.processes.child import Child, answer_calls
 from loadtests.processes.environment import child_environment
 
 
 class GenerationChild:
-    """The parent's side. One contender at a time; another one ends it."""
+    """The parent's side. It has one backend at a time; opening another closes it."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
 
-    def open(self, contender: str, **options: Any) -> None:
-        """Load a model with its contender, and warm it up."""
-        self._child.order({"do": "open", "contender": contender, "options": options})
+    def open(self, backend: str, **options: Any) -> None:
+        """Load the backend and warm it up."""
+        self._child.call({"do": "open", "backend": backend, "options": options})
 
     def close(self) -> None:
-        self._child.order({"do": "close"})
+        self._child.call({"do": "close"})
 
-    def arrive(self, wanted: Sequence[Wanted], drain_s: float) -> Load:
-        """Each request at its moment."""
-        return _load(self._child.order({"do": "arrive", "wanted": list(map(asdict, wanted)), "drain_s": drain_s}))
+    def run_open(self, requests: Sequence[GenerationRequest], drain_s: float) -> StreamingResult:
+        return _result(self._child.call({"do": "run_open", "requests": _plain(requests), "drain_s": drain_s}))
 
-    def saturate(self, wanted: Sequence[Wanted], under_way: int, seconds: float, settle_s: float) -> Load:
-        """So many under way, always."""
-        order = {"do": "saturate", "under_way": under_way, "seconds": seconds, "settle_s": settle_s}
-        return _load(self._child.order(order | {"wanted": list(map(asdict, wanted))}))
+    def run_saturated(
+        self, requests: Sequence[GenerationRequest], in_flight: int, seconds: float, settle_s: float
+    ) -> StreamingResult:
+        settings = {"in_flight": in_flight, "seconds": seconds, "settle_s": settle_s}
+        return _result(self._child.call({"do": "run_saturated", "requests": _plain(requests)} | settings))
 
-    def limit(self, prompt: int, new: int) -> Pass:
-        """A static batch of equal lengths."""
-        return Pass(**self._child.order({"do": "limit", "prompt": prompt, "new": new}))
+    def offline(self, prompt: int, new: int) -> OfflinePass:
+        """One static batch of equal lengths, in tokens."""
+        return OfflinePass(**self._child.call({"do": "offline", "prompt": prompt, "new": new}))
 
 
 @contextmanager
 def generation_child(folder: str = "") -> Iterator[GenerationChild]:
-    """Around the model in a folder, or around what contenders bring with them."""
+    """A child for the model in a folder, or for servers."""
     with Child(__name__, folder, environment=child_environment(threads=1)) as child:
         yield GenerationChild(child)
 
 
-def _load(answer: dict[str, Any]) -> Load:
-    return Load([Stream(**stream) for stream in answer.pop("streams")], **answer)
+def _plain(requests: Sequence[GenerationRequest]) -> list[dict[str, Any]]:
+    return [asdict(each) for each in requests]
+
+
+def _result(plain: dict[str, Any]) -> StreamingResult:
+    return StreamingResult([TokenStream(**stream) for stream in plain.pop("streams")], **plain)
 
 
 class _Runner:
@@ -58,59 +62,57 @@ class _Runner:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._contender: Contender | None = None
-        self._limit: Any = None
+        self._backend: Backend | None = None
+        self._model: Any = None
 
-    def run(self, order: dict[str, Any]) -> Any:
-        do = order.pop("do")
-        if do == "arrive":
-            assert self._contender is not None
-            return asdict(run_open(self._contender, _wanted(order["wanted"]), order["drain_s"]))
-        if do == "saturate":
-            assert self._contender is not None
-            wanted = _wanted(order.pop("wanted"))
-            return asdict(run_saturated(self._contender, wanted, **order))
-        if do == "limit":
-            return asdict(self._equal_lengths(order["prompt"], order["new"]))
-        if self._contender is not None:
-            self._contender.close()
-            self._contender = None
+    def run(self, call: dict[str, Any]) -> Any:
+        do = call.pop("do")
+        if do == "offline":
+            return asdict(self._offline(call["prompt"], call["new"]))
+        if do in ("run_open", "run_saturated"):
+            assert self._backend is not None
+            requests = _requests(call.pop("requests"))
+            run = run_open if do == "run_open" else run_saturated
+            return asdict(run(self._backend, requests, **call))
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
         if do == "open":
-            self._contender = _made(order["contender"], self._folder, order["options"])
-            run_open(self._contender, backlog(4, longest=16, seed=1), drain_s=30)  # the first calls are slower
+            self._backend = _backend(call["backend"], self._folder, call["options"])
+            run_open(self._backend, backlog(4, max_tokens=16, seed=1), drain_s=30)  # the first calls are slower
         return None
 
-    def _equal_lengths(self, prompt: int, new: int) -> Pass:
-        from loadtests.bench.generation.backends.static_batches import Generating
+    def _offline(self, prompt: int, new: int) -> OfflinePass:
+        from loadtests.bench.generation.backends.static_batches import GenerateModel
 
-        if self._limit is None:
-            self._limit = Generating(self._folder)
-            self._limit.limit(ROWS, prompt, 4)
-        done: Pass = self._limit.limit(ROWS, prompt, new)
+        if self._model is None:
+            self._model = GenerateModel(self._folder)
+            self._model.offline(MAX_ROWS, prompt, 4)
+        done: OfflinePass = self._model.offline(MAX_ROWS, prompt, new)
         return done
 
 
-def _wanted(given: Sequence[dict[str, Any]]) -> list[Wanted]:
-    return [Wanted(each["at_s"], tuple(each["ids"]), each["new"]) for each in given]
+def _requests(plain: Sequence[dict[str, Any]]) -> list[GenerationRequest]:
+    return [GenerationRequest(each["due"], tuple(each["ids"]), each["new"]) for each in plain]
 
 
-def _made(contender: str, folder: str, options: dict[str, Any]) -> Contender:
-    if contender == "http":
-        from loadtests.bench.generation.backends.streaming_http import StreamingHttp
+def _backend(name: str, folder: str, options: dict[str, Any]) -> Backend:
+    if name == "http":
+        from loadtests.bench.generation.backends.http_stream import HttpStreamBackend
 
-        return StreamingHttp(**options)
+        return HttpStreamBackend(**options)
     import torch
 
-    from loadtests.bench.generation.backends.continuous import Continuous
-    from loadtests.bench.generation.backends.static_batches import StaticBatches
+    from loadtests.bench.generation.backends.continuous import ContinuousBackend
+    from loadtests.bench.generation.backends.static_batches import StaticBatchBackend
 
     torch.set_num_threads(1)
-    if contender == "engine":
-        return InFlight(folder)
-    if contender == "continuous":
-        return Continuous(folder, ROWS)
-    return StaticBatches(folder, {"static": ROWS, "alone": 1}[contender])
+    if name == "engine":
+        return EngineBackend(folder)
+    if name == "continuous":
+        return ContinuousBackend(folder, MAX_ROWS)
+    return StaticBatchBackend(folder, {"static": MAX_ROWS, "alone": 1}[name])
 
 
 if __name__ == "__main__":
-    take_orders(_Runner(sys.argv[1]).run)
+    answer_calls(_Runner(sys.argv[1]).run)

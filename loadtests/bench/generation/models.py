@@ -1,4 +1,4 @@
-"""A Llama and a T5 of one size, with random weights and a tokenizer of 8k words; neither ends before it is told to."""
+"""A Llama and a T5 of the same size, with random weights, a tokenizer of 8k words, and no end-of-sequence token."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,12 @@ from loadtests.bench.generation.requests import PAD, UNKNOWN, VOCABULARY, word
 
 LAYERS, HIDDEN, HEADS, INTERMEDIATE = 6, 384, 6, 1024
 POSITIONS = 1024
-SPREAD = 0.05  # of the weights: far enough apart that the models do not say one word for ever
+SPREAD = 0.05  # of the weights: large enough that the models do not repeat one token
 FAMILIES = ("llama", "t5")
 
 
 def build(family: str, folder: Path) -> Path:
-    """Save one of `FAMILIES` into a folder."""
+    """Save a model of one of `FAMILIES` to a folder."""
     import torch
     import transformers
 
@@ -23,7 +23,7 @@ def build(family: str, folder: Path) -> Path:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, SPREAD)
-        model.lm_head.weight[[PAD, UNKNOWN]] = 0  # never the likeliest: a stream would show nothing for them
+        model.lm_head.weight[[PAD, UNKNOWN]] = 0  # never the most likely: they have no text in a stream
     model.save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
     return folder

@@ -1,22 +1,29 @@
-"""What `generation` measured, as a table and against its targets."""
+"""The report of `generation`: a table and targets."""
 
 import math
 from collections.abc import Callable
 from dataclasses import asdict
 
 from loadtests.bench.generation.backends.continuous import BATCH_TOKENS, BLOCKS, PAGE_SIZE
-from loadtests.bench.generation.backends.engine import ROWS
-from loadtests.bench.generation.benchmark import PARTS, SHARE, WAITING, Figures, Measured, Plan
+from loadtests.bench.generation.backends.engine import MAX_ROWS
+from loadtests.bench.generation.benchmark import (
+    ARRIVAL_SHARE,
+    IN_FLIGHT,
+    PARTS,
+    GenerationMeasurement,
+    Measurements,
+    Plan,
+)
 from loadtests.bench.generation.models import FAMILIES
-from loadtests.bench.generation.requests import NEW_MEDIAN, PROMPT_MEDIAN, SHORTEST, mean_lengths
+from loadtests.bench.generation.requests import MIN_TOKENS, NEW_MEDIAN, PROMPT_MEDIAN, mean_lengths
 from loadtests.load.percentiles import mean, median
-from loadtests.report.report import Cell, Report
+from loadtests.report.table import Cell, TableReport
 from loadtests.report.targets import Target
 
 COLUMNS = (
     "",
     "tokens/s",
-    "of limit",
+    "of offline",
     "per CPU s",
     "first p50 ms",
     "first p99 ms",
@@ -28,43 +35,46 @@ COLUMNS = (
 )
 _LABELS = {
     "engine": "this engine, in process",
-    "static": f"static batches of {ROWS}, generate",
-    "alone": "one by one, generate",
-    "continuous": "continuous batching of transformers",
+    "static": f"static batches of {MAX_ROWS}, generate()",
+    "alone": "one by one, generate()",
+    "continuous": "transformers' continuous batching",
     "service": "this service, HTTP",
     "serve": "transformers serve, HTTP",
 }
 _NAMES = {"llama": "Llama", "t5": "T5"}
 
 
-def report(plan: Plan, figures: Figures) -> Report:
-    prompt, new = mean_lengths(plan.longest)
-    settings = asdict(plan) | {"rows": ROWS, "share": SHARE, "mean_prompt": prompt, "mean_new": new, "cpu_threads": 1}
-    made = Report("generation", settings, COLUMNS, notes=_notes(plan, prompt, new))
+def report(plan: Plan, done: Measurements) -> TableReport:
+    prompt, new = mean_lengths(plan.max_tokens)
+    lengths = {"mean_prompt": prompt, "mean_new": new}
+    settings = asdict(plan) | {"rows": MAX_ROWS, "arrival_share": ARRIVAL_SHARE, "cpu_threads": 1} | lengths
+    made = TableReport("generation", settings, COLUMNS, notes=_notes(plan, prompt, new))
     for family in FAMILIES:
-        if family not in figures.limits:
+        if family not in done.offline:
             continue
-        made.rows.append(_limit_row(family, figures, prompt, new))
+        made.rows.append(_offline_row(family, done, prompt, new))
         for part in PARTS:
-            if part.startswith(f"{family}-") and part in figures.measured:
-                made.rows.append(_row(part, figures.measured[part]))
-            elif part.startswith(f"{family}-") and part in figures.missing:
+            if part.startswith(f"{family}-") and part in done.backends:
+                made.rows.append(_row(part, done.backends[part]))
+            elif part.startswith(f"{family}-") and part in done.missing:
                 made.rows.append((f"  {_label(part)}", "did not start", *[None] * (len(COLUMNS) - 2)))
-                made.notes.append(f"{_label(part)} did not start: {figures.missing[part]}")
-        made.targets += _targets(family, figures)
-    made.rounds = {**figures.measured, **{f"{family} limit": passes for family, passes in figures.limits.items()}}
+                made.notes.append(f"{_label(part)} did not start: {done.missing[part]}")
+        made.targets += _targets(family, done)
+    made.rounds = {**done.backends, **{f"{family} offline": passes for family, passes in done.offline.items()}}
     return made
 
 
 def _notes(plan: Plan, prompt: int, new: int) -> list[str]:
     return [
-        f"Prompts and answers of log-normal length, medians {PROMPT_MEDIAN} and {NEW_MEDIAN}, {SHORTEST} to "
-        f"{plan.longest} tokens, means {prompt} and {new}. Limit: one static batch of {ROWS} rows that all have these "
-        "means, offline; tokens/s of others over the passes just before and after.",
-        f"Tokens/s: saturated, {WAITING} requests always under way ({ROWS} for transformers serve, which has no limit "
-        "of rows and is slower with more). Per CPU s: of the process that has both model and load.",
-        f"First token and gaps between tokens: requests at random moments, at {SHARE} of what the limit could do, "
-        "counted from when each was due. > : requests without a token by the end, whose waiting until then is counted.",
+        f"Prompts and completions have log-normal lengths: medians {PROMPT_MEDIAN} and {NEW_MEDIAN}, means {prompt} "
+        f"and {new}, {MIN_TOKENS} to {plan.max_tokens} tokens. Offline: one static batch of {MAX_ROWS} rows that all "
+        "have the mean lengths. Of offline: relative to the passes just before and after.",
+        f"Tokens/s: saturated, with {IN_FLIGHT} requests in flight ({MAX_ROWS} for transformers serve, which has no "
+        "limit of rows and is slower with more). Per CPU s: CPU time of the process with the model and the load "
+        "generator.",
+        f"First: time to first token; gap: inter-token latency. Requests arrive at random times, at {ARRIVAL_SHARE} of "
+        "the offline throughput; latency counts from when a request was due. >: some requests had no token by the end, "
+        "and count with their time until then.",
         f"Continuous batching: page_size={PAGE_SIZE}, num_blocks={BLOCKS}, max_batch_tokens={BATCH_TOKENS}.",
     ]
 
@@ -73,64 +83,64 @@ def _label(part: str) -> str:
     return _LABELS[part.partition("-")[2]]
 
 
-def _row(part: str, rounds: list[Measured]) -> tuple[Cell, ...]:
-    def middle(figure: Callable[[Measured], float]) -> float:
-        return median([figure(each) for each in rounds])
+def _row(part: str, rounds: list[GenerationMeasurement]) -> tuple[Cell, ...]:
+    def middle(value: Callable[[GenerationMeasurement], float]) -> float:
+        return median([value(each) for each in rounds])
 
-    waits = [each.latency for each in rounds]
-    late = "> " if any(wait.unheard > 0.01 * wait.requests for wait in waits) else ""
-    very_late = "> " if any(wait.unheard > 0.5 * wait.requests for wait in waits) else ""
+    latencies = [each.latency for each in rounds]
+    p50_bound = "> " if any(each.without_token > 0.5 * each.requests for each in latencies) else ""
+    p99_bound = "> " if any(each.without_token > 0.01 * each.requests for each in latencies) else ""
     return (
         f"  {_label(part)}",
         middle(lambda each: each.tokens_per_s),
-        median([_of_limit(each) for each in rounds]),
+        middle(_of_offline),
         middle(lambda each: each.tokens_per_cpu_s),
-        f"{very_late}{middle(lambda each: each.latency.first_p50_ms):,.0f}",
-        f"{late}{middle(lambda each: each.latency.first_p99_ms):,.0f}",
+        f"{p50_bound}{middle(lambda each: each.latency.first_p50_ms):,.0f}",
+        f"{p99_bound}{middle(lambda each: each.latency.first_p99_ms):,.0f}",
         middle(lambda each: each.latency.gap_p50_ms),
         middle(lambda each: each.latency.gap_p99_ms),
-        sum(wait.requests for wait in waits),
-        sum(wait.unfinished for wait in waits),
+        sum(each.requests for each in latencies),
+        sum(each.unfinished for each in latencies),
         sum(sum(each.failures.values()) for each in rounds),
     )
 
 
-def _limit_row(family: str, figures: Figures, prompt: int, new: int) -> tuple[Cell, ...]:
-    passes = figures.limits[family]
+def _offline_row(family: str, done: Measurements, prompt: int, new: int) -> tuple[Cell, ...]:
+    passes = done.offline[family]
     row: dict[str, Cell] = dict.fromkeys(COLUMNS)
-    row |= {"": f"{_NAMES[family]}: offline, {ROWS} rows of {prompt} + {new} tokens", "of limit": 1.0}
-    row["tokens/s"] = median([done.tokens / done.wall_s for done in passes])
-    row["per CPU s"] = median([done.tokens / done.cpu_s for done in passes])
+    row |= {"": f"{_NAMES[family]}: offline, {MAX_ROWS} rows of {prompt} + {new} tokens", "of offline": 1.0}
+    row["tokens/s"] = median([each.tokens / each.wall_s for each in passes])
+    row["per CPU s"] = median([each.tokens / each.cpu_s for each in passes])
     return tuple(row.values())
 
 
-def _of_limit(each: Measured) -> float:
-    """Tokens/s over the mean of the limits around it: a shared machine is slow for a minute and fast for the next."""
-    return each.tokens_per_s / mean([done.tokens / done.wall_s for done in each.limits])
+def _of_offline(each: GenerationMeasurement) -> float:
+    """Relative to the passes around it, because the speed of a shared machine changes."""
+    return each.tokens_per_s / mean([done.tokens / done.wall_s for done in each.offline])
 
 
-def _of_limit_by_cpu(each: Measured) -> float:
-    return each.tokens_per_cpu_s / mean([done.tokens / done.cpu_s for done in each.limits])
+def _of_offline_by_cpu(each: GenerationMeasurement) -> float:
+    return each.tokens_per_cpu_s / mean([done.tokens / done.cpu_s for done in each.offline])
 
 
-def _targets(family: str, figures: Figures) -> list[Target]:
-    engine, static = (figures.measured.get(f"{family}-{name}", []) for name in ("engine", "static"))
+def _targets(family: str, done: Measurements) -> list[Target]:
+    engine, static = (done.backends.get(f"{family}-{name}", []) for name in ("engine", "static"))
     name = _NAMES[family]
     targets: list[Target] = []
     if engine:
         targets += [
-            Target(f"{name}: tokens/s over equal lengths offline", 0.9, median(list(map(_of_limit, engine)))),
-            Target("  the same by processor time", 0.9, median(list(map(_of_limit_by_cpu, engine)))),
+            Target(f"{name}: tokens/s, relative to offline", 0.9, median([_of_offline(each) for each in engine])),
+            Target("  the same by CPU time", 0.9, median([_of_offline_by_cpu(each) for each in engine])),
         ]
     if engine and static:
         pairs = list(zip(engine, static, strict=False))
-        # Each over the limits around it, which stand for how fast the machine was then.
-        faster = median([_of_limit(ours) / _of_limit(theirs) for ours, theirs in pairs])
+        # Each relative to the offline passes around it, because the speed of a shared machine changes.
+        faster = median([_of_offline(ours) / _of_offline(theirs) for ours, theirs in pairs])
         by_cpu = median([ours.tokens_per_cpu_s / theirs.tokens_per_cpu_s for ours, theirs in pairs])
         waits = median([ours.latency.first_p99_ms / theirs.latency.first_p99_ms for ours, theirs in pairs])
         targets += [
-            Target(f"{name}: tokens/s over static batches", 2.0, faster),
-            Target("  the same by processor time", 2.0, by_cpu),
-            Target(f"{name}: first token p99 over static batches", 1 / 3, waits, at_most=True),
+            Target(f"{name}: tokens/s, relative to static batches", 2.0, faster),
+            Target("  the same by CPU time", 2.0, by_cpu),
+            Target(f"{name}: time to first token p99, relative to static batches", 1 / 3, waits, at_most=True),
         ]
     return [target for target in targets if not math.isnan(target.measured)]

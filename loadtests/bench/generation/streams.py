@@ -1,10 +1,11 @@
-"""What became of requests whose answers come token by token. No torch.
+"""Token streams of a load, and their throughput and latency.
 
-Times count from when a request was due, not from when it could be sent: a server that makes its callers late does not
-look faster for it. Who was never answered has waited at least until the end.
+Latency counts from when a request was due, not from when it was sent: a server that delays its clients does not look
+faster for it. A request without a token has waited until the end of the load.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,66 +13,69 @@ from loadtests.load.percentiles import percentile
 
 
 @dataclass(slots=True)
-class Stream:
-    """One request. Times are seconds since the load began.
+class TokenStream:
+    """One request. Times are seconds since the start of the load.
 
     Attributes:
-        due: when it was to be sent.
-        wanted: tokens that it asked for.
-        heard: when each token came.
-        error: why it failed; empty if it did not.
+        due: when it should have been sent.
+        requested: number of tokens.
+        token_times: when each token arrived.
+        error: the kind of failure; empty without one.
     """
 
     due: float
-    wanted: int
-    heard: list[float] = field(default_factory=list)
+    requested: int
+    token_times: list[float] = field(default_factory=list)
     error: str = ""
 
     @property
-    def is_over(self) -> bool:
-        return bool(self.error) or len(self.heard) >= self.wanted
+    def has_ended(self) -> bool:
+        return bool(self.error) or len(self.token_times) >= self.requested
 
 
 @dataclass(slots=True)
-class Load:
-    """What a load showed.
+class StreamingResult:
+    """One load.
 
     Attributes:
         streams: in the order in which they were due.
-        ended: when it was cut off, or all was answered.
-        cpu_s: processor time of the process that made it, and of the model where that is the same, after `since`.
-        since: when it had settled.
+        ended: when the load was cut off, or all streams had ended.
+        cpu_s: CPU time after `since`, of the process with the load generator, and with the model if it is in process.
+        since: end of the warm-up.
     """
 
-    streams: list[Stream]
+    streams: list[TokenStream]
     ended: float
     cpu_s: float = 0.0
     since: float = 0.0
 
     @property
     def tokens(self) -> int:
-        return sum(len(stream.heard) for stream in self.streams)
+        return sum(len(stream.token_times) for stream in self.streams)
 
     @property
     def failures(self) -> dict[str, int]:
-        """Requests that went wrong, by how; being cut off is not wrong."""
-        counts: dict[str, int] = {}
-        for stream in self.streams:
-            error = stream.error or ("too many tokens" if len(stream.heard) > stream.wanted else "")
-            if error:
-                counts[error] = counts.get(error, 0) + 1
-        return counts
+        """Number of failed requests, by kind. A stream that was cut off at the end is no failure."""
+        kinds = (
+            stream.error or ("too many tokens" if len(stream.token_times) > stream.requested else "")
+            for stream in self.streams
+        )
+        return dict(Counter(filter(None, kinds)))
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """Waiting times of a load, in milliseconds.
+class StreamingLatency:
+    """Latency of a load, in milliseconds.
 
     Attributes:
-        gap_p99_ms: between two tokens of a request; NaN where all come at once.
-        unheard: requests that had no token by the end. Their waiting time until then is counted, so with one of them
+        requests: number of requests.
+        first_p50_ms: time to first token.
+        first_p99_ms: time to first token.
+        gap_p50_ms: inter-token latency; NaN if all tokens of a request arrive at once.
+        gap_p99_ms: inter-token latency.
+        without_token: number of requests without a token. They count with their time until the end, so with one of them
             in a hundred `first_p99_ms` is a lower bound.
-        unfinished: requests that were cut off, the unheard among them.
+        unfinished: number of requests that were cut off, including those without a token.
     """
 
     requests: int
@@ -79,49 +83,49 @@ class Latency:
     first_p99_ms: float
     gap_p50_ms: float
     gap_p99_ms: float
-    unheard: int
+    without_token: int
     unfinished: int
 
 
-def latency(load: Load) -> Latency:
-    firsts, between = first_waits(load), gaps(load)
-    at_once = not any(between)
-    return Latency(
-        len(load.streams),
+def streaming_latency(result: StreamingResult) -> StreamingLatency:
+    firsts, gaps = times_to_first_token(result), inter_token_latencies(result)
+    at_once = not any(gaps)
+    return StreamingLatency(
+        len(result.streams),
         percentile(firsts, 50) * 1e3,
         percentile(firsts, 99) * 1e3,
-        math.nan if at_once else percentile(between, 50) * 1e3,
-        math.nan if at_once else percentile(between, 99) * 1e3,
-        sum(not stream.heard for stream in load.streams),
-        sum(not stream.is_over for stream in load.streams),
+        math.nan if at_once else percentile(gaps, 50) * 1e3,
+        math.nan if at_once else percentile(gaps, 99) * 1e3,
+        sum(not stream.token_times for stream in result.streams),
+        sum(not stream.has_ended for stream in result.streams),
     )
 
 
-def first_waits(load: Load) -> list[float]:
-    """Seconds from when each request was due to its first token, or to the end if there was none."""
-    return [(stream.heard[0] if stream.heard else load.ended) - stream.due for stream in load.streams]
+def times_to_first_token(result: StreamingResult) -> list[float]:
+    """Seconds from when each request was due to its first token, or to the end of the load without one."""
+    return [(stream.token_times[0] if stream.token_times else result.ended) - stream.due for stream in result.streams]
 
 
-def gaps(load: Load) -> list[float]:
-    """Seconds between each token and the next of its request; a stream that was cut off has been silent until then."""
-    found: list[float] = []
-    for stream in load.streams:
-        times: Sequence[float] = stream.heard
-        if stream.heard and not stream.is_over:
-            times = [*stream.heard, load.ended]
-        found += [after - before for before, after in zip(times, times[1:], strict=False)]
-    return found
+def inter_token_latencies(result: StreamingResult) -> list[float]:
+    """Seconds between consecutive tokens of a request. A stream that was cut off has a last gap until then."""
+    gaps: list[float] = []
+    for stream in result.streams:
+        times: Sequence[float] = stream.token_times
+        if times and not stream.has_ended:
+            times = [*times, result.ended]
+        gaps += [after - before for before, after in zip(times, times[1:], strict=False)]
+    return gaps
 
 
-def tokens_per_s(load: Load) -> float:
-    """Tokens after it had settled until the last one came, by the time between the two; NaN if none came.
+def tokens_per_s(result: StreamingResult) -> float:
+    """Tokens after the warm-up, over the time from then to the last token; NaN without any.
 
-    Where tokens come in lots, time after the last lot was spent on one that was cut off.
+    If tokens arrive in batches, the time after the last one was spent on a batch that was cut off.
     """
-    times = [time for stream in load.streams for time in stream.heard if time > load.since]
-    return len(times) / (max(times) - load.since) if times else math.nan
+    times = [time for stream in result.streams for time in stream.token_times if time > result.since]
+    return len(times) / (max(times) - result.since) if times else math.nan
 
 
-def tokens_per_cpu_s(load: Load) -> float:
-    """The same by processor time, of which as much is spent in any second."""
-    return tokens_per_s(load) * (load.ended - load.since) / load.cpu_s if load.cpu_s else math.nan
+def tokens_per_cpu_s(result: StreamingResult) -> float:
+    """The same by CPU time, which is used at a constant rate."""
+    return tokens_per_s(result) * (result.ended - result.since) / result.cpu_s if result.cpu_s else math.nan

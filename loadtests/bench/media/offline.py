@@ -1,7 +1,7 @@
-"""The limits of the media tasks: the same files through the same model without a service, all known beforehand.
+"""The offline passes of `media`: the same files through the same model without a service, on one thread.
 
-On one thread, in batches that the service's own rule makes when it may choose from all files at once. Runs in a process
-of its own, as the model's replica does.
+Batches are made by the service's own rule, which may choose from all files at once. The model is in a process of its
+own, as in a replica.
 """
 
 import sys
@@ -12,20 +12,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.processes.child import Child, take_orders
+from loadtests.processes.child import Child, answer_calls
 from loadtests.processes.environment import child_environment
 
 
 @dataclass(frozen=True, slots=True)
-class MediaPass:
-    """All files once. Seconds by the clock: of decoding and feature extraction, and of the forwards."""
+class OfflinePass:
+    """All files through the model once. Elapsed seconds: of decoding and feature extraction, and of the forwards."""
 
     preprocess_s: float
     forward_s: float
 
     @property
     def wall_s(self) -> float:
-        """One after the other, as on one thread."""
         return self.preprocess_s + self.forward_s
 
 
@@ -35,13 +34,13 @@ class MediaOffline:
     def __init__(self, child: Child) -> None:
         self._child = child
 
-    def run(self) -> MediaPass:
-        return MediaPass(**self._child.order({}))
+    def run(self) -> OfflinePass:
+        return OfflinePass(**self._child.call(None))
 
 
 @contextmanager
 def media_offline(model: str, folder: Path) -> Iterator[MediaOffline]:
-    """The model (as a configuration names it), ready to read all files of a folder."""
+    """Load a model, named as in a configuration, and read all files of a folder."""
     with Child(__name__, model, str(folder), environment=child_environment(threads=1)) as child:
         yield MediaOffline(child)
 
@@ -54,6 +53,7 @@ class _Runner:
 
         from deployments import checkpoint
         from deployments.config import ModelConfig
+        from deployments.forward_task import ForwardTask
         from deployments.layout_check import choose_layout
         from deployments.media.content import Media
         from deployments.registry import task_of
@@ -61,22 +61,25 @@ class _Runner:
         torch.set_num_threads(1)
         config = ModelConfig(model=model)
         kind = task_of(config)
-        self._task = kind(checkpoint.load(config, kind))
-        choose_layout(self._task)
+        task = kind(checkpoint.load(config, kind))
+        assert isinstance(task, ForwardTask)
+        self._task = task
+        choose_layout(task)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())
         self._requests = [kind.request(inputs=Media(path.read_bytes())) for path in files]
 
-    def run(self, order: Any) -> dict[str, Any]:
+    def run(self, _: None) -> dict[str, Any]:
         began = time.perf_counter()
         prepared = [self._task.preprocess(request) for request in self._requests]
         read = time.perf_counter()
         for batch, params in self._batches(prepared):
             self._task.forward(batch, params)
-        return asdict(MediaPass(read - began, time.perf_counter() - read))
+        return asdict(OfflinePass(read - began, time.perf_counter() - read))
 
     def _batches(self, prepared: list[Any]) -> Iterator[tuple[list[Any], Any]]:
-        """Ready-made batches: the longest rows first, each with those nearest to it."""
-        from deployments.batcher import Entry, Job
+        """Batches, the longest rows first."""
+        from deployments.job import Job
+        from deployments.waiting_rows import Entry
 
         task = self._task
         assert task.layout is not None
@@ -96,4 +99,4 @@ class _Runner:
 
 
 if __name__ == "__main__":
-    take_orders(_Runner(sys.argv[1], sys.argv[2]).run)
+    answer_calls(_Runner(sys.argv[1], sys.argv[2]).run)

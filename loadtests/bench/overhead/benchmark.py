@@ -1,4 +1,4 @@
-"""`overhead`: what a server costs beside the model. The model does nothing; everything is measured in one run."""
+"""`overhead`: the cost of a request apart from the model, which does nothing."""
 
 import json
 from collections import defaultdict
@@ -7,27 +7,36 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from loadtests.bench.encoders import build_tiny
-from loadtests.bench.measurement import Measured, measure
-from loadtests.bench.servers.start import EXAMPLE, NAME
-from loadtests.load.closed_load import Load
+from loadtests.bench.measurement import Measurement, measure
+from loadtests.bench.servers.start import (
+    EXAMPLE,
+    NAME,
+    NOOP_PATH,
+    SERVICE_PATH,
+    fastapi_app,
+    noop_service,
+    ray_serve_app,
+)
+from loadtests.load.http_load import ClosedLoad
 from loadtests.load.load_process import LoadProcess, load_process
-from loadtests.processes.server import Server, running
-from loadtests.report.progress import Say
+from loadtests.processes.server import Server
+from loadtests.report.progress import Log
 
-CALLERS = 32
+CLIENTS = 32
 WARM_UP_REQUESTS = 500
 GATEWAY_TITLE = "ServeReplica:gateway"
 
 PARTS = ("service", "unmeasured", "taught", "bare", "protocols")
 OURS = frozenset({"service", "unmeasured", "protocols"})
-TASK_ROUTE = "/tasks/feature-extraction"  # what the protocols are compared with
+TASK_ROUTE = SERVICE_PATH  # the protocols are compared with it
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A route of a server, and a body that it takes."""
+class Route:
+    """A route of a server, and a body for it."""
 
     path: str
     body: str = EXAMPLE
@@ -35,21 +44,21 @@ class Asked:
 
 _TEXT = "A man plays a guitar."
 _TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [_TEXT]}
-_ROUTES: Mapping[str, Mapping[str, Asked]] = {
+_ROUTES: Mapping[str, Mapping[str, Route]] = {
     "service": {
-        "service, task route": Asked("/tasks/no-op"),
-        "service, gateway route": Asked(f"/models/{NAME}"),
+        "service, task route": Route(NOOP_PATH),
+        "service, gateway route": Route(f"/models/{NAME}"),
     },
-    "unmeasured": {"unmeasured": Asked("/tasks/no-op")},
-    "taught": {"taught": Asked("/")},
-    "bare": {"bare": Asked("/")},
+    "unmeasured": {"unmeasured": Route(NOOP_PATH)},
+    "taught": {"taught": Route("/")},
+    "bare": {"bare": Route("/")},
     "protocols": {
-        TASK_ROUTE: Asked(TASK_ROUTE),
-        "/models/<model>": Asked(f"/models/{NAME}"),
-        "/models/<model>/pipeline/feature-extraction": Asked(f"/models/{NAME}/pipeline/feature-extraction"),
-        "/v1/embeddings": Asked("/v1/embeddings", json.dumps({"model": NAME, "input": _TEXT})),
-        "/embed": Asked("/embed"),
-        "/v2/models/<model>/infer": Asked(f"/v2/models/{NAME}/infer", json.dumps({"inputs": [_TENSOR]})),
+        TASK_ROUTE: Route(TASK_ROUTE),
+        "/models/<model>": Route(f"/models/{NAME}"),
+        "/models/<model>/pipeline/feature-extraction": Route(f"/models/{NAME}/pipeline/feature-extraction"),
+        "/v1/embeddings": Route("/v1/embeddings", json.dumps({"model": NAME, "input": _TEXT})),
+        "/embed": Route("/embed"),
+        "/v2/models/<model>/infer": Route(f"/v2/models/{NAME}/infer", json.dumps({"inputs": [_TENSOR]})),
     },
 }
 
@@ -59,10 +68,10 @@ class Plan:
     """What to run.
 
     Attributes:
-        single: requests of the one caller.
-        many: requests of the 32 callers, at most.
-        seconds: time for each of the two, at most.
-        rounds: how often every contender is started and measured.
+        single: number of requests with one client.
+        many: maximum number of requests with 32 clients.
+        seconds: maximum duration of each load.
+        rounds: number of times that each server is started and measured.
         parts: of `PARTS`.
     """
 
@@ -73,51 +82,60 @@ class Plan:
     parts: tuple[str, ...] = PARTS
 
 
+QUICK: dict[str, Any] = {"single": 300, "many": 2000, "seconds": 8.0, "rounds": 1}
+
+
 @dataclass(slots=True)
-class Figures:
-    """Everything measured, by contender: with one caller, with 32, and the gateway's memory."""
+class Measurements:
+    """By server and route: with one client, and with 32. And the gateway's resident memory."""
 
-    single: dict[str, list[Measured]] = field(default_factory=lambda: defaultdict(list))
-    many: dict[str, list[Measured]] = field(default_factory=lambda: defaultdict(list))
-    gateway_mb: list[float] = field(default_factory=list)
+    single: dict[str, list[Measurement]] = field(default_factory=lambda: defaultdict(list))
+    many: dict[str, list[Measurement]] = field(default_factory=lambda: defaultdict(list))
+    gateway_mib: list[float] = field(default_factory=list)
 
 
-def run(plan: Plan, say: Say) -> Figures:
-    """Measure all parts of the plan, each round all of them."""
-    figures = Figures()
+def run(plan: Plan, log: Log) -> Measurements:
+    """Measure all parts of the plan in every round."""
+    done = Measurements()
     with TemporaryDirectory(prefix="bench-") as folder, load_process() as loads:
         start = _starters(build_tiny(Path(folder)) if OURS & set(plan.parts) else Path())
         for number in range(plan.rounds):
-            say(f"round {number + 1} of {plan.rounds}")
+            log(f"round {number + 1} of {plan.rounds}")
             for part in plan.parts:
-                say(f"{part}: starting")
+                log(f"{part}: starting")
                 with start[part]() as server:
-                    for name, asked in _ROUTES[part].items():
-                        _measure(name, asked, plan, server, loads, figures)
-                        many = figures.many[name][-1]
-                        say(f"{name}: {many.requests_per_s:.0f} requests/s, {many.cpu_ms:.2f} ms CPU each")
-                    resident = server.tree.resident_mb(GATEWAY_TITLE)
+                    for name, route in _ROUTES[part].items():
+                        _measure(name, route, plan, server, loads, done)
+                        many = done.many[name][-1]
+                        log(f"{name}: {many.requests_per_s:.0f} requests/s, {many.cpu_ms:.2f} ms CPU per request")
+                    resident = server.tree.resident_mib(GATEWAY_TITLE)
                     if resident is not None:
-                        figures.gateway_mb.append(resident)
-    return figures
+                        done.gateway_mib.append(resident)
+    return done
 
 
 def _starters(folder: Path) -> Mapping[str, Callable[[], AbstractContextManager[Server]]]:
-    """How each part is started; `folder` has the checkpoint that this service loads."""
-    noop, service = "loadtests.bench.servers.noop_service", ["--model", str(folder)]
+    """Starts the server of each part; `folder` has the checkpoint that this service loads."""
     return {
-        "service": lambda: running(noop, service, "/tasks/no-op", EXAMPLE, model=NAME),
-        "unmeasured": lambda: running(noop, [*service, "--unmeasured"], "/tasks/no-op", EXAMPLE, model=NAME),
-        "protocols": lambda: running(noop, [*service, "--vectors"], TASK_ROUTE, EXAMPLE, model=NAME),
-        "taught": lambda: running("loadtests.bench.servers.taught_noop", (), "/", EXAMPLE),
-        "bare": lambda: running("loadtests.bench.servers.fastapi_noop", (), "/", EXAMPLE),
+        "service": lambda: noop_service(folder),
+        "unmeasured": lambda: noop_service(folder, "--unmeasured"),
+        "protocols": lambda: noop_service(folder, "--vectors", path=TASK_ROUTE),
+        "taught": ray_serve_app,
+        "bare": fastapi_app,
     }
 
 
-def _measure(name: str, asked: Asked, plan: Plan, server: Server, loads: LoadProcess, figures: Figures) -> None:
-    def load(requests: int, concurrency: int) -> Load:
-        return Load(server.port, asked.path, [asked.body], requests, concurrency, seconds=plan.seconds)
+def _measure(name: str, route: Route, plan: Plan, server: Server, loads: LoadProcess, done: Measurements) -> None:
+    def load(requests: int, clients: int) -> ClosedLoad:
+        return ClosedLoad(
+            port=server.port,
+            path=route.path,
+            bodies=[route.body],
+            requests=requests,
+            concurrency=clients,
+            seconds=plan.seconds,
+        )
 
-    loads.run(load(WARM_UP_REQUESTS, CALLERS))
-    figures.single[name].append(measure(server, loads, load(plan.single, 1)))
-    figures.many[name].append(measure(server, loads, load(plan.many, CALLERS)))
+    loads.run(load(WARM_UP_REQUESTS, CLIENTS))
+    done.single[name].append(measure(server, loads, load(plan.single, 1)))
+    done.many[name].append(measure(server, loads, load(plan.many, CLIENTS)))

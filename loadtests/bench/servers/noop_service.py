@@ -1,8 +1,8 @@
-"""This service with a model that does nothing, put together as `serve.apps` does.
+"""This service with a model that does nothing, deployed as by `serve.apps`.
 
-`--model FOLDER --port PORT`, with `--vectors` one that gives vectors. `--unmeasured`: without metrics and log lines.
+`--model FOLDER --port PORT`; `--vectors`: the model returns vectors; `--unmeasured`: without metrics and access log.
 
-Not through the command line: that serves registered tasks only, and this is none.
+It does not use the command line, which serves registered tasks only.
 """
 
 import signal
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _deploy(folder: str, kind: type[Task[Any, Any]], options: Mapping[str, Any]) -> None:
-    # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
+    # Ray Serve reads its environment when it is imported, so only after `cluster` has set it.
     from ray import serve
 
     from deployments.deployment import build_deployment

@@ -1,4 +1,4 @@
-"""Tasks whose model does nothing: what is left is what the service itself costs. In no registry."""
+"""Tasks whose model does nothing, to measure the cost of the service itself. They are not registered."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -18,19 +18,19 @@ class Request(RequestBody):
 
 
 class NoLayout(Layout):
-    """Rows that never reach a model."""
+    """A layout for rows that never reach a model."""
 
     name = "none"
 
     def run(self, rows: Sequence[Row]) -> LaidOut:
-        raise NotImplementedError("the model that does nothing is never run")
+        raise NotImplementedError("the no-op model is never run")
 
     def selection(self, batching: Batching, device: str) -> Selection:
         return ArrivalOrder(max_cost=1 << 30, max_rows=128)
 
 
 class NoOp(ForwardTask[Request, dict[str, int]]):
-    """Answers how many characters it was sent."""
+    """Returns the number of characters."""
 
     name = "no-op"
     auto_model = "AutoModel"
@@ -61,9 +61,7 @@ DIMENSIONS = 384  # MiniLM's
 
 
 class NoVectors(FeatureExtraction):
-    """feature-extraction, which every protocol speaks, with one and the same vector for any text."""
-
-    architectures = ()
+    """feature-extraction, which every protocol has a route for, with the same vector for every text."""
 
     def preprocess(self, request: VectorRequest) -> Prepared:
         return Prepared([Row({}, 1)])

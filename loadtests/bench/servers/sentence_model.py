@@ -1,10 +1,10 @@
-"""MiniLM as a page of its documentation runs it: tokenize with padding, forward, mean over the tokens, length one."""
+"""What the other servers run: MiniLM as in the model's documentation, or nothing."""
 
 from typing import Any
 
 
 class SentenceModel:
-    """What the competitors serve. One compute thread."""
+    """Tokenization with padding, forward, mean pooling, normalization. One compute thread."""
 
     def __init__(self, folder: str) -> None:
         import torch
@@ -14,7 +14,7 @@ class SentenceModel:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
+    def __call__(self, texts: list[str]) -> list[Any]:
         import torch
 
         inputs = self._tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
@@ -22,5 +22,16 @@ class SentenceModel:
             hidden = self._model(**inputs).last_hidden_state
         mask = inputs["attention_mask"][..., None]
         vectors = (hidden * mask).sum(1) / mask.sum(1)
-        result: list[list[float]] = torch.nn.functional.normalize(vectors).tolist()
+        result: list[Any] = torch.nn.functional.normalize(vectors).tolist()
         return result
+
+
+class NoModel:
+    """Returns the length of each text."""
+
+    def __call__(self, texts: list[str]) -> list[Any]:
+        return [len(text) for text in texts]
+
+
+def sentence_model(folder: str | None) -> SentenceModel | NoModel:
+    return NoModel() if folder is None else SentenceModel(folder)

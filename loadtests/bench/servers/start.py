@@ -1,18 +1,18 @@
-"""The servers that the benchmarks compare, each ready to be asked."""
+"""Starts the servers that the benchmarks compare."""
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from deployments.registry import TASKS
-from loadtests.bench.encoders import minilm_folder
-from loadtests.processes.server import Server, running
+from loadtests.processes.server import Server, running_server
 
 EXAMPLE = json.dumps({"inputs": "A man plays a guitar."})
 NAME = "measured"  # of the model in this service
 SERVICE_PATH = "/tasks/feature-extraction"
+NOOP_PATH = "/tasks/no-op"
 
 
 @contextmanager
@@ -23,27 +23,32 @@ def service(
     task: str = "feature-extraction",
     limits: Mapping[str, float] | None = None,
 ) -> Iterator[Server]:
-    """This service with one model, through its command line. `folder` takes the configuration file."""
+    """This service with one model, started from its command line. The configuration is written to `folder`."""
     entry: dict[str, Any] = {"model": model, "name": NAME, "task": task, "resources": {"cpu_threads": 1}}
     if pooling is not None:
         entry["pooling"] = {"mode": pooling}
     config = folder / "service.yaml"
     config.write_text(json.dumps({"models": [entry], "limits": dict(limits or {})}))  # JSON is YAML
-    with running(
-        "serve.cli", ["up", str(config)], f"/tasks/{task}", json.dumps(TASKS[task].example), model=NAME
-    ) as server:
+    body = json.dumps(TASKS[task].example)
+    with running_server("serve.cli", ["up", str(config)], f"/tasks/{task}", body, model=NAME) as server:
         yield server
 
 
-@contextmanager
-def fastapi_model() -> Iterator[Server]:
-    """FastAPI, one forward per request."""
-    with running("loadtests.bench.servers.fastapi_model", ["--model", str(minilm_folder())], "/", EXAMPLE) as server:
-        yield server
+def noop_service(folder: Path, *options: str, path: str = NOOP_PATH) -> AbstractContextManager[Server]:
+    """This service with a model that does nothing; `folder` has the checkpoint that it loads."""
+    module = "loadtests.bench.servers.noop_service"
+    return running_server(module, ["--model", str(folder), *options], path, EXAMPLE, model=NAME)
 
 
-@contextmanager
-def taught_model() -> Iterator[Server]:
-    """Ray Serve's taught composition with its own batching."""
-    with running("loadtests.bench.servers.taught_model", ["--model", str(minilm_folder())], "/", EXAMPLE) as server:
-        yield server
+def fastapi_app(model: Path | None = None) -> AbstractContextManager[Server]:
+    """FastAPI with one forward per request; without a model, it does nothing."""
+    return running_server("loadtests.bench.servers.fastapi_app", _model_option(model), "/", EXAMPLE)
+
+
+def ray_serve_app(model: Path | None = None) -> AbstractContextManager[Server]:
+    """Ray Serve with `@serve.batch`, as in its examples; without a model, it does nothing."""
+    return running_server("loadtests.bench.servers.ray_serve_app", _model_option(model), "/", EXAMPLE)
+
+
+def _model_option(model: Path | None) -> list[str]:
+    return [] if model is None else ["--model", str(model)]

@@ -1,29 +1,29 @@
-"""Batch size, padding and queue share by model and window: a figure in each field, darker where it is more."""
+"""Batch size, padding and queue share by model and window, as a heat map."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadtests.plan import Plan
-from loadtests.report.figures import Stretch
 from loadtests.report.plots.style import new_figure, x_axis
-from loadtests.service.metrics import Measured
+from loadtests.report.windows import WindowResult
+from loadtests.service.metrics import ReplicaMetrics
 
-PANELS: tuple[tuple[str, Callable[[Measured], float | None], str, float], ...] = (
-    ("mean rows of a batch", lambda measured: measured.rows, "{:.1f}", 8.0),
-    ("padding, % of a batch", lambda measured: _percent(measured.padding), "{:.1f}", 10.0),
-    ("time in line, % of a request", lambda measured: _percent(measured.parts.get("queue")), "{:.0f}", 100.0),
+PANELS: tuple[tuple[str, Callable[[ReplicaMetrics], float | None], str, float], ...] = (
+    ("mean rows per batch", lambda metrics: metrics.rows, "{:.1f}", 8.0),
+    ("padding, % of the batch", lambda metrics: _percent(metrics.padding), "{:.1f}", 10.0),
+    ("time in the queue, % of the request", lambda metrics: _percent(metrics.stages.get("queue")), "{:.0f}", 100.0),
 )
-NOTHING = "·"  # nothing happened, so no figure
+NO_VALUE = "·"
 
 
-def plot(plan: Plan, stretches: Sequence[Stretch]) -> Any:
-    models = sorted({model for stretch in stretches for model in stretch.models})
+def plot(plan: Plan, results: Sequence[WindowResult]) -> Any:
+    models = sorted({model for result in results for model in result.models})
     figure = new_figure(10.5, 1.2 + 0.29 * len(models))
     grid = figure.subplots(1, len(PANELS), sharey=True, squeeze=False)
-    _, labels, title = x_axis(plan, stretches)
-    for axes, (name, get, written, least_top) in zip(grid.flat, PANELS, strict=True):
-        values = [[_value(stretch, model, get) for stretch in stretches] for model in models]
-        _draw(axes, values, written, least_top)
+    _, labels, title = x_axis(plan, results)
+    for axes, (name, get, template, min_top) in zip(grid.flat, PANELS, strict=True):
+        values = [[_value(result, model, get) for result in results] for model in models]
+        _draw(axes, values, template, min_top)
         axes.set_title(name)
         axes.set_xticks(range(len(labels)), labels)
         axes.set_yticks(range(len(models)), models)
@@ -32,9 +32,9 @@ def plot(plan: Plan, stretches: Sequence[Stretch]) -> Any:
     return figure
 
 
-def _draw(axes: Any, values: Sequence[Sequence[float | None]], written: str, least_top: float) -> None:
+def _draw(axes: Any, values: Sequence[Sequence[float | None]], template: str, min_top: float) -> None:
     known = [value for line in values for value in line if value is not None]
-    top = max([*known, least_top])
+    top = max([*known, min_top])
     numbers = [[float("nan") if value is None else value for value in line] for line in values]
     options = {"cmap": "Blues", "vmin": 0, "vmax": top * 1.25, "edgecolors": "white", "linewidth": 1.5}
     axes.pcolormesh(range(len(values[0])), range(len(values)), numbers, shading="nearest", **options)
@@ -42,16 +42,16 @@ def _draw(axes: Any, values: Sequence[Sequence[float | None]], written: str, lea
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             is_dark = value is not None and value > 0.7 * top
-            text = NOTHING if value is None else written.format(value)
+            text = NO_VALUE if value is None else template.format(value)
             colour = "white" if is_dark else "#222222"
             axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
 
 
-def _value(stretch: Stretch, model: str, get: Callable[[Measured], float | None]) -> float | None:
-    measured = stretch.models.get(model)
-    return None if measured is None else get(measured)
+def _value(result: WindowResult, model: str, get: Callable[[ReplicaMetrics], float | None]) -> float | None:
+    metrics = result.models.get(model)
+    return None if metrics is None else get(metrics)
 
 
 def _percent(share: float | None) -> float | None:

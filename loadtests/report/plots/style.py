@@ -1,4 +1,4 @@
-"""What all plots look like, and how they become SVG or PNG."""
+"""The common style of the plots, and their export as SVG and PNG."""
 
 import io
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.plan import Plan
-from loadtests.report.figures import Stretch
+from loadtests.report.windows import WindowResult
 
 PERCENTILE_COLOURS = {50: "#1b6ca8", 90: "#e09f3e", 99: "#d1495b"}
 ANSWERED, REFUSED, LOST, GREY, LIGHT = "#1b6ca8", "#e09f3e", "#d1495b", "#6b7280", "#e6e6e6"
@@ -29,7 +29,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches."""
+    """An empty figure, in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -38,32 +38,33 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def as_svg(figure: Any, name: str) -> str:
-    """An element for a page that has others: what it refers to inside itself has a name of its own."""
+    """An element for a page with several plots: the ids in it are prefixed with its name."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # as wide as the page has place
+    return re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # so that it fills the width of the page
 
 
 def as_png(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
 
-def x_axis(plan: Plan, stretches: Sequence[Stretch]) -> tuple[list[float], list[str], str]:
-    """Places, labels and title of an axis along the windows: the offered load where that is what changes."""
+def x_axis(plan: Plan, results: Sequence[WindowResult]) -> tuple[list[float], list[str], str]:
+    """Positions, labels and title of an axis with the windows: by offered load if the load is stepped."""
     if plan.shape == "steps":
-        rates = [each.window.rate for each in stretches]
+        rates = [each.window.rate for each in results]
         return rates, [f"{rate:g}" for rate in rates], "offered load, requests/s of all callers"
-    names = [f"{each.window.name}\n{each.window.rate:g}/s" for each in stretches]
+    names = [f"{each.window.name}\n{each.window.rate:g}/s" for each in results]
     return [float(number) for number in range(len(names))], names, ""
 
 
-def label_x(axes: Any, plan: Plan, stretches: Sequence[Stretch], *, titled: bool = True) -> list[float]:
-    """Put the windows on an axis; where each of them is."""
-    places, labels, title = x_axis(plan, stretches)
+def label_x(axes: Any, plan: Plan, results: Sequence[WindowResult], *, titled: bool = True) -> list[float]:
+    """Label an axis with the windows. Returns their positions."""
+    places, labels, title = x_axis(plan, results)
     axes.set_xticks(places, labels)
     margin = (places[-1] - places[0]) * 0.06 if len(places) > 1 else 0.5
     axes.set_xlim(places[0] - margin, places[-1] + margin)
@@ -75,7 +76,7 @@ def label_x(axes: Any, plan: Plan, stretches: Sequence[Stretch], *, titled: bool
 
 
 def log_seconds(axes: Any) -> None:
-    """A logarithmic axis of times, written as people say them."""
+    """Make the y axis logarithmic, with labels such as `30 ms`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_yscale("log")

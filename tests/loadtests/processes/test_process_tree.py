@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from loadtests.processes.child import wait_until
-from loadtests.processes.environment import MARK, child_environment
+from loadtests.processes.environment import SERVER_MARK, child_environment
 from loadtests.processes.process_tree import ProcessTree
 
 MARK_VALUE = f"test-{os.getpid()}"
@@ -94,13 +94,13 @@ def test_other_processes_are_not_counted(start: Start) -> None:
     mine = start("parent")
     tree = ProcessTree(mine.pid, MARK_VALUE)
     assert os.getpid() not in {process.pid for process in tree.processes()}
-    assert MARK not in os.environ
+    assert SERVER_MARK not in os.environ
 
 
 def test_memory_is_found_by_title(start: Start) -> None:
     process = start("parent")
     tree = ProcessTree(process.pid, MARK_VALUE)
-    resident = tree.resident_mb("-c")
+    resident = tree.resident_mib("-c")
     assert resident is not None
     assert 2 < resident < 200
-    assert tree.resident_mb("no such title") is None
+    assert tree.resident_mib("no such title") is None

@@ -1,4 +1,4 @@
-"""What callers send is what the tasks read: through the service's own reader, and through each task's preparation."""
+"""The payloads of callers, read by the service's body reader and by each task's preprocessing."""
 
 import json
 import random
@@ -22,26 +22,26 @@ from loadtests.traffic.callers import (
     SHORT_TEXT,
     Caller,
 )
-from loadtests.traffic.media_samples import samples
+from loadtests.traffic.media_samples import media_samples
 from loadtests.traffic.payload import Kind, Payload
 from serve.body import BodyReader
 from serve.config import Limits
 from tests.checkpoints import load_task
 
 DRAWS = 25
-ASKED = [(caller, kind) for caller in CALLERS for kind in KINDS if caller.asks(kind)]
-every_asked = pytest.mark.parametrize(
-    ("caller", "kind"), ASKED, ids=lambda value: value.name if isinstance(value, Caller) else value.__name__
+PAIRS = [(caller, kind) for caller in CALLERS for kind in KINDS if caller.accepts(kind)]
+every_pair = pytest.mark.parametrize(
+    ("caller", "kind"), PAIRS, ids=lambda value: value.name if isinstance(value, Caller) else value.__name__
 )
 
 
 def payloads(caller: Caller, kind: Kind, count: int = DRAWS) -> list[Payload]:
-    draw = random.Random(3)
-    return [caller.make(kind, draw) for _ in range(count)]
+    rng = random.Random(3)
+    return [caller.payload(kind, rng) for _ in range(count)]
 
 
 async def read(kind: Kind, payload: Payload) -> Any:
-    """As a replica reads a body."""
+    """Read a body as a replica does."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": payload.content, "more_body": False}
@@ -57,16 +57,16 @@ def words(value: Any) -> int:
     return sum(map(words, value.values() if isinstance(value, dict) else value))
 
 
-def test_every_task_is_asked_and_texts_by_several_kinds_of_callers() -> None:
-    assert {kind.name for _, kind in ASKED} == set(TASKS)
+def test_every_task_has_callers_and_text_tasks_have_several() -> None:
+    assert {kind.name for _, kind in PAIRS} == set(TASKS)
     for kind in KINDS:
-        names = {caller.name for caller, asked in ASKED if asked is kind}
+        names = {caller.name for caller, asked in PAIRS if asked is kind}
         assert names == {"media"} if kind.medium != "text" else {"short text"} < names
-    assert {caller.name for caller, _ in ASKED} == {caller.name for caller in CALLERS}
+    assert {caller.name for caller, _ in PAIRS} == {caller.name for caller in CALLERS}
 
 
-@every_asked
-async def test_the_service_reads_what_is_sent(caller: Caller, kind: Kind) -> None:
+@every_pair
+async def test_the_service_reads_the_payloads(caller: Caller, kind: Kind) -> None:
     for payload in payloads(caller, kind):
         request = await read(kind, payload)
         assert isinstance(request, kind.request)
@@ -74,22 +74,22 @@ async def test_the_service_reads_what_is_sent(caller: Caller, kind: Kind) -> Non
         assert getattr(request, "stream", False) == payload.streams == (caller is CHAT_STREAM)
 
 
-@every_asked
-def test_requests_differ_and_the_same_seed_gives_the_same(caller: Caller, kind: Kind) -> None:
+@every_pair
+def test_payloads_differ_and_the_same_seed_gives_the_same(caller: Caller, kind: Kind) -> None:
     made = payloads(caller, kind)
     assert made == payloads(caller, kind)
     assert len({payload.content for payload in made}) > DRAWS / 2
 
 
 @pytest.mark.parametrize("name", DEFAULT)
-async def test_each_embedded_model_prepares_what_is_sent(name: str) -> None:
+async def test_each_embedded_model_preprocesses_the_payloads(name: str) -> None:
     kind = TASKS[EMBEDDED[name].task]
     try:
         task = load_task(kind, resolve(EMBEDDED_PREFIX + name), layout=None)
     except PackageUnavailable as error:
         pytest.skip(f"an embedded model cannot be built here: {error}")
     for caller in CALLERS:
-        if caller.asks(kind):
+        if caller.accepts(kind):
             for payload in payloads(caller, kind, 8):
                 request = await read(kind, payload)
                 items = task.split(request)
@@ -97,12 +97,12 @@ async def test_each_embedded_model_prepares_what_is_sent(name: str) -> None:
                 assert all(task.preprocess(item).rows for item in items)
 
 
-def test_what_an_example_says_stays_in_front() -> None:
+def test_the_example_stays_in_front() -> None:
     for kind in (kind for kind in KINDS if kind.medium == "text"):
         example = json.dumps(kind.example["inputs"])
         longest = max((part for part in json.loads(f"[{example}]")), key=len)
         texts = [longest] if isinstance(longest, str) else [*longest.values()]
-        for payload in payloads(LONG_TEXT if LONG_TEXT.asks(kind) else SHORT_TEXT, kind, 5):
+        for payload in payloads(LONG_TEXT if LONG_TEXT.accepts(kind) else SHORT_TEXT, kind, 5):
             inputs = json.loads(payload.content)["inputs"]
             sent = [inputs] if isinstance(inputs, str) else [*inputs.values()]
             for old, new in zip(texts, sent, strict=True):
@@ -114,17 +114,17 @@ def test_lengths_are_log_normal_between_their_bounds() -> None:
     long = [words(json.loads(each.content)["inputs"]) for each in payloads(LONG_TEXT, kind, 300)]
     assert statistics.median(long) == pytest.approx(LONG_WORDS.median, rel=0.1)
     assert statistics.mean(long) > statistics.median(long)
-    assert min(long) >= LONG_WORDS.least
+    assert min(long) >= LONG_WORDS.min
     short = [words(json.loads(each.content)["inputs"]) for each in payloads(SHORT_TEXT, kind, 300)]
     assert statistics.median(short) == pytest.approx(20, rel=0.2)
     sizes = [each.items for each in payloads(CLIENT_BATCH, kind, 300)]
-    assert (min(sizes), statistics.median(sizes)) == (BATCH_SIZES.least, BATCH_SIZES.median)
+    assert (min(sizes), statistics.median(sizes)) == (BATCH_SIZES.min, BATCH_SIZES.median)
     assert max(sizes) > 3 * BATCH_SIZES.median
 
 
-def test_files_are_real_and_made_ones_of_many_sizes() -> None:
+def test_files_are_real_and_generated_ones_of_many_sizes() -> None:
     for medium, least in (("image", 2), ("audio", 3)):
-        files = samples(medium)  # type: ignore[arg-type]
+        files = media_samples(medium)  # type: ignore[arg-type]
         assert len({content_type for _, content_type in files}) >= least
         sizes = [len(content) for content, _ in files]
         assert max(sizes) > 5 * statistics.median(sizes)

@@ -1,4 +1,4 @@
-"""Contenders that call `generate`: static batches, or one by one; and the limit, equal lengths offline."""
+"""Backend: `generate()` with static batches, or one by one. Also the offline pass, a static batch of equal lengths."""
 
 import threading
 import time
@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.bench.generation.driver import Track, wait_for
+from loadtests.bench.generation.driver import RequestInFlight, wait_until_idle
 from loadtests.bench.generation.requests import PAD, VOCABULARY
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """A batch of equal lengths, all known beforehand. Seconds by the clock, and on the processor."""
+class OfflinePass:
+    """A batch of equal lengths: generated tokens, elapsed seconds, and CPU seconds."""
 
     tokens: int
     wall_s: float
     cpu_s: float
 
 
-class Generating:
-    """A model with `generate`."""
+class GenerateModel:
+    """A model with `generate()`."""
 
     def __init__(self, folder: str) -> None:
         import torch
@@ -31,11 +31,19 @@ class Generating:
         self.model: Any = kind.from_pretrained(folder, dtype=torch.float32).eval()
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], new: int, streamer: Any = None, is_cut: Callable[[], bool] | None = None
+        self,
+        prompts: Sequence[Sequence[int]],
+        new: int,
+        streamer: Any = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> Any:
-        """So many tokens behind each prompt; short ones are padded, on the left where the model goes on with them.
+        """Generate `new` tokens for each prompt.
 
-        `is_cut` is asked after every token whether to stop.
+        Args:
+            prompts: token ids. They are padded on the right for an encoder, on the left otherwise.
+            new: number of tokens.
+            streamer: as for `generate()`.
+            is_cancelled: asked after every token.
         """
         import torch
 
@@ -45,6 +53,9 @@ class Generating:
             place = slice(0, len(prompt)) if self.has_encoder else slice(length - len(prompt), length)
             ids[row, place] = torch.tensor(prompt)
             mask[row, place] = 1
+        criteria = None
+        if is_cancelled is not None:
+            criteria = [lambda ids, scores, **_: torch.full((len(ids),), is_cancelled())]
         with torch.inference_mode():
             return self.model.generate(
                 input_ids=ids,
@@ -53,46 +64,46 @@ class Generating:
                 do_sample=False,
                 pad_token_id=PAD,
                 streamer=streamer,
-                stopping_criteria=[lambda ids, scores, **_: torch.full((len(ids),), is_cut())] if is_cut else None,
+                stopping_criteria=criteria,
             )
 
-    def limit(self, rows: int, prompt: int, new: int) -> Pass:
-        """One batch of rows that are equally long."""
+    def offline(self, rows: int, prompt: int, new: int) -> OfflinePass:
+        """One batch in which all rows have the same lengths."""
         prompts = [[2 + (31 * row + place) % (VOCABULARY - 2) for place in range(prompt)] for row in range(rows)]
         wall, cpu = time.perf_counter(), time.process_time()
         self.generate(prompts, new)
-        return Pass(rows * new, time.perf_counter() - wall, time.process_time() - cpu)
+        return OfflinePass(rows * new, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-class StaticBatches:
-    """A thread that takes what waits, at most so many rows, and answers all when the longest is done.
+class StaticBatchBackend:
+    """A thread that takes up to `rows` waiting requests, and returns all of them when the longest is complete.
 
-    With one row at a time the tokens are told as they come.
+    With one row, tokens are streamed.
     """
 
     def __init__(self, folder: str, rows: int) -> None:
-        self._generating = Generating(folder)
+        self._model = GenerateModel(folder)
         self._rows = rows
-        self._waiting: list[Track] = []
+        self._waiting: list[RequestInFlight] = []
         self._changed = threading.Condition()
-        self._is_running = self._is_cut = self._is_closing = False
+        self._is_running = self._is_cancelled = self._is_closing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def submit(self, tracks: Sequence[Track]) -> None:
+    def submit(self, requests: Sequence[RequestInFlight]) -> None:
         with self._changed:
-            self._waiting += tracks
+            self._waiting += requests
             self._changed.notify()
 
-    def clear(self) -> None:
+    def cancel(self) -> None:
         with self._changed:
             self._waiting.clear()
-            self._is_cut = True
-        wait_for(lambda: not self._is_running)
-        self._is_cut = False
+            self._is_cancelled = True
+        wait_until_idle(lambda: not self._is_running)
+        self._is_cancelled = False
 
     def close(self) -> None:
-        self.clear()
+        self.cancel()
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -108,32 +119,32 @@ class StaticBatches:
                     return
                 batch, self._waiting = self._waiting[: self._rows], self._waiting[self._rows :]
                 self._is_running = True
-            self._answer(batch)
+            self._generate(batch)
 
-    def _answer(self, batch: Sequence[Track]) -> None:
+    def _generate(self, batch: Sequence[RequestInFlight]) -> None:
         try:
-            prompts, longest = [track.wanted.ids for track in batch], max(track.wanted.new for track in batch)
-            listener = _Listener(batch[0]) if self._rows == 1 else None
-            self._generating.generate(prompts, longest, listener, lambda: self._is_cut)
-        except Exception as error:  # it is counted, and the next batch may work
-            for track in batch:
-                track.fail(type(error).__name__)
+            prompts, longest = [each.request.ids for each in batch], max(each.request.new for each in batch)
+            streamer = _Streamer(batch[0]) if self._rows == 1 else None
+            self._model.generate(prompts, longest, streamer, lambda: self._is_cancelled)
+        except Exception as error:  # counted as a failure; the next batch may work
+            for each in batch:
+                each.fail(type(error).__name__)
             return
-        if self._rows > 1 and not self._is_cut:
-            for track in batch:
-                track.hear(track.wanted.new)
+        if self._rows > 1 and not self._is_cancelled:
+            for each in batch:
+                each.add_tokens(each.request.new)
 
 
-class _Listener:
-    """What `generate` tells of the prompt and then of every token."""
+class _Streamer:
+    """A streamer for `generate()`, which passes the prompt first and then every token."""
 
-    def __init__(self, track: Track) -> None:
-        self._track = track
+    def __init__(self, request: RequestInFlight) -> None:
+        self._request = request
         self._is_prompt = True
 
     def put(self, tokens: Any) -> None:
         if not self._is_prompt:
-            self._track.hear()
+            self._request.add_tokens()
         self._is_prompt = False
 
     def end(self) -> None:

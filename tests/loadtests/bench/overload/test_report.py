@@ -3,24 +3,25 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.overload.benchmark import Plan, Round
+from loadtests.bench.overload.benchmark import Level, Plan, Round
 from loadtests.bench.overload.plot import plot
-from loadtests.bench.overload.recovery import Aftermath
+from loadtests.bench.overload.recovery import Recovery
 from loadtests.bench.overload.report import COLUMNS, report
-from loadtests.load.statistics import Level
+from loadtests.load.statistics import LoadStatistics
 
 PLAN = Plan(multiples=(0.5, 1, 10))
 
 
 def level(multiple: float, goodput: float, refused: float = 0.0, lost: float = 0.0) -> Level:
-    told = (5.0, 4.0, 6.0) if refused else None
+    retry_after = (5.0, 4.0, 6.0) if refused else None
     p50 = 5.0 if refused else 0.1
-    return Level(100 * multiple, goodput, p50, 2 * p50, refused, 0.01, lost, {}, told, 0.002, multiple, 1.5, 0.1)
+    load = LoadStatistics(100 * multiple, goodput, p50, 2 * p50, refused, 0.01, lost, {}, retry_after, 0.002)
+    return Level(multiple, load, 1.5, 0.1)
 
 
 def rounds(at_ten: float, lost: float = 0.0) -> list[Round]:
     levels = [level(0.5, 50), level(1, 100), level(10, at_ten, refused=0.9, lost=lost)]
-    return [Round(98.0, levels, Aftermath(0.25, 9.0, 0.0))]
+    return [Round(98.0, levels, Recovery(0.25, 9.0, 0.0))]
 
 
 def test_the_table_has_a_row_for_each_load() -> None:
@@ -38,8 +39,8 @@ def test_the_targets(at_ten: float, lost: float, met: list[bool]) -> None:
     assert made.targets[0].measured == pytest.approx(at_ten / 100)
 
 
-def test_the_plot_is_a_picture_also_where_nothing_was_answered(tmp_path: Path) -> None:
+def test_the_plot_is_written_even_without_answers(tmp_path: Path) -> None:
     done = rounds(0)
-    done[0].levels[2].p50_s = done[0].levels[2].p99_s = math.nan
+    done[0].levels[2].load.p50_s = done[0].levels[2].load.p99_s = math.nan
     plot(done, tmp_path / "new" / "overload.png")
     assert (tmp_path / "new" / "overload.png").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""What a running service serves, as it says itself."""
+"""The models of a running service, read from its index."""
 
 import json
 import urllib.request
@@ -15,17 +15,17 @@ TIMEOUT_S = 20.0
 
 
 class NotServed(Exception):
-    """No service there, or not with what is to be asked."""
+    """No such service at this URL, or it does not serve the models asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """One model.
 
     Attributes:
         model: its name.
-        path: where its replica answers, without the gateway.
-        kind: its task's class.
+        path: its route on the replica, which bypasses the gateway.
+        kind: the class of its task.
     """
 
     model: str
@@ -37,33 +37,37 @@ class Served:
         return self.kind.name
 
 
-def what_runs(url: str, models: Sequence[str] = ()) -> list[Served]:
-    """The models of the service at a URL; only those named, where names are given.
+def served_models(url: str, names: Sequence[str] = ()) -> list[ServedModel]:
+    """The models of the service at a URL.
+
+    Args:
+        url: of the service.
+        names: which models; empty for all.
 
     Raises:
-        NotServed: nothing answers there, or it is another service, or a name is not served.
+        NotServed: no automodel-serve answers there, or a name is not served.
     """
     try:
         listed = _get(f"{url}/")["models"]
-        served = [_served(url, entry) for entry in listed if not models or entry["model"] in models]
+        served = [_served(url, entry) for entry in listed if not names or entry["model"] in names]
     except (URLError, OSError, ValueError, KeyError, TypeError) as error:
-        raise NotServed(f"{url} does not answer as automodel-serve does: {error!r}") from None
-    if unknown := set(models) - {each.model for each in served}:
+        raise NotServed(f"{url} is not an automodel-serve service: {error!r}") from None
+    if unknown := set(names) - {each.model for each in served}:
         known = ", ".join(entry["model"] for entry in listed)
         raise NotServed(f"{url} does not serve {', '.join(sorted(unknown))}; it serves {known}")
     return served
 
 
-def _served(url: str, entry: dict[str, Any]) -> Served:
+def _served(url: str, entry: dict[str, Any]) -> ServedModel:
     path = next(path for path in entry["paths"] if path.startswith("/tasks/"))
     kinds = [kind for kind in KINDS if kind.name == entry["task"]]
-    if len(kinds) > 1:  # of one name, for several media
+    if len(kinds) > 1:  # one name, several media
         example = _get(url + path)["example"]
         kinds = [kind for kind in kinds if kind.example == example]
-    return Served(entry["model"], path, kinds[0])
+    return ServedModel(entry["model"], path, kinds[0])
 
 
 def _get(url: str) -> Any:
     request = urllib.request.Request(url, headers=authorization())
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        return json.load(response)

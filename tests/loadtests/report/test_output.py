@@ -1,4 +1,4 @@
-"""The report of a recorded load: one page that needs nothing else, tables, and pictures."""
+"""The output of a load test: a self-contained page, CSV tables, and plots."""
 
 import csv
 import re
@@ -11,51 +11,51 @@ import pytest
 
 from loadtests.plan import Plan
 from loadtests.report import slo
-from loadtests.report.figures import stretches
-from loadtests.report.outcome import Outcome
-from loadtests.report.write import write
-from tests.loadtests.recorded_load import PLAN, figures, records
+from loadtests.report.output import write
+from loadtests.report.result import LoadTestResult
+from loadtests.report.windows import window_results
+from tests.loadtests.recorded_load import PLAN, records, results
 
-PICTURES = {"latency", "throughput", "time-share", "models", "over-time"}
+PLOTS = {"latency", "throughput", "time-share", "models", "over-time"}
 
 
 class Page(HTMLParser):
-    """What stands in a page."""
+    """The tags, ids and references of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: Counter[str] = Counter()
         self.ids: list[str] = []
-        self.refers: list[str] = []
+        self.references: list[str] = []
         self.open: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
         self.ids += [value for name, value in attrs if name == "id" and value]
-        self.refers += [value for name, value in attrs if name in ("href", "src", "xlink:href") and value]
-        self.refers += re.findall(r"url\(([^)]*)\)", " ".join(value or "" for _, value in attrs))
+        self.references += [value for name, value in attrs if name in ("href", "src", "xlink:href") and value]
+        self.references += re.findall(r"url\(([^)]*)\)", " ".join(value or "" for _, value in attrs))
 
 
-def outcome_of(plan: Plan = PLAN) -> Outcome:
-    held = slo.Objectives.model_validate({"up_to_rate": 4, "callers": {"media": {"p99_s": 0.1}}})
-    return Outcome(plan, held, figures(plan), records(plan), "a service: <minilm>")
+def result_of(plan: Plan = PLAN) -> LoadTestResult:
+    objectives = slo.Objectives.model_validate({"up_to_rate": 4, "callers": {"media": {"p99_s": 0.1}}})
+    return LoadTestResult(plan, objectives, results(plan), records(plan), "a service: <minilm>")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write(outcome_of(), folder, folder / "pictures")
+    write(result_of(), folder, folder / "plots")
     return folder
 
 
-def test_the_page_needs_nothing_else(folder: Path) -> None:
+def test_the_page_is_self_contained(folder: Path) -> None:
     page = Page((folder / "report.html").read_text())
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert page.tags["svg"] == len(PICTURES)
-    assert set(page.ids) >= PICTURES
-    assert all(each.startswith("#") for each in page.refers)
-    assert {each[1:] for each in page.refers} <= set(page.ids)
+    assert page.tags["svg"] == len(PLOTS)
+    assert set(page.ids) >= PLOTS
+    assert all(each.startswith("#") for each in page.references)
+    assert {each[1:] for each in page.references} <= set(page.ids)
     assert [each for each, count in Counter(page.ids).items() if count > 1] == []
 
 
@@ -66,10 +66,10 @@ def test_the_plots_are_whole_svg_as_wide_as_the_page(folder: Path) -> None:
         assert not {"width", "height"} & set(root.attrib)
 
 
-def test_the_page_says_what_was_broken_and_escapes_names(folder: Path) -> None:
+def test_the_page_has_the_missed_objectives_and_escapes_names(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    assert "2 of 12 objectives broken" in text
-    assert "4/s, media: p99, s" in text
+    assert "2 of 12 objectives missed" in text
+    assert "4/s, media: p99 latency, s" in text
     assert "&lt;minilm&gt;" in text
     assert "<minilm>" not in text
     assert " cores, " in text
@@ -84,9 +84,9 @@ def test_tables_have_every_window_caller_and_model(folder: Path) -> None:
     assert [row["mean_batch_rows"] for row in models] == ["1", "1", "2", "2", "3", "3"]
 
 
-def test_pictures_are_written(folder: Path) -> None:
-    files = {path.name: path.read_bytes() for path in (folder / "pictures").iterdir()}
-    assert set(files) == {f"loadtest-{name}.png" for name in PICTURES}
+def test_plots_are_written(folder: Path) -> None:
+    files = {path.name: path.read_bytes() for path in (folder / "plots").iterdir()}
+    assert set(files) == {f"loadtest-{name}.png" for name in PLOTS}
     assert all(content.startswith(b"\x89PNG") for content in files.values())
 
 
@@ -94,15 +94,15 @@ def test_pictures_are_written(folder: Path) -> None:
     "plan", [Plan(shape="spike", rates=(2,), peak=8, seconds=5), Plan(shape="soak", rates=(2,), seconds=30)]
 )
 def test_other_shapes_have_reports_too(tmp_path: Path, plan: Plan) -> None:
-    page = Page(write(outcome_of(plan), tmp_path).read_text())
-    assert page.tags["svg"] == len(PICTURES)
+    page = Page(write(result_of(plan), tmp_path).read_text())
+    assert page.tags["svg"] == len(PLOTS)
 
 
 def test_without_metrics_and_without_answers_there_is_a_report(tmp_path: Path) -> None:
-    held = slo.Objectives(up_to_rate=4)
+    objectives = slo.Objectives(up_to_rate=4)
     for record in (mute := records()):
         record.outcome = "503"
-    outcome = Outcome(PLAN, held, stretches(PLAN, mute, []), mute, "a service")
-    page = Page(write(outcome, tmp_path).read_text())
-    assert page.tags["svg"] == len(PICTURES) - 2
-    assert outcome.broken
+    result = LoadTestResult(PLAN, objectives, window_results(PLAN, mute, []), mute, "a service")
+    page = Page(write(result, tmp_path).read_text())
+    assert page.tags["svg"] == len(PLOTS) - 2
+    assert result.missed

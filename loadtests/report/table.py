@@ -1,4 +1,4 @@
-"""A benchmark's outcome: tables on the terminal, and everything as JSON."""
+"""A table of measurements with notes and targets, on the terminal and as JSON."""
 
 import json
 import math
@@ -18,16 +18,18 @@ Cell = str | float | None
 
 
 @dataclass(slots=True)
-class Report:
-    """What a benchmark found out.
+class TableReport:
+    """The report of a benchmark.
 
     Attributes:
         benchmark: its name.
-        settings: what it was asked to do.
-        columns: the table's, the first naming the row.
-        rows: the table's.
-        notes: what a reader has to know of the figures.
-        rounds: every single measurement, by contender.
+        settings: of this run.
+        columns: headings; the first column names the row.
+        rows: cells of the table.
+        targets: compared with the measurements.
+        notes: how to read the table.
+        rounds: all measurements, by server.
+        machine: that it ran on.
     """
 
     benchmark: str
@@ -74,7 +76,7 @@ def _targets_table(targets: Sequence[Target]) -> Table:
     for column in ("wanted", "measured", ""):
         table.add_column(column, justify="right")
     for target in targets:
-        missed = "never reached" if math.isnan(target.measured) else f"missed by {target.missed_by:.0%}"
+        missed = "not reached" if math.isnan(target.measured) else f"missed by {target.missed_by:.0%}"
         verdict = "[green]ok[/]" if target.is_met else f"[red]{missed}[/]"
         table.add_row(target.name, target.bound, _text(target.measured), verdict)
     return table
@@ -91,7 +93,7 @@ def _text(cell: Cell) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses as dictionaries and NaN, which JSON does not know, as nothing."""
+    """Dataclasses as dictionaries, and NaN, which JSON lacks, as null."""
     if is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, float):
