@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,7 +22,7 @@ from loadtests.bench.overhead import report as overhead_report
 from loadtests.bench.overload import benchmark as overload
 from loadtests.bench.overload import plot as overload_plot
 from loadtests.bench.overload import report as overload_report
-from loadtests.report.progress import progress_log
+from loadtests.report.progress import Log, progress_log
 from loadtests.report.table import TableReport
 
 LOG_WIDTH = 160
@@ -39,56 +40,54 @@ Quick = Annotated[bool, typer.Option("--quick", help="A short run with one round
 Output = Annotated[Path | None, typer.Option(help="JSON file. Default: in loadtests/results.", show_default=False)]
 
 
-def _only(parts: Sequence[str]) -> Any:
-    return typer.Option(help=f"Comma-separated parts to run: {', '.join(parts)}. Default: all.", show_default=False)
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A benchmark that consists of parts."""
+
+    help: str
+    plan: Callable[..., Any]
+    quick: dict[str, Any]
+    parts: tuple[str, ...]
+    run: Callable[[Any, Log], Any]
+    report: Callable[[Any, Any], TableReport]
 
 
-@app.command("overhead")
-def run_overhead(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, _only(overhead.PARTS)] = "",
-    output: Output = None,
-) -> None:
-    """The cost of a request apart from the model, which does nothing, compared with other servers."""
-    plan = _plan(overhead.Plan, overhead.QUICK, rounds, quick, parts=_parts(only, overhead.PARTS))
-    _finish(overhead_report.report(plan, overhead.run(plan, progress_log(console))), output)
+BENCHMARKS = {
+    "overhead": Benchmark(
+        "The cost of a request apart from the model, which does nothing, compared with other servers.",
+        *(overhead.Plan, overhead.QUICK, overhead.PARTS, overhead.run, overhead_report.report),
+    ),
+    "batching": Benchmark(
+        "MiniLM and a DeBERTa-v2 with 32 clients, compared with other servers and with offline batches.",
+        *(batching.Plan, batching.QUICK, batching.PARTS, batching.run, batching_report.report),
+    ),
+    "media": Benchmark(
+        "Image and audio tasks with 64 clients, compared with offline batches.",
+        *(media.Plan, media.QUICK, media.PARTS, media.run, media_report.report),
+    ),
+    "generation": Benchmark(
+        "A small Llama and a small T5 with mixed lengths, compared with static batches and other servers.",
+        *(generation.Plan, generation.QUICK, generation.PARTS, generation.run, generation_report.report),
+    ),
+}
 
 
-@app.command("batching")
-def run_batching(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, _only(batching.PARTS)] = "",
-    output: Output = None,
-) -> None:
-    """MiniLM and a DeBERTa-v2 with 32 clients, compared with other servers and with offline batches."""
-    plan = _plan(batching.Plan, batching.QUICK, rounds, quick, parts=_parts(only, batching.PARTS))
-    _finish(batching_report.report(plan, batching.run(plan, progress_log(console))), output)
+def _add_command(name: str, benchmark: Benchmark) -> None:
+    only_help = f"Comma-separated parts to run: {', '.join(benchmark.parts)}. Default: all."
+
+    @app.command(name, help=benchmark.help)
+    def run(
+        rounds: Rounds = None,
+        quick: Quick = False,
+        only: Annotated[str, typer.Option(help=only_help, show_default=False)] = "",
+        output: Output = None,
+    ) -> None:
+        plan = _plan(benchmark.plan, benchmark.quick, rounds, quick, parts=_parts(only, benchmark.parts))
+        _finish(benchmark.report(plan, benchmark.run(plan, progress_log(console))), output)
 
 
-@app.command("media")
-def run_media(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, _only(media.PARTS)] = "",
-    output: Output = None,
-) -> None:
-    """Image and audio tasks with 64 clients, compared with offline batches."""
-    plan = _plan(media.Plan, media.QUICK, rounds, quick, parts=_parts(only, media.PARTS))
-    _finish(media_report.report(plan, media.run(plan, progress_log(console))), output)
-
-
-@app.command("generation")
-def run_generation(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, _only(generation.PARTS)] = "",
-    output: Output = None,
-) -> None:
-    """A small Llama and a small T5 with mixed lengths, compared with static batches and other servers."""
-    plan = _plan(generation.Plan, generation.QUICK, rounds, quick, parts=_parts(only, generation.PARTS))
-    _finish(generation_report.report(plan, generation.run(plan, progress_log(console))), output)
+for _name, _benchmark in BENCHMARKS.items():
+    _add_command(_name, _benchmark)
 
 
 @app.command("overload")

@@ -25,7 +25,9 @@ class GenerateModel:
     def __init__(self, folder: str) -> None:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self.has_encoder = bool(AutoConfig.from_pretrained(folder).is_encoder_decoder)
         kind = AutoModelForSeq2SeqLM if self.has_encoder else AutoModelForCausalLM
         self.model: Any = kind.from_pretrained(folder, dtype=torch.float32).eval()
