@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -34,7 +33,6 @@ class Server:
 
     port: int
     tree: ProcessTree
-    start_s: float
 
 
 @contextmanager
@@ -64,7 +62,6 @@ def running_server(
     """
     port, mark = free_port(), uuid.uuid4().hex
     command = [sys.executable, "-m", module, *arguments, "--port", str(port)]
-    began = time.monotonic()
     with tempfile.NamedTemporaryFile(prefix="bench-", suffix=".log") as log:
         environment = child_environment(mark, threads=threads)
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
@@ -75,7 +72,7 @@ def running_server(
                 raise ServerError(f"{module} did not answer within {limit_s:.0f} s\n{_last_lines(log.name)}")
             if process.poll() is not None:
                 raise ServerError(f"{module} exited with status {process.returncode}\n{_last_lines(log.name)}")
-            yield Server(port, tree, time.monotonic() - began)
+            yield Server(port, tree)
         finally:
             _stop(process, tree)
 

@@ -37,7 +37,7 @@ _NOTES = [
     "busiest thread. Rows and padding: means over texts. Busy: share of the time in which the model ran.",
     "Offline: all texts are tokenized beforehand; no pooling, JSON or HTTP. Packed: in arrival order. Padded: in "
     "length-sorted batches of 8, as computed by transformers. Traced: from a traced graph. Sliced: with DeBERTa's "
-    "tables of relative positions sliced to the length of the batch. The service does both.",
+    "tables of relative positions sliced to the length of the batch. The service uses both.",
 ]
 
 
