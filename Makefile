@@ -6,7 +6,7 @@ PORT ?= 8000
 # Processes that run tests; each may hold a few models at once.
 WORKERS ?= 2
 BENCH ?= overhead batching media generation overload
-# Of `make loadtest`: a running service and which of its models to ask; other options, as `--help` tells, in LOADTEST.
+# For `make loadtest`: a running service and the names of its models; LOADTEST takes any other options (see `--help`).
 URL ?=
 MODELS ?=
 LOADTEST ?=
@@ -110,7 +110,7 @@ docs: install
 bench: install
 	for name in $(BENCH); do $(BIN)/python -m loadtests.bench $$name || exit 1; done
 
-# Puts a load on the service at URL, or on the embedded models, which it serves meanwhile; writes a report.
+# Runs a load test against the service at URL, or against a service with the embedded models; writes a report.
 loadtest: install
 	$(BIN)/python -m loadtests $(if $(URL),--url "$(URL)") $(if $(MODELS),--models "$(MODELS)") $(LOADTEST)
 

@@ -1,1 +1,1 @@
-"""What puts load on the service: locust's traffic and the benchmarks. Never imported by the service."""
+"""Load tests and benchmarks of the service. The service never imports them."""

@@ -1,4 +1,4 @@
-"""Locust as a process of its own: what it patches for gevent stays there."""
+"""Locust as a process of its own: importing it patches the standard library for gevent."""
 
 import subprocess
 import sys
@@ -6,26 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from loadtests import key
-from loadtests.bench.environment import child_environment
 from loadtests.plan import Plan
+from loadtests.processes.environment import ROOT, child_environment
+from loadtests.service import api_key
 
-LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-END_S = 20.0  # to end when told
+LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
+STOP_LIMIT_S = 20.0
 
 
 class LocustFailed(Exception):
-    """Locust ended badly; the message has the end of what it printed."""
+    """Locust failed; the message ends with its last output."""
 
 
 @contextmanager
 def locust(plan: Plan, url: str, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Puts the plan's load on a service; ended by its process id if it is still there at the end.
+    """Run the plan against a service; stop the process at the end of the context if it is still running.
 
     Args:
-        plan: what to do.
+        plan: what to run.
         url: of the service.
-        folder: where its log and its own statistics go.
+        folder: for locust's log and statistics.
     """
     options = ["--headless", "--only-summary", "--exit-code-on-error", "0", "--csv", str(folder / "locust")]
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", url, *options]
@@ -35,7 +35,7 @@ def locust(plan: Plan, url: str, folder: Path) -> Iterator["subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=child_environment() | plan.to_environment() | key.to_environment(),
+            env=child_environment() | plan.to_environment() | api_key.to_environment(),
         )
     try:
         yield process
@@ -43,27 +43,27 @@ def locust(plan: Plan, url: str, folder: Path) -> Iterator["subprocess.Popen[byt
         if process.poll() is None:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(END_S)
+                process.wait(STOP_LIMIT_S)
         if process.poll() is None:
             process.kill()
             process.wait()
 
 
 def wait(process: "subprocess.Popen[bytes]", folder: Path, seconds: float) -> None:
-    """Until it has ended by itself.
+    """Wait until it exits by itself.
 
     Raises:
-        LocustFailed: it did not, or not well.
+        LocustFailed: it did not exit in time, or exited with another status than 0.
     """
     try:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:
-        raise LocustFailed(f"locust has not ended after {seconds:.0f} s\n{log_of(folder)}") from None
+        raise LocustFailed(f"locust is still running after {seconds:.0f} s\n{last_output(folder)}") from None
     if status:
-        raise LocustFailed(f"locust ended with {status}\n{log_of(folder)}")
+        raise LocustFailed(f"locust exited with status {status}\n{last_output(folder)}")
 
 
-def log_of(folder: Path, lines: int = 25) -> str:
-    """The end of what it printed."""
+def last_output(folder: Path, lines: int = 25) -> str:
+    """The last lines of locust's log."""
     path = folder / "locust.log"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -1,81 +1,78 @@
-"""What locust runs: `locust -f loadtests/locustfile.py --host http://127.0.0.1:8000`, or `make loadtest`.
+"""The locustfile: `locust -f loadtests/locustfile.py --host http://127.0.0.1:8000`; `make loadtest` runs it too.
 
-Locust patches the standard library for gevent when it is imported, so that only this file and those that say so import
-it, and `make loadtest` runs it as a process of its own. The plan comes from the environment (`plan.py`).
+Importing locust patches the standard library for gevent. So only this file and `users/` import it, and `make loadtest`
+runs it in a process of its own. The plan comes from the environment (`plan.py`).
 """
 
 import random
 from typing import Any
 
-from locust import events
+from locust import LoadTestShape, events
 
-from loadtests import callers
 from loadtests.plan import Plan
-from loadtests.served import what_runs
-from loadtests.shapes import SHAPES
-from loadtests.source import Load, Source
+from loadtests.service.models import served_models
+from loadtests.traffic import callers
+from loadtests.users.poisson_user import PoissonUser, Session
+from loadtests.windows import users_at
 
 plan = Plan.from_environment()
-Source.load = load = Load(plan)
+PoissonUser.session = session = Session(plan)
 
 
-class ShortText(Source):
-    """Sentences, one a request."""
+class ShortText(PoissonUser):
+    """One sentence per request."""
 
     caller = callers.SHORT_TEXT
-    weight = caller.weight
 
 
-class LongText(Source):
-    """Pages, one a request; some are more than a model reads at once."""
+class LongText(PoissonUser):
+    """One page per request; some exceed the maximum length of a model."""
 
     caller = callers.LONG_TEXT
-    weight = caller.weight
 
 
-class MediaFile(Source):
-    """Pictures and recordings."""
+class MediaFile(PoissonUser):
+    """One image or recording per request."""
 
     caller = callers.MEDIA
-    weight = caller.weight
 
 
-class ChatStream(Source):
-    """Texts that are written token by token, heard to the end."""
+class ChatStream(PoissonUser):
+    """One prompt per request, whose completion is streamed."""
 
     caller = callers.CHAT_STREAM
-    weight = caller.weight
 
 
-class ClientBatch(Source):
-    """Lists of sentences."""
+class ClientBatch(PoissonUser):
+    """A list of sentences per request."""
 
     caller = callers.CLIENT_BATCH
-    weight = caller.weight
 
 
-class Shape(SHAPES[plan.shape]):  # type: ignore[misc]
-    """The plan's."""
+class PlanShape(LoadTestShape):
+    """The number of users that the plan needs at each time, started and stopped at once."""
 
-    windows = plan.windows
+    def tick(self) -> tuple[int, float] | None:
+        users = users_at(plan.windows, self.get_run_time())
+        return None if users is None else (users, max(users, self.get_current_user_count(), 1))
 
 
 @events.init.add_listener
 def connect(environment: Any, **_: Any) -> None:
-    """Ask the service what it serves; callers who could ask none of it stay away."""
+    """Read the service's models, and leave out users that none of them accepts."""
     url = environment.host.rstrip("/")
-    load.connect(url, what_runs(url, plan.models))
+    session.connect(url, served_models(url, plan.models))
     for caller in callers.CALLERS:
-        for each in caller.of(load.served):
-            caller.make(each.kind, random.Random(plan.seed))  # files are made now, not while the load waits
-    environment.user_classes = [each for each in environment.user_classes if each.caller.of(load.served)]
+        for each in caller.accepted(session.served):
+            caller.payload(each.kind, random.Random(plan.seed))  # generates media files before the load, not during it
+    environment.user_classes = [each for each in environment.user_classes if each.caller.accepted(session.served)]
 
 
 @events.test_start.add_listener
 def begin(**_: Any) -> None:
-    load.recorder.begin()
+    session.recorder.begin()
 
 
 @events.quitting.add_listener
 def end(**_: Any) -> None:
-    load.end()
+    session.end()

@@ -1,9 +1,9 @@
-"""What a load test is to do. Travels to locust's process as JSON in its environment."""
+"""The plan of a load test. Locust's process receives it as JSON in its environment."""
 
 import json
 import os
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from loadtests.windows import Window, soak, spike, steps
 
@@ -11,24 +11,24 @@ ENVIRONMENT = "AUTOMODEL_LOADTEST_PLAN"
 
 Shape = Literal["steps", "spike", "soak"]
 SOAK_PARTS = 6
-SECONDS: dict[str, float] = {"steps": 25.0, "spike": 25.0, "soak": 180.0}  # where the plan does not say
+DEFAULT_SECONDS: dict[str, float] = {"steps": 25.0, "spike": 25.0, "soak": 180.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do.
+    """What a load test runs.
 
     Attributes:
-        shape: how the load changes.
-        rates: requests/s of the steps; of the others the first is the calm rate.
+        shape: how the offered load changes.
+        rates: requests/s of the steps. A spike and a soak use the first.
         peak: requests/s of a spike.
-        seconds: of a step, of each part of a spike, of a whole soak; None for that of `SECONDS`.
+        seconds: length of a step, of each part of a spike, or of a whole soak; None for `DEFAULT_SECONDS`.
         pause_s: between steps.
-        timeout_s: after which a caller gives up; the service is told, in the header `timeout`.
-        models: names of the models to ask; empty for all.
-        seed: of all that is drawn.
-        most_requests: after which nothing more is sent.
-        records: the file that takes a line for every request; none where it is empty.
+        timeout_s: after which a caller gives up; sent to the service in the header `timeout`.
+        models: names of the models to call; empty for all.
+        seed: of the random numbers.
+        max_requests: after which nothing more is sent.
+        records: path of the CSV file of requests; empty for none.
     """
 
     shape: Shape = "steps"
@@ -39,13 +39,13 @@ class Plan:
     timeout_s: float = 15.0
     models: tuple[str, ...] = ()
     seed: int = 7
-    most_requests: int = 100_000
+    max_requests: int = 100_000
     records: str = ""
 
     @property
     def length_s(self) -> float:
-        """Of a step, of each part of a spike, of a whole soak."""
-        return self.seconds or SECONDS[self.shape]
+        """Of a step, of each part of a spike, or of a whole soak."""
+        return self.seconds or DEFAULT_SECONDS[self.shape]
 
     @property
     def windows(self) -> list[Window]:
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def requests(self) -> int:
-        """How many it will send, about."""
+        """Expected number of requests."""
         return round(sum(window.rate * window.seconds for window in self.windows))
 
     @property
@@ -69,9 +69,12 @@ class Plan:
 
     @classmethod
     def from_environment(cls) -> "Plan":
-        """The plan that this process was given; the default one where locust was started by hand."""
-        given = json.loads(os.environ.get(ENVIRONMENT, "{}"))
+        """The plan of this process; the default plan if locust was started by hand."""
+        given: dict[str, Any] = json.loads(os.environ.get(ENVIRONMENT, "{}"))
         names = {field.name for field in fields(cls)}
         if unknown := set(given) - names:
             raise ValueError(f"{ENVIRONMENT}: no {', '.join(sorted(unknown))}; known are {', '.join(sorted(names))}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        settings: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each for name, each in given.items()
+        }
+        return cls(**settings)

@@ -1,44 +1,47 @@
-"""One request of each kind of caller to each model before the load: first calls are slower, and mistakes show here."""
+"""A smoke test before the load: one request of each kind of caller to each model.
+
+It also warms the models up, as their first calls are slower.
+"""
 
 import random
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from loadtests.callers import CALLERS
-from loadtests.key import authorization
-from loadtests.payload import Payload
-from loadtests.served import Served
+from loadtests.service.api_key import authorization
+from loadtests.service.models import ServedModel
+from loadtests.traffic.callers import CALLERS
+from loadtests.traffic.payload import Payload
 
 TIMEOUT_S = 60.0
 
 
-class Refused(Exception):
-    """The service does not take what the load would send."""
+class SmokeTestFailed(Exception):
+    """The service does not accept what the load test would send."""
 
 
-def ask_each_once(url: str, served: Sequence[Served], seed: int) -> int:
-    """Ask, and wait for the answers one after the other; how many there were.
+def smoke_test(url: str, served: Sequence[ServedModel], seed: int) -> int:
+    """Send the requests one after another. Returns their number.
 
     Raises:
-        Refused: one was not answered with 200.
+        SmokeTestFailed: a response has another status than 200.
     """
-    draw, asked = random.Random(seed), 0
+    rng, sent = random.Random(seed), 0
     for caller in CALLERS:
-        for each in caller.of(served):
-            _ask(f"{url}{each.path}", caller.make(each.kind, draw), f"{caller.name} to {each.model}")
-            asked += 1
-    if not asked:
-        raise Refused("there is no kind of caller that asks what is served")
-    return asked
+        for each in caller.accepted(served):
+            _send(f"{url}{each.path}", caller.payload(each.kind, rng), f"{caller.name} to {each.model}")
+            sent += 1
+    if not sent:
+        raise SmokeTestFailed("no kind of caller has requests for the models that are served")
+    return sent
 
 
-def _ask(url: str, payload: Payload, what: str) -> None:
+def _send(url: str, payload: Payload, label: str) -> None:
     request = urllib.request.Request(url, payload.content, {"Content-Type": payload.content_type} | authorization())
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            answer.read()
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            response.read()
     except urllib.error.HTTPError as error:
-        raise Refused(f"{what}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
+        raise SmokeTestFailed(f"{label}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
     except OSError as error:
-        raise Refused(f"{what}: {error!r}") from None
+        raise SmokeTestFailed(f"{label}: {error!r}") from None

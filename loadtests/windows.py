@@ -1,21 +1,21 @@
-"""How much load there is when: stretches of one offered rate, made from a shape. Pure; locust asks it every second."""
+"""The offered load over time: windows of a constant rate. Locust reads the number of users from them every second."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-RATE_PER_USER = 0.1  # requests/s that each of locust's users sends; many slow ones keep the mix of callers even
-START_S = 2.0  # of a stretch do not count in figures of callers: locust changes its users once a second
+RATE_PER_USER = 0.1  # requests/s of one locust user; many slow users keep the mix of callers even
+WARM_UP_S = 2.0  # of a window are left out of the callers' statistics: locust changes its users once a second
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time with one offered load.
+    """A period with a constant rate.
 
     Attributes:
-        name: what it is called in the report.
-        begin: seconds since the load began.
-        end: seconds since the load began.
-        rate: requests that are due, per second.
+        name: in the report.
+        begin: seconds since the start of the load.
+        end: seconds since the start of the load.
+        rate: requests due per second.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Window:
 
 
 def steps(rates: Sequence[float], seconds: float, pause_s: float) -> list[Window]:
-    """One rate after the other. In the pauses what is under way ends, so that each step's metrics are its own."""
+    """One rate after another. Requests in flight end in the pauses, so that the metrics of the steps are separate."""
     begins = [number * (seconds + pause_s) for number in range(len(rates))]
     return [Window(f"{rate:g}/s", begin, begin + seconds, rate) for rate, begin in zip(rates, begins, strict=True)]
 
 
 def spike(rate: float, peak: float, seconds: float) -> list[Window]:
-    """Calm, many times as much at once, and calm again: whether and how fast it recovers."""
+    """A low rate, a peak, and the low rate again: whether and how fast the service recovers."""
     parts = (("before", rate), ("spike", peak), ("right after", rate), ("later", rate))
     return [
         Window(name, number * seconds, (number + 1) * seconds, offered) for number, (name, offered) in enumerate(parts)
@@ -43,20 +43,20 @@ def spike(rate: float, peak: float, seconds: float) -> list[Window]:
 
 
 def soak(rate: float, seconds: float, parts: int) -> list[Window]:
-    """The same for long, cut into equal parts: whether anything grows."""
+    """One rate for a long time, in equal parts: whether anything grows."""
     length = seconds / parts
     return [Window(f"part {number + 1}", number * length, (number + 1) * length, rate) for number in range(parts)]
 
 
 def rate_at(windows: Sequence[Window], at: float) -> float | None:
-    """What is offered at a moment, 0 in a pause; None when all is over."""
+    """The offered rate at a time: 0 in a pause, None after the last window."""
     if at >= windows[-1].end:
         return None
     return next((window.rate for window in windows if window.begin <= at < window.end), 0.0)
 
 
 def users_at(windows: Sequence[Window], at: float) -> int | None:
-    """How many users locust is to have at a moment."""
+    """The number of locust users at a time; None after the last window."""
     rate = rate_at(windows, at)
     return None if rate is None else users_for(rate)
 

@@ -1,1 +1,1 @@
-"""The benchmarks: what the service costs and how well it batches, beside other ways to serve the same models."""
+"""The benchmarks: `python -m loadtests.bench NAME`."""

@@ -1,30 +1,29 @@
-"""`python -m loadtests.bench overhead | batching | media | generation | overload`."""
+"""Benchmarks of the service. Each prints a table and writes all measurements as JSON."""
 
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
-from loadtests.bench import (
-    batching,
-    batching_report,
-    generation,
-    generation_report,
-    media,
-    media_report,
-    overhead,
-    overhead_report,
-    overload,
-    overload_plot,
-    overload_report,
-)
-from loadtests.bench.models import EncoderName
-from loadtests.bench.progress import progress
-from loadtests.bench.report import Report
+from loadtests.bench.batching import benchmark as batching
+from loadtests.bench.batching import report as batching_report
+from loadtests.bench.encoders import EncoderName
+from loadtests.bench.generation import benchmark as generation
+from loadtests.bench.generation import report as generation_report
+from loadtests.bench.media import benchmark as media
+from loadtests.bench.media import report as media_report
+from loadtests.bench.overhead import benchmark as overhead
+from loadtests.bench.overhead import report as overhead_report
+from loadtests.bench.overload import benchmark as overload
+from loadtests.bench.overload import plot as overload_plot
+from loadtests.bench.overload import report as overload_report
+from loadtests.report.progress import Log, progress_log
+from loadtests.report.table import TableReport
 
 LOG_WIDTH = 160
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -32,67 +31,63 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
 if not console.is_terminal:
-    console = Console(width=LOG_WIDTH)  # a log has no edge that the tables would have to fit
+    console = Console(width=LOG_WIDTH)  # so that tables are not wrapped in a log
 
-Rounds = Annotated[int | None, typer.Option(min=1, help="How often everything is measured.")]
-Quick = Annotated[bool, typer.Option("--quick", help="One round with less load: to see where things stand.")]
-Output = Annotated[Path | None, typer.Option(help="JSON file; default: in loadtests/results.", show_default=False)]
+P = TypeVar("P")
 
-
-@app.command("overhead")
-def run_overhead(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(overhead.PARTS)}.")] = "",
-    output: Output = None,
-) -> None:
-    """A model that does nothing: what a request costs beside the model, here and elsewhere."""
-    parts = _parts(only, overhead.PARTS)
-    full = overhead.Plan(rounds=rounds or 3, parts=parts)
-    plan = replace(full, single=300, many=2000, seconds=8.0, rounds=rounds or 1) if quick else full
-    _finish(overhead_report.report(plan, overhead.run(plan, progress(console))), output)
+Rounds = Annotated[int | None, typer.Option(min=1, help="Number of rounds; every round measures everything.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A short run with one round, for a first impression.")]
+Output = Annotated[Path | None, typer.Option(help="JSON file. Default: in loadtests/results.", show_default=False)]
 
 
-@app.command("batching")
-def run_batching(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(batching.PARTS)}.")] = "",
-    output: Output = None,
-) -> None:
-    """MiniLM and a DeBERTa-v2 under 32 callers, against other servers and against knowing all texts beforehand."""
-    parts = _parts(only, batching.PARTS)
-    full = batching.Plan(rounds=rounds or 3, parts=parts)
-    plan = replace(full, texts=256, rounds=rounds or 1) if quick else full
-    _finish(batching_report.report(plan, batching.run(plan, progress(console))), output)
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A benchmark that consists of parts."""
+
+    help: str
+    plan: Callable[..., Any]
+    quick: dict[str, Any]
+    parts: tuple[str, ...]
+    run: Callable[[Any, Log], Any]
+    report: Callable[[Any, Any], TableReport]
 
 
-@app.command("media")
-def run_media(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(media.PARTS)}.")] = "",
-    output: Output = None,
-) -> None:
-    """Pictures and recordings under 64 callers, against knowing all files beforehand."""
-    parts = _parts(only, media.PARTS)
-    full = media.Plan(rounds=rounds or 2, parts=parts)
-    plan = replace(full, files=100, requests=300, rounds=rounds or 1) if quick else full
-    _finish(media_report.report(plan, media.run(plan, progress(console))), output)
+BENCHMARKS = {
+    "overhead": Benchmark(
+        "The cost of a request apart from the model, which does nothing, compared with other servers.",
+        *(overhead.Plan, overhead.QUICK, overhead.PARTS, overhead.run, overhead_report.report),
+    ),
+    "batching": Benchmark(
+        "MiniLM and a DeBERTa-v2 with 32 clients, compared with other servers and with offline batches.",
+        *(batching.Plan, batching.QUICK, batching.PARTS, batching.run, batching_report.report),
+    ),
+    "media": Benchmark(
+        "Image and audio tasks with 64 clients, compared with offline batches.",
+        *(media.Plan, media.QUICK, media.PARTS, media.run, media_report.report),
+    ),
+    "generation": Benchmark(
+        "A small Llama and a small T5 with mixed lengths, compared with static batches and other servers.",
+        *(generation.Plan, generation.QUICK, generation.PARTS, generation.run, generation_report.report),
+    ),
+}
 
 
-@app.command("generation")
-def run_generation(
-    rounds: Rounds = None,
-    quick: Quick = False,
-    only: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(generation.PARTS)}.")] = "",
-    output: Output = None,
-) -> None:
-    """A small Llama and a small T5 with mixed lengths, against static batches and others that generate."""
-    parts = _parts(only, generation.PARTS)
-    full = generation.Plan(rounds=rounds or 1, parts=parts)
-    plan = replace(full, saturated_s=5.0, settle_s=2.0, open_s=6.0, drain_s=2.0, longest=64) if quick else full
-    _finish(generation_report.report(plan, generation.run(plan, progress(console))), output)
+def _add_command(name: str, benchmark: Benchmark) -> None:
+    only_help = f"Comma-separated parts to run: {', '.join(benchmark.parts)}. Default: all."
+
+    @app.command(name, help=benchmark.help)
+    def run(
+        rounds: Rounds = None,
+        quick: Quick = False,
+        only: Annotated[str, typer.Option(help=only_help, show_default=False)] = "",
+        output: Output = None,
+    ) -> None:
+        plan = _plan(benchmark.plan, benchmark.quick, rounds, quick, parts=_parts(only, benchmark.parts))
+        _finish(benchmark.report(plan, benchmark.run(plan, progress_log(console))), output)
+
+
+for _name, _benchmark in BENCHMARKS.items():
+    _add_command(_name, _benchmark)
 
 
 @app.command("overload")
@@ -102,15 +97,23 @@ def run_overload(
     model: Annotated[EncoderName, typer.Option(help="Which encoder.")] = "minilm",
     output: Output = None,
 ) -> None:
-    """A model under half of what it can answer up to ten times of it, and afterwards; with a plot."""
-    full = overload.Plan(rounds=rounds or 1, model=model)
-    plan = replace(full, seconds=10.0, settle_s=6.0, capacity_s=6.0, after_s=15.0) if quick else full
-    done = overload.run(plan, progress(console))
-    written = output or RESULTS / f"overload-{model}.json"
-    _finish(overload_report.report(plan, done), written)
-    picture = written.with_suffix(".png")
-    overload_plot.plot(done, picture)
-    console.print(f"[dim]plot: {picture}[/]", highlight=False)
+    """An encoder at half to ten times its capacity, and its recovery. Also writes a plot."""
+    plan = _plan(overload.Plan, overload.QUICK, rounds, quick, model=model)
+    done = overload.run(plan, progress_log(console))
+    path = output or RESULTS / f"overload-{model}.json"
+    _finish(overload_report.report(plan, done), path)
+    plot = path.with_suffix(".png")
+    overload_plot.plot(done, plot)
+    console.print(f"[dim]plot: {plot}[/]", highlight=False)
+
+
+def _plan(plan: Callable[..., P], short: dict[str, Any], rounds: int | None, quick: bool, **settings: Any) -> P:
+    """A benchmark's plan, with its settings for `--quick` and the number of rounds if they are asked for."""
+    if quick:
+        settings |= short
+    if rounds is not None:
+        settings["rounds"] = rounds
+    return plan(**settings)
 
 
 def _parts(only: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -120,7 +123,7 @@ def _parts(only: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return parts or known
 
 
-def _finish(report: Report, output: Path | None) -> None:
+def _finish(report: TableReport, output: Path | None) -> None:
     path = output or RESULTS / f"{report.benchmark}.json"
     report.write(path)
     console.print()
@@ -129,7 +132,7 @@ def _finish(report: Report, output: Path | None) -> None:
 
 
 def main() -> None:
-    # As Ctrl-C does: the servers are ended on the way out.
+    # SIGTERM ends the servers, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()
 

@@ -1,4 +1,4 @@
-"""A service of a few lines, as slow as a test wants it, that says what it serves as ours does."""
+"""A service of a few lines with the index of this project's, which is as slow as a test needs."""
 
 import json
 import threading
@@ -19,11 +19,11 @@ TOKENS, TOKEN_S = 5, 0.02
 
 
 class FakeService(QuietServer):
-    """Answers everything with 200.
+    """Answers every request with 200.
 
     Args:
-        wait: called with a request's path and number before it is answered.
-        whole_streams: whether streams end with their last event.
+        wait: called with the number of a request before it is answered.
+        whole_streams: whether streams have their last event.
     """
 
     daemon_threads = True

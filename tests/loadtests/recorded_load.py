@@ -1,20 +1,20 @@
-"""A load as it could have been recorded, for what is made of it."""
+"""A made-up load, for the tests of reports."""
 
 import random
 from collections.abc import Sequence
 
-from loadtests.callers import CALLERS
-from loadtests.figures import Stretch, stretches
+from loadtests.load.records import RequestRecord
 from loadtests.plan import Plan
-from loadtests.recorded import Record
-from loadtests.scrapes import HISTOGRAMS, Sums
+from loadtests.report.windows import WindowResult, window_results
+from loadtests.service.metrics import HISTOGRAMS, MetricSums
+from loadtests.traffic.callers import CALLERS
 
 PLAN = Plan(rates=(2, 4, 8), seconds=10, pause_s=6)
 MODELS = ("minilm", "whisper-tiny-en")
 
 
-def records(plan: Plan = PLAN, latency_s: float = 0.1, failed_above: float = 5, seed: int = 1) -> list[Record]:
-    """Slower with the rate; above some rate each fourth is refused."""
+def records(plan: Plan = PLAN, latency_s: float = 0.1, failed_above: float = 5, seed: int = 1) -> list[RequestRecord]:
+    """Latency grows with the rate. Above a rate, every fourth request is refused."""
     draw, made = random.Random(seed), []
     for window in plan.windows:
         for number in range(round(window.rate * window.seconds)):
@@ -22,16 +22,16 @@ def records(plan: Plan = PLAN, latency_s: float = 0.1, failed_above: float = 5, 
             caller = CALLERS[number % len(CALLERS)].name
             taken = latency_s * window.rate / 2 * draw.uniform(0.9, 1.1)
             outcome = "429" if window.rate > failed_above and number % 4 == 0 else "200"
-            record = Record(due, due, due + taken, outcome, None, caller, "fill-mask", MODELS[number % 2])
+            record = RequestRecord(due, due, due + taken, outcome, None, caller, "fill-mask", MODELS[number % 2])
             if caller == "chat stream" and record.is_answered:
                 record.first, record.tokens = due + taken / 5, 9
             made.append(record)
     return made
 
 
-def scrapes(plan: Plan = PLAN) -> list[Sums]:
-    """Before the load and behind each window: ten batches more each time, of as many rows as the window's number."""
-    made: list[Sums] = []
+def scrapes(plan: Plan = PLAN) -> list[MetricSums]:
+    """Before the load and after each window: each has ten more batches, with as many rows as the window's number."""
+    made: list[MetricSums] = []
     sums = {model: {f"{name}_{end}": 5.0 for name in HISTOGRAMS for end in ("sum", "count")} for model in MODELS}
     for number in range(len(plan.windows) + 1):
         for model in MODELS:
@@ -45,5 +45,5 @@ def scrapes(plan: Plan = PLAN) -> list[Sums]:
     return made
 
 
-def figures(plan: Plan = PLAN, taken: Sequence[Record] | None = None) -> list[Stretch]:
-    return stretches(plan, records(plan) if taken is None else taken, scrapes(plan))
+def results(plan: Plan = PLAN, taken: Sequence[RequestRecord] | None = None) -> list[WindowResult]:
+    return window_results(plan, records(plan) if taken is None else taken, scrapes(plan))

@@ -1,4 +1,4 @@
-"""How many users there are when, for each shape; and that locust's shapes say the same."""
+"""The number of users over time for each shape, here and in locust."""
 
 import json
 import subprocess
@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from loadtests.bench.environment import ROOT
 from loadtests.plan import Plan
+from loadtests.processes.environment import ROOT
 from loadtests.windows import RATE_PER_USER, Window, rate_at, users_at, users_for
 
 STEPS = Plan(rates=(2, 4), seconds=10, pause_s=6)
@@ -26,7 +26,7 @@ def test_steps_rise_with_pauses_between_them() -> None:
     assert (STEPS.total_s, STEPS.requests) == (26, 60)
 
 
-def test_a_spike_has_calm_before_and_behind_it() -> None:
+def test_a_spike_has_the_low_rate_before_and_after_it() -> None:
     assert rates(SPIKE, 0, 4.9, 5, 9.9, 10, 19.9, 20) == [2, 2, 30, 30, 2, 2, None]
 
 
@@ -43,7 +43,7 @@ def test_users_send_the_rate_together() -> None:
     assert users_at(STEPS.windows, 26) is None
 
 
-def test_a_length_that_is_not_given_is_that_of_the_shape() -> None:
+def test_each_shape_has_a_default_length() -> None:
     assert Plan().total_s == pytest.approx(157)
     assert Plan(shape="soak").total_s == 180
 
@@ -59,24 +59,23 @@ def test_a_plan_travels_through_the_environment(monkeypatch: pytest.MonkeyPatch)
         Plan.from_environment()
 
 
-ASK_LOCUST = """
-import json, sys
-from loadtests.plan import Plan
-from loadtests.shapes import SHAPES
-told = []
-shape = type("Shape", (SHAPES[sys.argv[1]],), {"windows": Plan.from_environment().windows})()
+LOCUST_TICKS = """
+import json
+from loadtests.locustfile import PlanShape
+ticks = []
+shape = PlanShape()
 shape.get_current_user_count = lambda: 0
 for at in range(70):
     shape.get_run_time = lambda at=at: at
-    told.append(shape.tick())
-print(json.dumps(told))
+    ticks.append(shape.tick())
+print(json.dumps(ticks))
 """
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_locusts_shapes_want_these_users(name: str) -> None:
+def test_locust_has_these_users(name: str) -> None:
     plan = PLANS[name]
-    command = [sys.executable, "-c", ASK_LOCUST, name]
+    command = [sys.executable, "-c", LOCUST_TICKS]
     ran = subprocess.run(command, cwd=ROOT, env=plan.to_environment(), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     users = [tick and tick[0] for tick in json.loads(ran.stdout)]
@@ -85,10 +84,12 @@ def test_locusts_shapes_want_these_users(name: str) -> None:
 
 def test_gevent_and_locust_stay_in_locusts_process() -> None:
     """Locust patches the standard library when it is imported."""
-    of_locust = {"locustfile", "shapes", "source", "asking"}
-    modules = [path.stem for path in (ROOT / "loadtests").glob("*.py") if path.stem not in of_locust]
+    folder = ROOT / "loadtests"
+    paths = [path.relative_to(ROOT) for path in folder.rglob("*.py") if path.parent.name != "users"]
+    names = [path.with_suffix("").as_posix().replace("/", ".") for path in paths if path.name != "locustfile.py"]
+    modules = [name for name in names if ".servers." not in name and not name.endswith("__init__")]
     code = (
-        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module('loadtests.' + name)\n"
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
         "assert not {'gevent', 'locust', 'torch'} & set(sys.modules), set(sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from deployments.contract.task import Prepared, Row
-from loadtests.bench.noop_task import NoOp, Request
+from loadtests.bench.servers.noop_task import NoOp, Request
 
 SLOW_S, SLOWER_S = 0.4, 4.0
 

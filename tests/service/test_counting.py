@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from loadtests.bench.models import build_tiny
+from loadtests.bench.encoders import build_tiny
 from tests.service.moody_service import MODELS
 from tests.service.running import RunningService
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.environment import ROOT
-from loadtests.callers import CALLERS
-from loadtests.recorded import read_records
+from loadtests.load.records import read_records
+from loadtests.processes.environment import ROOT
+from loadtests.traffic.callers import CALLERS
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray

@@ -15,7 +15,7 @@ from deployments.errors import DeadlineExceeded, Overloaded
 from deployments.layouts.text import Layout
 from deployments.replica.limits import ReplicaLimits
 from deployments.replica.replica import Replica
-from loadtests.bench.noop_task import NoLayout, NoOp, Request
+from loadtests.bench.servers.noop_task import NoLayout, NoOp, Request
 from tests.checkpoints import small_checkpoint
 
 AT_ONCE = 4

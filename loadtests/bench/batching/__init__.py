@@ -1,0 +1,1 @@
+"""Throughput of many small requests, compared with offline batches and other servers."""

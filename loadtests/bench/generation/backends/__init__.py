@@ -1,0 +1,1 @@
+"""What generates: engines in this process, and servers over HTTP."""

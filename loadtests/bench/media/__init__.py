@@ -1,0 +1,1 @@
+"""Throughput of image and audio tasks, compared with offline batches."""

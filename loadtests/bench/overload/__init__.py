@@ -1,0 +1,1 @@
+"""Goodput and latency at up to ten times the capacity, and the recovery."""

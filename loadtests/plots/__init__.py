@@ -1,1 +1,0 @@
-"""The plots of a load test's report."""

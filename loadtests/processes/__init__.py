@@ -1,0 +1,1 @@
+"""Processes that the load tests and benchmarks start, and what they use."""

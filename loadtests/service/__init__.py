@@ -1,0 +1,1 @@
+"""The service under load: its models, its metrics, its API key."""
