@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.loadtests.load.records_load import records
+from tests.loadtests.recorded_load import records
 
 from loadtests.load.records import Recorder, RequestRecord, began_at, read_records
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from tests.loadtests.load.records_load import PLAN, records, results
+from tests.loadtests.recorded_load import PLAN, records, results
 
 from loadtests.plan import Plan
 from loadtests.report import slo

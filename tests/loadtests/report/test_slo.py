@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.loadtests.load.records_load import PLAN, records, results, scrapes
+from tests.loadtests.recorded_load import PLAN, records, results, scrapes
 from typer.testing import CliRunner
 
 from loadtests import __main__ as command

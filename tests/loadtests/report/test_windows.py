@@ -1,5 +1,5 @@
 import pytest
-from tests.loadtests.load.records_load import PLAN, records, results
+from tests.loadtests.recorded_load import PLAN, records, results
 
 from loadtests.report.windows import ALL, window_results
 from loadtests.traffic.callers import CALLERS

@@ -1,4 +1,4 @@
-from tests.loadtests.load.records_load import scrapes
+from tests.loadtests.recorded_load import scrapes
 
 from loadtests.service.metrics import metric_sums, metrics_by_model, metrics_of_all
 
