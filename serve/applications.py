@@ -41,7 +41,7 @@ class ServeApplication:
     arguments: ModelArguments | Service
 
 
-def named_table(service: Service) -> RouteTable:
+def route_table_from_config(service: Service) -> RouteTable:
     """Which model answers where, where the checkpoints need not be at hand: they are read only if no task is named.
 
     Raises:

@@ -53,7 +53,7 @@ KNOWS_RAY = {
     "deployments/replica/stages.py",
     "deployments/telemetry/ray_metrics.py",
     "serve/apps.py",
-    "serve/cli/apply/on_serve.py",
+    "serve/cli/apply/serve_client.py",
     "serve/cli/main.py",
     "serve/cluster/launch.py",
     "serve/cluster/placement.py",

@@ -22,7 +22,7 @@ from serve.cli.terminal import console, end, errors, log, stop_on_signals
 from serve.cli.top.command import top
 from serve.cluster.launch import Cluster, StartError, cluster, uses_haproxy
 from serve.config.file import ConfigError, describe, read_config_file
-from serve.config.service import Grpc, ServiceConfig, config_of, embedded_config
+from serve.config.service import Grpc, ServiceConfig, config_from_models, embedded_config
 from serve.middleware.api_keys import check_keys, entry_of, new_key
 from serve.routes import RouteTable, route_table
 
@@ -154,7 +154,7 @@ def _config(
             service = read_config_file(path)
             check_keys(service.auth.api_keys_file)
             return service
-        return config_of(models) if models else embedded_config(added, left_out)
+        return config_from_models(models) if models else embedded_config(added, left_out)
     except (ConfigError, SettingsError, LoadError) as error:
         end(str(error))
     except ValidationError as error:
@@ -207,7 +207,7 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
     from ray import serve
 
     from serve.apps import build_apps
-    from serve.cli.apply.on_serve import OnServe
+    from serve.cli.apply.serve_client import ServeClient
     from serve.cli.progress import Progress, routes_table
     from serve.cluster.placement import Nodes
     from serve.cluster.states import StateReader
@@ -232,11 +232,11 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
         return failed
     finally:
         # What runs by now: `apply` may have added models, and taken others away.
-        deployed = OnServe()
+        deployed = ServeClient()
         names = {*deployed.names(), *(app.name for app in apps)}
-        deployed.take_away(names)
+        deployed.delete(names)
         until = time.monotonic() + (END_S if running.is_ours else 0)
-        while time.monotonic() < until and deployed.look().keys() & names:
+        while time.monotonic() < until and deployed.statuses().keys() & names:
             time.sleep(0.1)  # each replica first answers what it has begun
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from deployments.errors import LoadError
-from serve.applications import named_table
+from serve.applications import route_table_from_config
 from serve.config.file import ConfigError, read_config_file
 from serve.config.service import Service
 from serve.kubernetes.manifest import as_yaml
@@ -14,7 +14,7 @@ from serve.kubernetes.pod import PodPlan, on_cluster
 from serve.kubernetes.ray_service import ray_service
 from serve.kubernetes.serve_config import serve_config
 from serve.kubernetes.worker_groups import worker_groups
-from serve.observability.files import render_dashboards, render_rules
+from serve.observability.commands import render_dashboards, render_rules
 
 HEADER = "# Written by `automodel-serve render k8s`; change the configuration and render again.\n"
 
@@ -34,7 +34,7 @@ def rendered(
     """
     service = on_cluster(service)
     groups = worker_groups(service.models, cpus=cpus, memory_gib=memory_gib)
-    return HEADER + as_yaml(ray_service(PodPlan(name, image, service), named_table(service), groups))
+    return HEADER + as_yaml(ray_service(PodPlan(name, image, service), route_table_from_config(service), groups))
 
 
 def render_k8s(
@@ -53,7 +53,7 @@ def render_k8s(
     try:
         service = read_config_file(config)
         if serve_config_only:
-            text = HEADER + as_yaml(serve_config(service, named_table(service)))
+            text = HEADER + as_yaml(serve_config(service, route_table_from_config(service)))
         else:
             text = rendered(service, name=name, image=image, cpus=worker_cpus, memory_gib=worker_memory)
     except (ConfigError, LoadError) as error:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, TextIO
 
-from serve.cluster.environment import EVERYWHERE, PLACEMENT
-from serve.cluster.haproxy import haproxy_variables
-from serve.cluster.haproxy_gate import BINARY_VARIABLE, gate_program
+from serve.cluster.environment import PLACEMENT, RAY_ENVIRONMENT
+from serve.cluster.haproxy import haproxy_environment
+from serve.cluster.haproxy_overload import BINARY_VARIABLE, overload_program
 from serve.config.service import Limits, Placement
 
 # A replica is told to go away this long before it does, so that the front forgets it first. Ray's default of 30 s is
@@ -66,9 +66,11 @@ def _require_free_for_grpc(host: str, port: int, grpc_port: int) -> None:
 
 def set_environment(placement: Placement = "spread", body_timeout_s: float = BODY_TIMEOUT_S) -> None:
     """What Ray reads from the environment, in every process: must stand before Ray starts. What is set stays."""
-    variables = EVERYWHERE | PLACEMENT[placement] | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
+    variables = (
+        RAY_ENVIRONMENT | PLACEMENT[placement] | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
+    )
     if uses_haproxy():
-        variables |= haproxy_variables(body_timeout_s) | {
+        variables |= haproxy_environment(body_timeout_s) | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
             # Two services on one machine would share Ray's fixed ports.
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
@@ -77,7 +79,7 @@ def set_environment(placement: Placement = "spread", body_timeout_s: float = BOD
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         }
-        if program := gate_program():
+        if program := overload_program():
             variables[BINARY_VARIABLE] = str(program)
     else:
         variables["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"  # without HAProxy nobody would stand at the port
@@ -145,7 +147,7 @@ def cluster(
 
 
 @contextmanager
-def joined(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
+def joined_cluster(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
     """A cluster on which Serve runs already; both stay as they are on the way out.
 
     Raises:

@@ -178,7 +178,7 @@ def embedded_config(added: Sequence[str] = (), left_out: Sequence[str] = ()) -> 
     return ServiceConfig(models=[ModelConfig(model=f"embedded:{e.name}", name=e.name, task=e.task) for e in chosen])
 
 
-def config_of(models: Sequence[str]) -> ServiceConfig:
+def config_from_models(models: Sequence[str]) -> ServiceConfig:
     """The service of some hub ids, folders or embedded models, all with default settings."""
     return ServiceConfig(models=[ModelConfig.model_validate({"model": _absolute(model)}) for model in models])
 

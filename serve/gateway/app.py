@@ -24,9 +24,9 @@ from deployments.replica.deployment import SURGE_PERCENT
 from deployments.telemetry.logs import log_through_ray
 from deployments.telemetry.tracing.setup import open_tracer
 from serve import routes
-from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.routes import embeddings_inference_routes
 from serve.apis.huggingface.paths import below_model
+from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.grpc_server import Lifespan, grpc_lifespan
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.routes import open_inference_routes
@@ -41,8 +41,8 @@ from serve.middleware.stack import layers
 from serve.middleware.tracing import RequestSpans
 from serve.playground.routes import PAGE, playground_routes
 from serve.upstream.replicas import Replicas
-from serve.upstream.serve_handle import Upstream
-from serve.upstream.traced import TracedUpstream
+from serve.upstream.serve_handle import ServeReplicas
+from serve.upstream.traced import TracedReplicas
 
 if TYPE_CHECKING:
     from deployments.telemetry.tracing.tracer import Tracer
@@ -63,8 +63,8 @@ class Gateway:
         self._limit = config.limits.body
         self._sources = {model.name: model.model for model in config.models}
         self._tracer = _tracer(config)
-        upstream = Upstream(config.limits.request_timeout_s)
-        self._upstream: Replicas = upstream if self._tracer is None else TracedUpstream(upstream)
+        upstream = ServeReplicas(config.limits.request_timeout_s)
+        self._replicas: Replicas = upstream if self._tracer is None else TracedReplicas(upstream)
         self._reader = StateReader(config.models)
         self._states: dict[str, ModelState] = {}
         self._states_at = 0.0
@@ -74,8 +74,8 @@ class Gateway:
         self._started = int(time.time())
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        caller = Caller(self._table, self._upstream, self._limit)
-        inference = OpenInference(caller, self._table, self._current_states)
+        client = ModelClient(self._table, self._replicas, self._limit)
+        inference = OpenInference(client, self._table, self._current_states)
         return Starlette(
             routes=[
                 Route("/", self.index),
@@ -89,9 +89,9 @@ class Gateway:
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
                 *playground_routes(),
                 Route("/models/{model}{below:below}", self.by_model, methods=["GET", "POST"]),
-                *openai_routes(caller),
-                *embeddings_inference_routes(caller, self._limits),
-                *open_inference_routes(caller, inference, self._limits),
+                *openai_routes(client),
+                *embeddings_inference_routes(client, self._limits),
+                *open_inference_routes(client, inference, self._limits),
                 Route("/tasks/{task}{below:below}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}{below:below}", self.by_task, methods=["GET", "POST"]),
             ],
@@ -198,11 +198,11 @@ class Gateway:
             body = await read_body(request.scope, request.receive, self._limit)
             asked = (route, request.method, request.headers.raw, body, below_model(request, route.kind, body))
             if STREAM in body:
-                streamed = await self._upstream.stream(*asked)
+                streamed = await self._replicas.stream(*asked)
                 answer: Response = StreamingResponse(streamed.pieces, streamed.status)
                 answer.raw_headers[:] = streamed.headers
                 return answer
-            reply = await self._upstream.ask(*asked)
+            reply = await self._replicas.request(*asked)
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception as error:

@@ -13,9 +13,9 @@ from deployments.telemetry.ray_metrics import RayExporter, agents
 from serve.config.service import Options
 from serve.gateway.merged_metrics import MergedMetrics
 from serve.http.messages import Scope
-from serve.http.request_context import Record
-from serve.middleware.access_log import told_of_gateway
-from serve.middleware.request_context import Ended
+from serve.http.request_context import RequestContext
+from serve.middleware.access_log import gateway_request_logger
+from serve.middleware.request_context import OnRequestEnd
 
 PATH = "/metrics"
 PACKAGES = ("automodel-serve", "ray", "torch", "transformers")
@@ -53,7 +53,7 @@ class GatewayMetrics:
         self._meter.set(BUILD_INFO, 1, *(_version(package) for package in PACKAGES), platform.python_version())
         if options.metrics.enabled:
             self._exporter = RayExporter(self._meter, GATEWAY_METRICS)
-        self.ended: Ended = told_of_gateway(self._count)
+        self.ended: OnRequestEnd = gateway_request_logger(self._count)
 
     def public(self, others: tuple[str, ...]) -> tuple[str, ...]:
         """What needs no key."""
@@ -66,7 +66,7 @@ class GatewayMetrics:
         content, content_type = await self._merged.exposition(request.headers.get("accept", ""))
         return Response(content, media_type=content_type)
 
-    def _count(self, scope: Scope, record: Record, seconds: float) -> None:
+    def _count(self, scope: Scope, record: RequestContext, seconds: float) -> None:
         api = api_of(scope["path"])
         self._meter.add(GATEWAY_REQUESTS, api, str(record.status))
         self._meter.observe(GATEWAY_SECONDS, seconds, api)

@@ -6,8 +6,8 @@ from typing import Any
 
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
-from serve.cluster.environment import EVERYWHERE, PLACEMENT
-from serve.cluster.haproxy import haproxy_variables
+from serve.cluster.environment import PLACEMENT, RAY_ENVIRONMENT
+from serve.cluster.haproxy import haproxy_environment
 from serve.config.service import Service
 from serve.kubernetes.worker_groups import Node
 
@@ -136,8 +136,8 @@ def _container(plan: PodPlan, node: Node, ports: tuple[str, ...]) -> dict[str, A
 
 def _environment(plan: PodPlan, node: Node) -> dict[str, str]:
     return (
-        EVERYWHERE
-        | haproxy_variables(plan.service.limits.body_timeout_s)
+        RAY_ENVIRONMENT
+        | haproxy_environment(plan.service.limits.body_timeout_s)
         | PLACEMENT[plan.service.placement]
         | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, int(node.cpus))),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from serve.cluster.resource_requests import KIND, Amounts, asked, has_room, obstacle
+from serve.cluster.resource_requests import ACCELERATOR_PREFIX, Amounts, fits, placement_obstacle, resource_request
 from serve.kubernetes.serve_config import GATEWAY_CPUS
 
 
@@ -29,7 +29,7 @@ class Node:
     @property
     def amounts(self) -> Amounts:
         """In Ray's own names."""
-        kind = {f"{KIND}{self.accelerator_type}": 1.0} if self.accelerator_type else {}
+        kind = {f"{ACCELERATOR_PREFIX}{self.accelerator_type}": 1.0} if self.accelerator_type else {}
         return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_gib * 2.0**30} | kind
 
 
@@ -76,10 +76,10 @@ def pods_for(models: Sequence[ModelConfig], replicas: Sequence[int], node: Node)
     """
     pods: list[Pod] = []
     for model, count in sorted(zip(models, replicas, strict=True), key=lambda pair: _size(pair[0]), reverse=True):
-        wanted = asked(model)
+        wanted = resource_request(model)
         if not wanted:
             raise LoadError(f"{model.name}: with `resources.num_cpus: 0` it would be placed on the head, too")
-        if reason := obstacle(wanted, [node.amounts], [node.amounts]):
+        if reason := placement_obstacle(wanted, [node.amounts], [node.amounts]):
             raise LoadError(f"{model.name}: {reason}; lower `resources`, or give workers more (--worker-cpus, -memory)")
         for _ in range(count):
             pod = next((pod for pod in pods if pod.takes(model, wanted)), None)
@@ -99,7 +99,7 @@ class Pod:
 
     def takes(self, model: ModelConfig, wanted: Amounts) -> bool:
         most = model.replicas.max_per_node
-        return has_room(wanted, self._left) and (most is None or self._there.count(model.name) < most)
+        return fits(wanted, self._left) and (most is None or self._there.count(model.name) < most)
 
     def place(self, model: ModelConfig, wanted: Amounts) -> None:
         self._there.append(model.name)

@@ -13,7 +13,7 @@ from deployments.telemetry.metrics import (
     WAITING_ROWS,
 )
 from serve.observability.dashboard import Dashboard, Row
-from serve.observability.drawing import ask, gauge, mean, percentiles, quantile_by, rate
+from serve.observability.metric_panels import ask, gauge, mean, percentiles, quantile_by, rate
 from serve.observability.objectives import Objectives
 from serve.observability.panel import Panel, Query
 from serve.observability.symptom_alerts import CACHE_FULL

@@ -28,7 +28,7 @@ from deployments.telemetry.metrics import (
     WAITING_ROWS,
 )
 from serve.observability.dashboard import Dashboard, Row
-from serve.observability.drawing import ask, distribution, gauge, mean, percentiles, rate, title_of
+from serve.observability.metric_panels import ask, distribution, gauge, mean, percentiles, rate, title_of
 from serve.observability.panel import Panel, Query
 from serve.observability.symptom_alerts import PADDED
 from serve.observability.units import SHARE

@@ -18,8 +18,8 @@ from deployments.telemetry.metrics import (
     WAITING_ROWS,
 )
 from serve.observability.dashboard import Dashboard, Row
-from serve.observability.drawing import ask, gauge, mean, quantile_by, rate
 from serve.observability.indicators import ANSWERED, FAILED, Indicator, indicators
+from serve.observability.metric_panels import ask, gauge, mean, quantile_by, rate
 from serve.observability.objectives import BURNS, Objectives
 from serve.observability.panel import Panel, Query
 from serve.observability.symptom_alerts import PADDED

@@ -8,7 +8,7 @@ from serve.kubernetes.pod import labels
 from serve.observability.alert import Alert
 from serve.observability.budget_alerts import budget_alerts
 from serve.observability.objectives import Objectives
-from serve.observability.recording import recordings
+from serve.observability.recording_rules import recordings
 from serve.observability.symptom_alerts import symptom_alerts
 
 RUNBOOKS = "docs/operations.md"

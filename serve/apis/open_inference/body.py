@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
-from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, Wanted
+from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, RequestedOutput
 from serve.apis.open_inference.tensor import Tensor, from_bytes, from_json, to_bytes, to_json
 from serve.http.errors import validation_error
 
@@ -101,7 +101,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
         place += size or 0
     if place != len(body):
         raise MalformedRequest(f"{len(body) - place:,} bytes are left behind the tensors")
-    outputs = [Wanted.of(output.name, output.parameters) for output in head.outputs or ()]
+    outputs = [RequestedOutput.of(output.name, output.parameters) for output in head.outputs or ()]
     return InferRequest(head.id, head.parameters, inputs, outputs or None)
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidInput
-from serve.apis.caller import Caller
+from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import VERSION
 from serve.apis.open_inference.request import input_tensors, placed
@@ -32,8 +32,8 @@ class GenerateRequest(BaseModel):
 class Generate:
     """Answers texts with texts."""
 
-    def __init__(self, caller: Caller, inference: OpenInference) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient, inference: OpenInference) -> None:
+        self._client = client
         self._inference = inference
 
     async def whole(self, request: Request) -> Response:
@@ -41,7 +41,7 @@ class Generate:
         route, body, options = await self._read(request)
         if options.get("stream"):
             raise InvalidInput("parameters.stream: is true, and this is /generate; ask /generate_stream")
-        answers = (await self._caller.ask(request, route, body)).json()[0]
+        answers = (await self._client.post(request, route, body)).json()[0]
         texts = [answer["generated_text"] for answer in answers]
         said = _head(route) | {"text_output": texts[0] if len(texts) == 1 else texts}
         if "details" in answers[0] and len(texts) == 1:
@@ -59,7 +59,7 @@ class Generate:
     async def _pieces(
         self, request: Request, route: Route, body: dict[str, Any], with_details: bool
     ) -> AsyncGenerator[dict[str, Any], None]:
-        async for event in self._caller.events(request, route, body):
+        async for event in self._client.stream(request, route, body):
             if "error" in event:
                 yield {"error": event["error"]}
                 return
@@ -75,12 +75,12 @@ class Generate:
         route = self._inference.route(names["model"], names.get("version", ""))
         if route.kind.event_type is None:
             raise InvalidInput(f"model: {route.model!r} does {route.task}, which writes no text; ask for /infer")
-        asked: GenerateRequest = await self._caller.read(request, GenerateRequest)
+        payload: GenerateRequest = await self._client.read(request, GenerateRequest)
         sources = input_tensors(route.kind).sources
-        more = asked.model_extra or {}
+        more = payload.model_extra or {}
         inputs = {name: value for name, value in more.items() if name in sources}
-        options = {name: value for name, value in more.items() if name not in sources} | asked.parameters
-        item = asked.text_input if not inputs else inputs | {_TEXT: asked.text_input}
+        options = {name: value for name, value in more.items() if name not in sources} | payload.parameters
+        item = payload.text_input if not inputs else inputs | {_TEXT: payload.text_input}
         return route, {"inputs": [item]} | placed(route.kind, _options(options)), options
 
 

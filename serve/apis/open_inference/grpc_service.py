@@ -8,13 +8,13 @@ import grpc
 import orjson
 from starlette.requests import Request
 
-from serve.apis.caller import Refused
+from serve.apis.model_client import ReplicaError
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.protobuf import PACKAGE, SERVICE, Messages, fill_response, infer_request
 from serve.http.errors import error_answer
 from serve.http.messages import request_id
 from serve.middleware.api_keys import KeyRing
-from serve.middleware.auth import known_key
+from serve.middleware.auth import authenticate
 
 Method = Callable[[Request, Any, Any], Awaitable[None]]  # the client's headers, its message, and the answer to fill
 
@@ -73,13 +73,13 @@ class GrpcService:
             request = _as_request(context)
             try:
                 if self._ring is not None and not is_public:
-                    known_key(self._ring, request.headers.get("authorization"))
+                    authenticate(self._ring, request.headers.get("authorization"))
                 filled = kind()
                 await method(request, message, filled)
                 return filled
             except asyncio.CancelledError:
                 raise
-            except Refused as refused:
+            except ReplicaError as refused:
                 status, body, headers = refused.reply.status, refused.reply.body, refused.reply.headers
             except Exception as error:
                 status, body, headers = error_answer(error, request_id(request.scope))
@@ -115,8 +115,8 @@ class GrpcService:
         answer.properties["optional_inputs"] = ",".join(optional)
 
     async def _model_infer(self, request: Request, message: Any, answer: Any) -> None:
-        asked = infer_request(message)
-        answered = await self._inference.infer(request, message.model_name, message.model_version, asked)
+        payload = infer_request(message)
+        answered = await self._inference.infer(request, message.model_name, message.model_version, payload)
         fill_response(answer, answered, raw=bool(message.raw_input_contents))
 
     async def _repository_index(self, request: Request, message: Any, answer: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from deployments.errors import DeadlineExceeded, NotFound
-from serve.apis.caller import Caller
+from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.inputs import JSON
 from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse
 from serve.apis.open_inference.outputs import VECTOR, output_tensors
@@ -32,8 +32,8 @@ class OpenInference:
         states: how far each is.
     """
 
-    def __init__(self, caller: Caller, table: RouteTable, states: States) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient, table: RouteTable, states: States) -> None:
+        self._client = client
         self._table = table
         self._states = states
         self._outputs: dict[str, list[dict[str, Any]]] = {}
@@ -82,7 +82,7 @@ class OpenInference:
             raise NotFound(f"no version {version!r} of {model!r}; there is {VERSION}")
         return route
 
-    async def infer(self, request: Request, model: str, version: str, asked: InferRequest) -> InferResponse:
+    async def infer(self, request: Request, model: str, version: str, payload: InferRequest) -> InferResponse:
         """A model's answer.
 
         Args:
@@ -93,22 +93,22 @@ class OpenInference:
 
         Raises:
             ServiceError: it cannot be asked so, or the time is up.
-            Refused: the model answers with an error.
+            ReplicaError: the model answers with an error.
         """
         route = self.route(model, version)
-        question = task_request(route.kind, asked)
+        question = task_request(route.kind, payload)
         answers = await self._ask(request, route, question.body, question.timeout_s)
-        return InferResponse(model, asked.id, output_tensors(route.kind, answers, asked.outputs))
+        return InferResponse(model, payload.id, output_tensors(route.kind, answers, payload.outputs))
 
     async def metadata(self, request: Request, model: str, version: str) -> dict[str, Any]:
         """What a model reads and answers.
 
         Raises:
             NotFound: there is no such model.
-            Refused: it is not there now, or may not be asked.
+            ReplicaError: it is not there now, or may not be asked.
         """
         route = self.route(model, version)
-        described = await self._caller.describe(request, route)
+        described = await self._client.describe(request, route)
         if model not in self._outputs:
             self._outputs[model] = await self._answered(request, route, described["example"])
         return {
@@ -131,7 +131,7 @@ class OpenInference:
     async def _ask(self, request: Request, route: Route, body: dict[str, Any], timeout_s: float | None) -> list[Any]:
         try:
             async with asyncio.timeout(timeout_s):
-                answers: list[Any] = (await self._caller.ask(request, route, body)).json()
+                answers: list[Any] = (await self._client.post(request, route, body)).json()
         except TimeoutError:
             raise DeadlineExceeded(f"no answer within the {timeout_s:g} s that the request gave") from None
         return answers

@@ -27,7 +27,7 @@ def flag(parameters: Parameters, name: str) -> bool | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedOutput:
     """An output that is asked for.
 
     Attributes:
@@ -64,7 +64,7 @@ class InferRequest:
     id: str
     parameters: Parameters
     inputs: Sequence[Tensor]
-    outputs: Sequence[Wanted] | None
+    outputs: Sequence[RequestedOutput] | None
 
 
 @dataclass(frozen=True, slots=True)

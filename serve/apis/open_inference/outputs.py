@@ -18,7 +18,7 @@ from deployments.contract.task import Task
 from deployments.errors import InvalidInput
 from serve.apis.open_inference.annotations import DATATYPES, models, single
 from serve.apis.open_inference.inputs import JSON
-from serve.apis.open_inference.messages import Wanted
+from serve.apis.open_inference.messages import RequestedOutput
 from serve.apis.open_inference.tensor import NUMBERS, Tensor, of_objects
 
 VECTOR = "embedding"
@@ -30,7 +30,7 @@ Fields = Mapping[str, str]  # names of an object's single values to their dataty
 _FILL = {"BYTES": "", "BOOL": False, "INT64": 0, "FP32": 0.0}
 
 
-def output_tensors(kind: Kind, answers: list[Any], wanted: Sequence[Wanted] | None) -> list[Tensor]:
+def output_tensors(kind: Kind, answers: list[Any], wanted: Sequence[RequestedOutput] | None) -> list[Tensor]:
     """The tensors of an answer.
 
     Args:

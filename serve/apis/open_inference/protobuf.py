@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from deployments.errors import InvalidInput, MalformedRequest
-from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, Wanted
+from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, RequestedOutput
 from serve.apis.open_inference.tensor import (
     NUMBERS,
     ONLY_BYTES,
@@ -71,7 +71,7 @@ def infer_request(message: Any) -> InferRequest:
     if raw and len(raw) != len(message.inputs):
         raise MalformedRequest(f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs")
     inputs = [_tensor(tensor, raw[place] if raw else None) for place, tensor in enumerate(message.inputs)]
-    outputs = [Wanted.of(output.name, _parameters(output.parameters)) for output in message.outputs]
+    outputs = [RequestedOutput.of(output.name, _parameters(output.parameters)) for output in message.outputs]
     return InferRequest(message.id, _parameters(message.parameters), inputs, outputs or None)
 
 

@@ -53,16 +53,16 @@ def input_tensors(kind: Kind) -> InputTensors:
     return InputTensors(kind)
 
 
-def task_request(kind: Kind, asked: InferRequest) -> TaskRequest:
+def task_request(kind: Kind, payload: InferRequest) -> TaskRequest:
     """The request of a task that the protocol's request means.
 
     Raises:
         InvalidInput: tensors or parameters that it does not have.
     """
     sources = input_tensors(kind).sources
-    tensors = _by_name(asked.inputs)
+    tensors = _by_name(payload.inputs)
     inputs = {name: tensor for name, tensor in tensors.items() if name == JSON or name in sources}
-    options = _options(kind, asked, [tensor for name, tensor in tensors.items() if name not in inputs])
+    options = _options(kind, payload, [tensor for name, tensor in tensors.items() if name not in inputs])
     timeout = options.pop(TIMEOUT, None)
     rates = _rates(kind, inputs, options)
     items = input_tensors(kind).values(inputs, rates)
@@ -106,10 +106,10 @@ def _by_name(inputs: Iterable[Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _options(kind: Kind, asked: InferRequest, rest: Iterable[Tensor]) -> dict[str, Any]:
+def _options(kind: Kind, payload: InferRequest, rest: Iterable[Tensor]) -> dict[str, Any]:
     """What was said beside the inputs: of the request, of a tensor, and as tensors of one element."""
     options: dict[str, Any] = {}
-    for place, parameters in (("", asked.parameters), *((t.name, t.parameters) for t in asked.inputs)):
+    for place, parameters in (("", payload.parameters), *((t.name, t.parameters) for t in payload.inputs)):
         for name, value in parameters.items():
             what = f"parameter {name!r}{f' of input {place!r}' if place else ''}"
             if name in _REFUSED:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.registry import KINDS
-from serve.apis.caller import Answer, Caller
+from serve.apis.model_client import Answer, ModelClient
 from serve.apis.open_inference.body import HEADER_LENGTH, InferBody, read_request, unpacked, write_response
 from serve.apis.open_inference.generate import Generate, GenerateRequest
 from serve.apis.open_inference.inference import OpenInference
@@ -88,8 +88,8 @@ OPERATIONS = (
 class Http:
     """Answers what is asked over HTTP."""
 
-    def __init__(self, caller: Caller, inference: OpenInference, limits: Limits) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient, inference: OpenInference, limits: Limits) -> None:
+        self._client = client
         self._inference = inference
         self._most = limits.body.size
 
@@ -106,8 +106,8 @@ class Http:
         return JSONResponse({"models": self._inference.names()})
 
     async def index(self, request: Request) -> Response:
-        asked: IndexRequest = await self._caller.read_if_any(request, IndexRequest)
-        return JSONResponse(await self._inference.index(asked.ready))
+        payload: IndexRequest = await self._client.read_if_any(request, IndexRequest)
+        return JSONResponse(await self._inference.index(payload.ready))
 
     async def metadata(self, request: Request) -> Response:
         return JSONResponse(await self._inference.metadata(request, *_named(request)))
@@ -118,13 +118,13 @@ class Http:
 
     async def infer(self, request: Request) -> Response:
         """The tensors of an answer, in JSON or as bytes behind it."""
-        body = await self._caller.read_bytes(request)
+        body = await self._client.read_bytes(request)
         body = unpacked(body, request.headers.get("content-encoding"), self._most)
         length = request.headers.get(HEADER_LENGTH)
         is_large = len(body) > LARGE_BODY
-        asked = await asyncio.to_thread(read_request, body, length) if is_large else read_request(body, length)
-        answered = await self._inference.infer(request, *_named(request), asked)
-        content, json_length = write_response(answered, _is_binary(asked))
+        payload = await asyncio.to_thread(read_request, body, length) if is_large else read_request(body, length)
+        answered = await self._inference.infer(request, *_named(request), payload)
+        content, json_length = write_response(answered, _is_binary(payload))
         if json_length is None:
             return Response(content, media_type="application/json")
         headers = {HEADER_LENGTH: str(json_length)}
@@ -136,10 +136,10 @@ def _named(request: Request) -> tuple[str, str]:
     return request.path_params["model"], request.path_params.get("version", "")
 
 
-def _is_binary(asked: InferRequest) -> Callable[[str], bool]:
+def _is_binary(payload: InferRequest) -> Callable[[str], bool]:
     """Which outputs go as bytes: as each says, else as the request says for all."""
-    every = flag(asked.parameters, "binary_data_output") or False
-    own = {output.name: output.binary for output in asked.outputs or () if output.binary is not None}
+    every = flag(payload.parameters, "binary_data_output") or False
+    own = {output.name: output.binary for output in payload.outputs or () if output.binary is not None}
     return lambda name: own.get(name, every)
 
 
@@ -147,9 +147,9 @@ def _readiness(said: dict[str, object], is_ready: bool) -> Response:
     return JSONResponse(said | {"ready": is_ready}, 200 if is_ready else 503)
 
 
-def open_inference_routes(caller: Caller, inference: OpenInference, limits: Limits) -> list[Route]:
+def open_inference_routes(client: ModelClient, inference: OpenInference, limits: Limits) -> list[Route]:
     """`/v2/…`; a model's routes also with its version."""
-    http, generate = Http(caller, inference, limits), Generate(caller, inference)
+    http, generate = Http(client, inference, limits), Generate(client, inference)
     answers: dict[str, Answer] = {
         "/v2": http.server,
         "/v2/health/live": http.live,

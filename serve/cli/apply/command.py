@@ -12,13 +12,13 @@ from rich.markup import escape
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.applications import ModelArguments
-from serve.cli.apply.applying import Outcome
-from serve.cli.apply.applying import apply as apply_steps
-from serve.cli.apply.difference import Change, Kind, differences, through_gateway
-from serve.cli.apply.finding import running_service
-from serve.cli.apply.running_service import NotChangeable
+from serve.cli.apply.changes import Change, Kind, differences, through_gateway
+from serve.cli.apply.discovery import running_service
+from serve.cli.apply.executor import Outcome
+from serve.cli.apply.executor import apply as apply_steps
+from serve.cli.apply.report import note, plan_table, summary
+from serve.cli.apply.running_service import ApplyError
 from serve.cli.apply.steps import Step, steps
-from serve.cli.apply.telling import note, plan_table, summary
 from serve.cli.embedded import build_embedded, show_notices
 from serve.cli.terminal import console, end, errors, log, stop_on_signals
 from serve.cluster.launch import Cluster, StartError
@@ -28,7 +28,7 @@ from serve.middleware.api_keys import check_keys
 from serve.routes import RouteTable, route_table
 
 if TYPE_CHECKING:
-    from serve.cli.apply.on_serve import OnServe
+    from serve.cli.apply.serve_client import ServeClient
 
 INTERRUPTED = "interrupted"
 
@@ -73,7 +73,7 @@ def apply(
         table = route_table(service)
         with running_service(address, port, verbose=verbose) as cluster:
             _apply(service, table, cluster, restart or [], timeout, dry_run=dry_run, is_here=address is None)
-    except (ConfigError, SettingsError, LoadError, StartError, NotChangeable) as error:
+    except (ConfigError, SettingsError, LoadError, StartError, ApplyError) as error:
         end(str(error))
 
 
@@ -88,9 +88,9 @@ def _apply(
     is_here: bool,
 ) -> None:
     # Ray Serve reads its environment when it is imported: not before the cluster was joined.
-    from serve.cli.apply.on_serve import OnServe
+    from serve.cli.apply.serve_client import ServeClient
 
-    deployed = OnServe()
+    deployed = ServeClient()
     changes = differences(deployed.read(), service, table, cores=os.cpu_count() or 1, restarted=restarted)
     console.print(f"Service at {cluster.url}")
     console.print(plan_table(changes))
@@ -105,7 +105,7 @@ def _apply(
         planned,
         deployed,
         follow=_Following(deployed, timeout_s, stop.is_set, note),
-        take_back=_Following(deployed, timeout_s, lambda: False, lambda change: "taken back"),
+        rollback=_Following(deployed, timeout_s, lambda: False, lambda change: "taken back"),
     )
     if outcome.failed:
         _end_with(outcome)
@@ -121,9 +121,9 @@ def _end_with(outcome: Outcome) -> NoReturn:
         errors.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
     for name, reason in outcome.stuck.items():
         errors.print(f"[red]error:[/] {name} cannot be taken back: {escape(reason)}", soft_wrap=True)
-    if outcome.is_taken_back and not outcome.stuck:
+    if outcome.is_rolled_back and not outcome.stuck:
         errors.print("what was changed has been taken back; the service answers as before", style="dim")
-    if not outcome.is_taken_back:
+    if not outcome.is_rolled_back:
         errors.print("all else was changed", style="dim")
     raise typer.Exit(1)
 
@@ -151,7 +151,7 @@ class _Following:
     """Shows how far the changes of a step are, until all are done or one has failed."""
 
     def __init__(
-        self, deployed: "OnServe", timeout_s: float, stopped: Callable[[], bool], told: Callable[[Change], str]
+        self, deployed: "ServeClient", timeout_s: float, stopped: Callable[[], bool], told: Callable[[Change], str]
     ) -> None:
         self._deployed = deployed
         self._timeout_s = timeout_s
@@ -164,7 +164,11 @@ class _Following:
         from serve.cli.progress import Progress
 
         reader = ChangeReader(
-            step, look=self._deployed.look, stage=stages.read, obstacle=_obstacle, timeout_s=self._timeout_s
+            step,
+            statuses=self._deployed.statuses,
+            stage=stages.read,
+            placement_obstacle=_obstacle,
+            timeout_s=self._timeout_s,
         )
         try:
             begin()
@@ -182,4 +186,4 @@ def _obstacle(change: Change) -> str:
 
     assert change.after is not None
     arguments = change.after.arguments
-    return Nodes().obstacle(arguments.model) if isinstance(arguments, ModelArguments) else ""
+    return Nodes().placement_obstacle(arguments.model) if isinstance(arguments, ModelArguments) else ""

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments.replica.stages import ModelStage
-from serve.cli.apply.difference import Change, Kind
+from serve.cli.apply.changes import Change, Kind
 from serve.cluster.states import ModelState
 
 NO_ROOM_S = 30.0  # a node may still have to answer for what it had before, or come
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ApplicationStatus:
     """An application as Serve sees it.
 
     Attributes:
@@ -46,32 +46,32 @@ class ChangeReader:
         self,
         changes: Sequence[Change],
         *,
-        look: Callable[[], Mapping[str, Seen]],
+        statuses: Callable[[], Mapping[str, ApplicationStatus]],
         stage: Callable[[str], ModelStage | None],
-        obstacle: Callable[[Change], str],
+        placement_obstacle: Callable[[Change], str],
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._changes = changes
-        self._look = look
+        self._statuses = statuses
         self._stage = stage
-        self._obstacle = obstacle
+        self._obstacle = placement_obstacle
         self._timeout_s = timeout_s
         self._clock = clock
         self._began = clock()
-        seen = look()
+        seen = statuses()
         self._replaced = {c.name: seen[c.name].running if c.name in seen else set() for c in changes}
         self._said = {change.name: stage(change.name) for change in changes}
         self._no_room_since: dict[str, float] = {}
 
     def read(self) -> dict[str, ModelState]:
         """The state of each change. Asks Serve's controller: milliseconds."""
-        seen = self._look()
+        seen = self._statuses()
         return {
             change.name: self._patient(change, self._state(change, seen.get(change.name))) for change in self._changes
         }
 
-    def _state(self, change: Change, seen: Seen | None) -> ModelState:
+    def _state(self, change: Change, seen: ApplicationStatus | None) -> ModelState:
         if change.kind is Kind.REMOVED:
             return ModelState("gone" if seen is None else "leaving", "", 0)
         if seen is None:
@@ -105,7 +105,7 @@ class ChangeReader:
         return state
 
 
-def _between(seen: Seen) -> str:
+def _between(seen: ApplicationStatus) -> str:
     """What an application does some replicas of which answer as they shall."""
     states = seen.replicas.values()
     return "warming" if "STARTING" in states else "leaving" if "STOPPING" in states else "changing"

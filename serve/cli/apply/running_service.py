@@ -7,7 +7,7 @@ from serve.applications import ModelArguments, ServeApplication
 from serve.config.service import Service
 
 
-class NotChangeable(Exception):
+class ApplyError(Exception):
     """What runs cannot be changed from here, or not in this way; the message says why, and what can be done."""
 
 

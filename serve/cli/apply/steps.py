@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from serve.cli.apply.difference import Change, Kind
+from serve.cli.apply.changes import Change, Kind
 from serve.routes import GATEWAY
 
 Step = tuple[Change, ...]  # changes that are made at once
@@ -27,7 +27,7 @@ def steps(changes: Sequence[Change]) -> list[Step]:
     return [step for step in ordered if step]
 
 
-def taken_back(made: Sequence[Step]) -> Iterator[Step]:
+def rollback_steps(made: Sequence[Step]) -> Iterator[Step]:
     """The steps that undo those that were made, the last one first, and each change by itself."""
     for step in reversed(made):
         yield from ((_inverse(change),) for change in reversed(step))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.replica.footprint import Footprint
-from serve.cluster.resource_requests import Amounts, asked
+from serve.cluster.resource_requests import Amounts, resource_request
 from serve.kubernetes.worker_groups import Node, pods_for
 
 GIB = 2.0**30
@@ -71,7 +71,7 @@ def plan_of(model: ModelConfig, task: str, footprint: Footprint, workers: Worker
         share = _up(_gpu_bytes(footprint) * HEADROOM / (workers.gpu_memory_gib * GIB), GPU_STEP)
         share = share if share <= 1 else float(math.ceil(share))
     made = ModelPlan(model, task, footprint, memory_gib, share, 0, _problem(model, footprint, workers))
-    per_worker = _most(asked(made.placed), workers.node.amounts)
+    per_worker = _most(resource_request(made.placed), workers.node.amounts)
     if model.replicas.max_per_node is not None:
         per_worker = min(per_worker, model.replicas.max_per_node)
     return ModelPlan(model, task, footprint, memory_gib, share, per_worker, made.problem)

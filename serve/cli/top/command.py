@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from serve.cli.top.watched_service import NotWatchable, WatchedService
-from serve.cli.top.watching import Watching
+from serve.cli.top.client import ServiceClient, ServiceUnreachable
+from serve.cli.top.monitor import Monitor
 
 WIDTH = 140  # letters, where no terminal says how many there are
 
@@ -34,14 +34,14 @@ def top(
         raise typer.BadParameter("a picture is of one table: add --once", param_hint="--svg")
     console = console_of(svg is not None)
     try:
-        with WatchedService(url, key) as service:
-            watching = Watching(service, console)
+        with ServiceClient(url, key) as service:
+            watching = Monitor(service, console)
             if once:
                 time.sleep(interval)
                 console.print(watching.look())
             else:
                 _follow(watching, console, interval)
-    except NotWatchable as error:
+    except ServiceUnreachable as error:
         Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -56,7 +56,7 @@ def console_of(records: bool) -> Console:
     return console if console.is_terminal and not records else Console(highlight=False, record=records, width=WIDTH)
 
 
-def _follow(watching: Watching, console: Console, interval: float) -> None:
+def _follow(watching: Monitor, console: Console, interval: float) -> None:
     """One table that changes in place, or one after the other where there is no terminal."""
     table = watching.table()
     with Live(console=console, auto_refresh=False) if console.is_terminal else console as shown:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.config import ModelConfig
-from serve.cluster.resource_requests import asked, obstacle
+from serve.cluster.resource_requests import placement_obstacle, resource_request
 
 L4 = {"CPU": 4.0, "GPU": 1.0, "memory": 16.0 * 2**30, "accelerator_type:L4": 1.0, "node:10.0.0.1": 1.0}
 CPUS = {"CPU": 8.0, "memory": 32.0 * 2**30}
@@ -45,11 +45,14 @@ def model(**resources: Any) -> ModelConfig:
     ],
 )
 def test_why_it_is_not_placed(resources: dict[str, Any], free: list[dict[str, float]], reason: str) -> None:
-    assert obstacle(asked(model(**resources)), [L4, CPUS][: len(free)], free) == reason
+    assert placement_obstacle(resource_request(model(**resources)), [L4, CPUS][: len(free)], free) == reason
 
 
 def test_without_a_node() -> None:
-    assert obstacle(asked(model()), [], []) == "asks for 0.1 CPU, which no node has; there are no nodes"
+    assert (
+        placement_obstacle(resource_request(model()), [], [])
+        == "asks for 0.1 CPU, which no node has; there are no nodes"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from serve.middleware.limits import SMALL, BodyMemory
+from serve.middleware.limits import SMALL, BodyMemoryMiddleware
 
 LARGE = b"x" * (2 * SMALL)
 MOST = 3 * len(LARGE)
@@ -34,7 +34,7 @@ def slow() -> Slow:
 
 @pytest.fixture
 async def client(slow: Slow) -> AsyncIterator[httpx.AsyncClient]:
-    app = BodyMemory(slow, most=MOST, longest=len(LARGE))
+    app = BodyMemoryMiddleware(slow, most=MOST, longest=len(LARGE))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -85,7 +85,7 @@ async def test_a_body_in_chunks_counts_as_the_longest(client: httpx.AsyncClient,
 
 async def test_what_is_declared_beyond_the_longest_is_left_to_the_application(slow: Slow) -> None:
     slow.may.set()
-    app = BodyMemory(slow, most=10, longest=len(LARGE))  # one body always fits
+    app = BodyMemoryMiddleware(slow, most=10, longest=len(LARGE))  # one body always fits
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         assert (await client.post("/", content=LARGE * 2)).text == str(2 * len(LARGE))
 

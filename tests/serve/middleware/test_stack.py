@@ -11,7 +11,7 @@ from deployments.config import ModelConfig
 from deployments.registry import find_task
 from deployments.replica.replica import Replica
 from serve.config.service import Cors, Limits, Options
-from serve.http.messages import timeout_of
+from serve.http.messages import request_timeout
 from serve.middleware.ray_proxy import middlewares
 from serve.model.endpoint import endpoint_builder
 from serve.routes import RouteTable
@@ -80,7 +80,7 @@ async def test_a_client_may_shorten_its_time(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(("said", "meant"), [("1.5", 1.5), ("100", 60), ("inf", 60), (None, 60)])
 def test_no_header_goes_beyond_the_limit(said: str | None, meant: float) -> None:
     headers = [] if said is None else [(b"timeout", said.encode())]
-    assert timeout_of({"headers": headers}, 60) == meant
+    assert request_timeout({"headers": headers}, 60) == meant
 
 
 async def test_pages_of_listed_origins_may_ask(client: httpx.AsyncClient) -> None:

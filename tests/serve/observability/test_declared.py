@@ -6,7 +6,7 @@ import pytest
 
 from deployments.telemetry.metrics import METRICS
 from serve.observability.objectives import Objectives
-from serve.observability.recording import recordings
+from serve.observability.recording_rules import recordings
 from tests.serve.observability.expressions import Expression, expressions, found_in
 
 TARGET = {"namespace", "job"}

@@ -10,7 +10,7 @@ from deployments.telemetry.metrics import OUTCOMES
 from serve.observability.budget_alerts import budget_alerts
 from serve.observability.indicators import ANSWERED, FAILED, NOT_COUNTED
 from serve.observability.objectives import BURNS, WINDOWS, Objectives
-from serve.observability.recording import recordings
+from serve.observability.recording_rules import recordings
 from serve.observability.rules import as_text, prometheus_rule, rules
 from serve.observability.symptom_alerts import symptom_alerts
 

@@ -13,7 +13,7 @@ from deployments.errors import DeadlineExceeded, InvalidInput, Overloaded, Unava
 from deployments.registry import find_task
 from serve.routes import RouteTable
 from serve.upstream import serve_handle as module
-from serve.upstream.serve_handle import Upstream
+from serve.upstream.serve_handle import ServeReplicas
 
 ROUTE = RouteTable([("small", find_task("text-classification"))]).routes[0]
 
@@ -57,13 +57,13 @@ async def full() -> Any:
     raise BackPressureError(num_queued_requests=4096, max_queued_requests=4096)
 
 
-def upstream(answer: Answer, timeout_s: float = 60.0) -> Upstream:
-    made = Upstream(timeout_s)
+def upstream(answer: Answer, timeout_s: float = 60.0) -> ServeReplicas:
+    made = ServeReplicas(timeout_s)
     made._handles["small"] = Handle(answer)  # type: ignore[assignment]
     return made
 
 
-async def ask(gateway: Upstream) -> Any:
+async def ask(gateway: ServeReplicas) -> Any:
     return await gateway.ask(ROUTE, "POST", [], b"{}")
 
 

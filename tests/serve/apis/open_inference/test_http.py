@@ -35,7 +35,7 @@ def service() -> Service:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=open_inference_routes(service.caller, service.inference, LIMITS))
+    app = Starlette(routes=open_inference_routes(service.client, service.inference, LIMITS))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -334,7 +334,7 @@ def test_any_body_is_read_or_refused(body: Any, behind: bytes, length: str | Non
 
 async def test_a_client_that_leaves_ends_its_request(service: Service) -> None:
     service.replicas.wait_s = 60
-    app = Starlette(routes=open_inference_routes(service.caller, service.inference, LIMITS))
+    app = Starlette(routes=open_inference_routes(service.client, service.inference, LIMITS))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         asking = asyncio.create_task(client.post(CLASSES + "/infer", json={"inputs": [TEXT]}))
         await service.replicas.asked.wait()

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from deployments.telemetry import metrics
 from serve.cli.main import app
 from serve.cli.top import command, watched_service
+from serve.cli.top.client import ServiceClient, ServiceUnreachable
 from serve.cli.top.model_row import ModelRow, model_row
+from serve.cli.top.monitor import Monitor
 from serve.cli.top.scrape import Scrape
-from serve.cli.top.watched_service import NotWatchable, WatchedService
-from serve.cli.top.watching import Watching
 from serve.cluster.launch import free_port
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -123,11 +123,11 @@ def text_of(table: Any) -> list[str]:
 
 def watching(
     answers: Callable[[httpx.Request], httpx.Response], monkeypatch: pytest.MonkeyPatch, width: int = 200
-) -> Watching:
+) -> Monitor:
     clock = iter(range(0, 900, 9))
     monkeypatch.setattr(watched_service.time, "monotonic", lambda: float(next(clock)))
-    service = WatchedService("http://service", transport=httpx.MockTransport(answers))
-    return Watching(service, Console(width=width))
+    service = ServiceClient("http://service", transport=httpx.MockTransport(answers))
+    return Monitor(service, Console(width=width))
 
 
 def test_the_table_has_a_line_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,10 +186,10 @@ def test_metrics_that_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_who_cannot_be_watched_is_told_why(status: int, key: str | None, message: str) -> None:
-    service = WatchedService(
+    service = ServiceClient(
         "http://service", key, httpx.MockTransport(lambda request: httpx.Response(status, text="<html>"))
     )
-    with pytest.raises(NotWatchable, match=re.escape(message)):
+    with pytest.raises(ServiceUnreachable, match=re.escape(message)):
         service.look()
 
 
@@ -200,7 +200,7 @@ def test_the_key_is_sent() -> None:
         seen.append(request.headers.get("authorization"))
         return Recorded(BEFORE)(request)
 
-    WatchedService("http://service", "sk-1", httpx.MockTransport(answers)).look()
+    ServiceClient("http://service", "sk-1", httpx.MockTransport(answers)).look()
     assert seen == ["Bearer sk-1"] * 2
 
 
@@ -221,7 +221,7 @@ def test_the_command_ends_with_a_reason(arguments: list[str], status: int, messa
 
 def test_a_picture_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transport = httpx.MockTransport(Recorded(BEFORE, AFTER))
-    monkeypatch.setattr(command, "WatchedService", lambda url, key: WatchedService(url, key, transport))
+    monkeypatch.setattr(command, "ServiceClient", lambda url, key: ServiceClient(url, key, transport))
     ran = CliRunner().invoke(app, ["top", "--once", "--interval", "0.5", "--svg", str(tmp_path / "top.svg")])
     assert ran.exit_code == 0, ran.output
     assert "feature-extraction" in ran.output

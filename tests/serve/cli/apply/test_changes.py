@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from serve.applications import ModelArguments
-from serve.cli.apply.difference import Change, Kind, differences, through_gateway
-from serve.cli.apply.running_service import NotChangeable
+from serve.cli.apply.changes import Change, Kind, differences, through_gateway
+from serve.cli.apply.running_service import ApplyError
 from tests.serve.cli.apply.parts import changes, running, service, table_of
 
 A, B, C = ({"name": name} for name in "abc")
@@ -70,7 +70,7 @@ def test_a_model_is_started_anew_because_it_is_asked_for_or_has_failed() -> None
     assert changes(before, service(A, B), restarted=["b"])["b"].kind is Kind.UPGRADED
     failed = replace(before, models=before.models | {"a": replace(before.models["a"], has_failed=True)})
     assert kinds(changes(failed, service(A, B))) == {"a": "upgraded", "b": "unchanged", "gateway": "unchanged"}
-    with pytest.raises(NotChangeable, match="no model 'c' runs; there are a, b"):
+    with pytest.raises(ApplyError, match="no model 'c' runs; there are a, b"):
         changes(before, service(A, B), restarted=["c"])
 
 
@@ -104,12 +104,12 @@ def test_a_new_default_model_does_not_get_a_path_that_another_answers_at() -> No
 
 def test_no_model_takes_a_path_from_one_that_stays() -> None:
     for wanted in (service(C, A), service(B, A)):
-        with pytest.raises(NotChangeable, match="^a answers at /tasks/text-classification and has to be the first"):
+        with pytest.raises(ApplyError, match="^a answers at /tasks/text-classification and has to be the first"):
             changes(running(service(A, B)), wanted)
 
 
 def test_a_model_keeps_its_task() -> None:
-    with pytest.raises(NotChangeable, match="^a is served for text-classification and cannot become one for fill-mask"):
+    with pytest.raises(ApplyError, match="^a is served for text-classification and cannot become one for fill-mask"):
         changes(running(service(A)), service(A | {"task": "fill-mask"}))
 
 

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from serve.cli.apply import finding
-from serve.cli.apply.finding import running_service
+from serve.cli.apply.discovery import running_service
 from serve.cluster.launch import Cluster, StartError
 
 Running = Callable[[Mapping[str, str | None]], None]
@@ -19,13 +18,13 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Running:
 
     def run(clusters: Mapping[str, str | None]) -> None:
         @contextmanager
-        def joined(address: str, verbose: bool = False) -> Iterator[Cluster]:
+        def joined_cluster(address: str, verbose: bool = False) -> Iterator[Cluster]:
             url = clusters[address]
             if url is None:
                 raise StartError(f"on the Ray cluster at {address} nothing is served")
             yield Cluster(url, is_ours=False)
 
-        monkeypatch.setattr(finding, "joined", joined)
+        monkeypatch.setattr(finding, "joined", joined_cluster)
         monkeypatch.setattr(finding, "local_addresses", lambda: list(clusters))
 
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

@@ -6,14 +6,14 @@ from collections import deque
 from rich.console import Console
 from rich.table import Table
 
-from serve.cli.top.drawing import drawn
+from serve.cli.top.client import ServiceClient, ServiceUnreachable, Snapshot
 from serve.cli.top.model_row import model_row
-from serve.cli.top.watched_service import NotWatchable, Seen, WatchedService
+from serve.cli.top.table import drawn
 
 WINDOW_S = 12.0  # replicas tell their sums every 3 s: over a shorter time the same load would seem to come and go
 
 
-class Watching:
+class Monitor:
     """Looks at a service again and again.
 
     Args:
@@ -21,19 +21,19 @@ class Watching:
         console: whose width the table keeps to.
 
     Raises:
-        NotWatchable: it cannot be.
+        ServiceUnreachable: it cannot be.
     """
 
-    def __init__(self, service: WatchedService, console: Console) -> None:
+    def __init__(self, service: ServiceClient, console: Console) -> None:
         self._service = service
         self._console = console
-        self._looks: deque[Seen] = deque([service.look()])
+        self._looks: deque[Snapshot] = deque([service.look()])
 
     def look(self) -> Table:
         """What happened in the last `WINDOW_S`, or since the only look before this one.
 
         Raises:
-            NotWatchable: it cannot be looked at any more.
+            ServiceUnreachable: it cannot be looked at any more.
         """
         self._looks.append(self._service.look())
         while len(self._looks) > 2 and self._looks[-1].scrape.at - self._looks[1].scrape.at >= WINDOW_S:
@@ -44,7 +44,7 @@ class Watching:
         """The same; the last table with a note where the service does not answer."""
         try:
             return self.look()
-        except NotWatchable as error:
+        except ServiceUnreachable as error:
             return self.table(f"{time.strftime('%H:%M:%S')}: {error}")
 
     def table(self, note: str = "") -> Table:

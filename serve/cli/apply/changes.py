@@ -8,7 +8,7 @@ from typing import Any
 from deployments.config import Settings
 from deployments.replica import scaling
 from serve.applications import ModelArguments, ServeApplication, applications
-from serve.cli.apply.running_service import NotChangeable, RunningApplication, RunningService
+from serve.cli.apply.running_service import ApplyError, RunningApplication, RunningService
 from serve.config.service import Service
 from serve.routes import GATEWAY, Route, RouteTable
 
@@ -65,12 +65,12 @@ def differences(
         restarted: names of models that get new replicas even if nothing differs.
 
     Raises:
-        NotChangeable: a path would go from one running model to another, a model would change its task, or one that
+        ApplyError: a path would go from one running model to another, a model would change its task, or one that
             is to be started anew does not run.
     """
     gateway, *models = applications(_with_what_up_decided(running.service, wanted), table, cores=cores)
     if unknown := sorted(set(restarted) - running.models.keys()):
-        raise NotChangeable(f"no model {unknown[0]!r} runs; there are {', '.join(running.models)}")
+        raise ApplyError(f"no model {unknown[0]!r} runs; there are {', '.join(running.models)}")
     changes = [
         _change(running, route, app, route.model in restarted) for route, app in zip(table.routes, models, strict=True)
     ]
@@ -120,11 +120,11 @@ def _require_same_path(now: RunningApplication, route: Route) -> None:
     """A path that went from one replica to another would be nobody's for a moment."""
     task = now.arguments.model.task
     if task != route.task:
-        raise NotChangeable(
+        raise ApplyError(
             f"{route.model} is served for {task} and cannot become one for {route.task}; give the new one another name"
         )
     if now.arguments.is_default and not route.is_default:
-        raise NotChangeable(
+        raise ApplyError(
             f"{route.model} answers at /tasks/{task} and has to be the first model of this task in the configuration, "
             "for as long as it is served; put it first, remove it, or end the service and start it with this one"
         )

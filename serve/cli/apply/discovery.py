@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from serve.cluster.launch import Cluster, StartError, joined, local_addresses
+from serve.cluster.launch import Cluster, StartError, joined_cluster, local_addresses
 
 START_ONE = "start one with `automodel-serve up`, or say with --address where its Ray cluster is"
 
@@ -21,7 +21,7 @@ def running_service(address: str | None, port: int | None, *, verbose: bool = Fa
     Raises:
         StartError: there is none, or there are several.
     """
-    with joined(address or _local_address(port), verbose=verbose) as cluster:
+    with joined_cluster(address or _local_address(port), verbose=verbose) as cluster:
         if port is not None and not cluster.url.endswith(f":{port}"):
             raise StartError(f"no service on this machine listens at port {port}; there is {cluster.url}")
         yield cluster
@@ -37,7 +37,7 @@ def _local_address(port: int | None) -> str:
     urls: dict[str, str] = {}
     for address in addresses:
         try:
-            with joined(address) as cluster:
+            with joined_cluster(address) as cluster:
                 urls[address] = cluster.url
         except StartError:
             continue  # something else that uses Ray

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from serve.cli.apply.difference import Change, Kind
+from serve.cli.apply.changes import Change, Kind
 from serve.routes import GATEWAY
 
 _STYLES = {Kind.ADDED: "green", Kind.REMOVED: "red", Kind.UPGRADED: "yellow", Kind.RECONFIGURED: "cyan"}

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from serve.cli.apply.difference import Change, Kind
-from serve.cli.apply.steps import Step, taken_back
+from serve.cli.apply.changes import Change, Kind
+from serve.cli.apply.steps import Step, rollback_steps
 
 
 class Deployed(Protocol):
@@ -14,7 +14,7 @@ class Deployed(Protocol):
     def deploy(self, changes: Sequence[Change]) -> None:
         """Begin to bring up what shall be."""
 
-    def take_away(self, names: Iterable[str]) -> None:
+    def delete(self, names: Iterable[str]) -> None:
         """Begin to end applications."""
 
 
@@ -33,11 +33,11 @@ class Outcome:
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
-    is_taken_back: bool = False
+    is_rolled_back: bool = False
     stuck: Mapping[str, str] = field(default_factory=dict)
 
 
-def apply(steps: Sequence[Step], deployed: Deployed, follow: Follow, take_back: Follow) -> Outcome:
+def apply(steps: Sequence[Step], deployed: Deployed, follow: Follow, rollback: Follow) -> Outcome:
     """Make all changes, or none.
 
     A model that is taken away cannot come back without being loaded: those steps are the last ones, and stay.
@@ -57,14 +57,14 @@ def apply(steps: Sequence[Step], deployed: Deployed, follow: Follow, take_back: 
         if all(change.kind is Kind.REMOVED for change in step):
             return Outcome(failed)
         stuck: dict[str, str] = {}
-        for undone in taken_back(made):
-            stuck |= take_back(undone, lambda step=undone: _make(step, deployed))  # type: ignore[misc]
-        return Outcome(failed, is_taken_back=True, stuck=stuck)
+        for undone in rollback_steps(made):
+            stuck |= rollback(undone, lambda step=undone: _make(step, deployed))  # type: ignore[misc]
+        return Outcome(failed, is_rolled_back=True, stuck=stuck)
     return Outcome()
 
 
 def _make(step: Step, deployed: Deployed) -> None:
     if all(change.kind is Kind.REMOVED for change in step):
-        deployed.take_away([change.name for change in step])
+        deployed.delete([change.name for change in step])
     else:
         deployed.deploy(step)

@@ -1,4 +1,4 @@
-"""OnServe: the applications of a running service, read from Serve's controller and changed there."""
+"""ServeClient: the applications of a running service, read from Serve's controller and changed there."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,18 +9,18 @@ from ray.serve.context import _get_global_client
 
 from serve.applications import GATEWAY_IMPORT, MODEL, ServeApplication
 from serve.apps import build_app
-from serve.cli.apply.difference import Change, Kind
-from serve.cli.apply.readiness import Seen
-from serve.cli.apply.running_service import NotChangeable, RunningApplication, RunningService
+from serve.cli.apply.changes import Change, Kind
+from serve.cli.apply.readiness import ApplicationStatus
+from serve.cli.apply.running_service import ApplyError, RunningApplication, RunningService
 from serve.config.service import Service
 from serve.model.deployed import ModelEndpoint
 from serve.routes import GATEWAY
 
-UNWELL = ("DEPLOY_FAILED", "UNHEALTHY")
-UNDER_WAY = ("NOT_STARTED", "DEPLOYING", "DELETING")
+FAILED_STATES = ("DEPLOY_FAILED", "UNHEALTHY")
+BUSY_STATES = ("NOT_STARTED", "DEPLOYING", "DELETING")
 
 
-class OnServe:
+class ServeClient:
     """Serve on the cluster that this process has joined."""
 
     def __init__(self) -> None:
@@ -30,23 +30,21 @@ class OnServe:
         """What runs.
 
         Raises:
-            NotChangeable: no service of this kind, one that something else deploys, or one that is changing now.
+            ApplyError: no service of this kind, one that something else deploys, or one that is changing now.
         """
         details = self._client.get_serve_details()["applications"]
         found = {name: app for name, each in details.items() if (app := self._running(name, each)) is not None}
         gateway = found.pop(GATEWAY, None)
         if gateway is None:
-            raise NotChangeable("what is served there is no automodel-serve of this version")
+            raise ApplyError("what is served there is no automodel-serve of this version")
         if any(_text(details[name]["source"]) == "declarative" for name in (GATEWAY, *found)):
-            raise NotChangeable(
+            raise ApplyError(
                 "this service was deployed from a serveConfigV2, by KubeRay or `serve deploy`, which would take every "
                 "other change back; change the configuration, and deploy what `automodel-serve render k8s` makes of it"
             )
-        busy = [name for name in (GATEWAY, *found) if _text(details[name]["status"]) in UNDER_WAY]
+        busy = [name for name in (GATEWAY, *found) if _text(details[name]["status"]) in BUSY_STATES]
         if busy:
-            raise NotChangeable(
-                f"the service starts or is being changed ({', '.join(busy)}); try again when it is done"
-            )
+            raise ApplyError(f"the service starts or is being changed ({', '.join(busy)}); try again when it is done")
         return RunningService(gateway, found)
 
     def names(self) -> list[str]:
@@ -63,11 +61,11 @@ class OnServe:
             targets.append(build_app(change.after, change.before.version if stays and change.before else None))
         serve.run_many(targets, wait_for_applications_running=False)
 
-    def take_away(self, names: Iterable[str]) -> None:
+    def delete(self, names: Iterable[str]) -> None:
         """Have Serve end applications; each replica first answers what it has begun."""
         self._client.delete_apps(list(names), blocking=False)
 
-    def look(self) -> Mapping[str, Seen]:
+    def statuses(self) -> Mapping[str, ApplicationStatus]:
         """How each application is."""
         details = self._client.get_serve_details()["applications"]
         return {name: _seen(each) for name, each in details.items()}
@@ -78,7 +76,7 @@ class OnServe:
         if deployment not in details["deployments"]:
             return None
         info, _ = self._client.get_deployment_info(deployment, name)
-        has_failed = _text(details["status"]) in UNWELL
+        has_failed = _text(details["status"]) in FAILED_STATES
         for argument in info.replica_config.init_args:
             if isinstance(argument, Service):
                 return RunningApplication(
@@ -90,11 +88,11 @@ class OnServe:
         return None
 
 
-def _seen(details: Mapping[str, Any]) -> Seen:
+def _seen(details: Mapping[str, Any]) -> ApplicationStatus:
     deployments = details["deployments"].values()
     message = "\n".join(each["message"] for each in deployments if each["message"]) or details["message"]
     replicas = {each["replica_id"]: _text(each["state"]) for d in deployments for each in d["replicas"]}
-    return Seen(_text(details["status"]), message, replicas)
+    return ApplicationStatus(_text(details["status"]), message, replicas)
 
 
 def _text(value: Any) -> str:
