@@ -57,6 +57,7 @@ KNOWS_RAY = {
     "serve/cli/main.py",
     "serve/cluster/launch.py",
     "serve/cluster/placement.py",
+    "serve/cluster/ray_internals.py",
     "serve/cluster/states.py",
     "serve/gateway/app.py",
     "serve/upstream/serve_handle.py",

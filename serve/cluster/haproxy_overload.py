@@ -35,9 +35,9 @@ _FRONTEND = "frontend http_frontend"
 _FRONTEND_RULES = f"""
     http-request del-header {REFUSED_BEFORE}
 """
-# A table of one row: refusals by a full replica, refusals by HAProxy that are not reported yet, and the replica's latest
-# `Retry-After`. Paths below a model's are left to the replica, as protocols have errors of their own; so are requests of
-# pages of another origin, as only a replica knows who may read the response.
+# A table of one row: refusals by a full replica, unreported refusals by HAProxy, the replica's latest `Retry-After`.
+# Paths below a model's are left to the replica, as protocols have error formats of their own. So are requests from
+# pages of other origins, as only a replica knows who may read the response.
 _BACKEND_RULES = f"""
     stick-table type integer size 1 store gpc(2),gpc_rate(2,200ms),gpt(1)
     http-request track-sc0 int(1) if METH_POST

@@ -56,7 +56,9 @@ def _describe_nodes(request: Resources, nodes: Sequence[Resources]) -> str:
     """What each node has of the requested resources; equal nodes once."""
     accelerators = {name for node in nodes for name in _accelerators(node)} if _accelerators(request) else set()
     names = [*(name for name in request if name in _UNITS), *sorted(accelerators)]
-    described = dict.fromkeys(_describe({n: node.get(n, 0) for n in names if n in _UNITS or n in node}) for node in nodes)
+    described = dict.fromkeys(
+        _describe({n: node.get(n, 0) for n in names if n in _UNITS or n in node}) for node in nodes
+    )
     return " / ".join(described) or "no nodes"
 
 

@@ -1,4 +1,4 @@
-"""The outermost middleware: gives every request its id, response headers and context, and reports it once at its end."""
+"""The outermost middleware: creates every request's id and context, and reports the request at its end."""
 
 import asyncio
 from collections.abc import Callable

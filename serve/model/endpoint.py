@@ -1,4 +1,4 @@
-"""The ASGI application of one model: parse, predict, render. Runs within the replica, which the proxy reaches directly."""
+"""The ASGI application of one model: parse, predict, render. Runs within the replica, behind the proxy."""
 
 import asyncio
 import logging

@@ -71,7 +71,7 @@ class VisualQuestions:
 
 
 def _scored(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Texts as answers, best first. The score is the probability of all tokens, if the model returns log probabilities."""
+    """Texts as answers, best first. The score is the probability of all tokens, if the model returns it."""
     scored = []
     for text in texts:
         answer = {"answer": text["generated_text"].strip()}

@@ -1,4 +1,4 @@
-"""Applying: makes changes one step after the other, and takes them back where one does not succeed."""
+"""Applies changes step by step, and rolls them back if a step fails."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,63 +8,63 @@ from serve.cli.apply.changes import Change, Kind
 from serve.cli.apply.steps import Step, rollback_steps
 
 
-class Deployed(Protocol):
-    """The applications of a service, as they are changed."""
+class Applications(Protocol):
+    """The applications of a running service."""
 
     def deploy(self, changes: Sequence[Change]) -> None:
-        """Begin to bring up what shall be."""
+        """Start to deploy the desired state."""
 
     def delete(self, names: Iterable[str]) -> None:
-        """Begin to end applications."""
+        """Start to delete applications."""
 
 
-# Waits until some changes are done, which the function in the second place begins; the reasons of those that failed.
+# Starts a step with the given function and waits until it is done; returns why changes failed, by name.
 Follow = Callable[[Step, Callable[[], None]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the changes.
+    """The outcome of all changes.
 
     Attributes:
-        failed: why some were not made; empty where all were.
-        is_taken_back: the others were taken back, so far as was possible.
-        stuck: why some could not be.
+        failed: why changes failed, by name; empty if all succeeded.
+        is_rolled_back: the other changes were rolled back as far as possible.
+        rollback_failed: why some could not be rolled back.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
     is_rolled_back: bool = False
-    stuck: Mapping[str, str] = field(default_factory=dict)
+    rollback_failed: Mapping[str, str] = field(default_factory=dict)
 
 
-def apply(steps: Sequence[Step], deployed: Deployed, follow: Follow, rollback: Follow) -> Outcome:
-    """Make all changes, or none.
+def execute(steps: Sequence[Step], applications: Applications, follow: Follow, follow_rollback: Follow) -> Outcome:
+    """Apply all changes, or none.
 
-    A model that is taken away cannot come back without being loaded: those steps are the last ones, and stay.
+    A removed model cannot come back without being loaded. So removals are the last step, and are not rolled back.
 
     Args:
         steps: in order.
-        deployed: where they are made.
+        applications: that are changed.
         follow: waits for a step.
-        take_back: waits for a step that undoes another.
+        follow_rollback: waits for a step that undoes another.
     """
-    made: list[Step] = []
+    done: list[Step] = []
     for step in steps:
-        made.append(step)
-        failed = follow(step, lambda step=step: _make(step, deployed))  # type: ignore[misc]
+        done.append(step)
+        failed = follow(step, lambda step=step: _start(step, applications))  # type: ignore[misc]
         if not failed:
             continue
         if all(change.kind is Kind.REMOVED for change in step):
             return Outcome(failed)
         stuck: dict[str, str] = {}
-        for undone in rollback_steps(made):
-            stuck |= rollback(undone, lambda step=undone: _make(step, deployed))  # type: ignore[misc]
-        return Outcome(failed, is_rolled_back=True, stuck=stuck)
+        for undo in rollback_steps(done):
+            stuck |= follow_rollback(undo, lambda step=undo: _start(step, applications))  # type: ignore[misc]
+        return Outcome(failed, is_rolled_back=True, rollback_failed=stuck)
     return Outcome()
 
 
-def _make(step: Step, deployed: Deployed) -> None:
+def _start(step: Step, applications: Applications) -> None:
     if all(change.kind is Kind.REMOVED for change in step):
-        deployed.delete([change.name for change in step])
+        applications.delete([change.name for change in step])
     else:
-        deployed.deploy(step)
+        applications.deploy(step)

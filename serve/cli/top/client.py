@@ -1,4 +1,4 @@
-"""ServiceClient: a running service, asked over HTTP for what it says of itself."""
+"""ServiceClient: reads metrics and states of a running service over HTTP."""
 
 import time
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ import httpx
 
 from serve.cli.top.scrape import Scrape
 
-TIMEOUT_S = 15.0  # a service under load answers its own pages late
+TIMEOUT_S = 15.0  # an overloaded service is slow to answer
 
 
 class ServiceUnreachable(Exception):
-    """The service cannot be asked; the message says what to do."""
+    """The service cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One look at a service.
+    """Metrics and states at one moment.
 
     Attributes:
-        scrape: its metrics.
-        models: `{name: {"state", "replicas", …}}`, in the order of its configuration.
+        scrape: the metrics.
+        models: `{name: {"state", "replicas", …}}`, in the order of the configuration.
     """
 
     scrape: Scrape
@@ -29,11 +29,11 @@ class Snapshot:
 
 
 class ServiceClient:
-    """A service behind a URL; a context manager.
+    """A client of the service at a URL; a context manager.
 
     Args:
         url: such as `http://127.0.0.1:8000`.
-        key: an API key of it, where it asks for one.
+        key: an API key, if the service requires one.
     """
 
     def __init__(self, url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
@@ -43,7 +43,7 @@ class ServiceClient:
         try:
             self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S, transport=transport)
         except httpx.InvalidURL as error:
-            raise ServiceUnreachable(f"--url {url!r} is no URL: {error}") from None
+            raise ServiceUnreachable(f"--url {url!r} is not a URL: {error}") from None
 
     def __enter__(self) -> "ServiceClient":
         return self
@@ -51,11 +51,11 @@ class ServiceClient:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def look(self) -> Snapshot:
-        """What it says now.
+    def snapshot(self) -> Snapshot:
+        """The current metrics and states.
 
         Raises:
-            ServiceUnreachable: it is not there, does not let this key in, or is another service.
+            ServiceUnreachable: there is no service, the key is refused, or it is another service.
         """
         text = self._get("/metrics", (200,)).text
         at = time.monotonic()
@@ -63,24 +63,24 @@ class ServiceClient:
             models = self._get("/health/ready", (200, 503)).json()["models"]
             return Snapshot(Scrape(text, at), dict(models))
         except (ValueError, KeyError, TypeError):
-            raise self._other() from None
+            raise self._not_ours() from None
 
-    def _get(self, path: str, good: tuple[int, ...]) -> httpx.Response:
+    def _get(self, path: str, expected: tuple[int, ...]) -> httpx.Response:
         try:
-            answer = self._client.get(path)
+            response = self._client.get(path)
         except httpx.UnsupportedProtocol:
-            raise ServiceUnreachable(f"--url {self.url!r} should begin with http:// or https://") from None
+            raise ServiceUnreachable(f"--url {self.url!r} must begin with http:// or https://") from None
         except httpx.TimeoutException:
-            raise ServiceUnreachable(f"{self.url} does not answer within {TIMEOUT_S:g} s") from None
+            raise ServiceUnreachable(f"{self.url} did not answer within {TIMEOUT_S:g} s") from None
         except httpx.TransportError as error:
-            hint = "start one with `automodel-serve up`, or say with --url where it is"
+            hint = "start one with `automodel-serve up`, or set --url"
             raise ServiceUnreachable(f"no service at {self.url} ({error}); {hint}") from None
-        if answer.status_code == 401:
-            wanted = "does not know this API key" if self._has_key else "asks for an API key"
-            raise ServiceUnreachable(f"{self.url} {wanted}; give one with --key or AUTOMODEL_SERVE_API_KEY")
-        if answer.status_code not in good:
-            raise self._other(f" ({path} gives {answer.status_code})")
-        return answer
+        if response.status_code == 401:
+            problem = "does not know this API key" if self._has_key else "requires an API key"
+            raise ServiceUnreachable(f"{self.url} {problem}; set --key or AUTOMODEL_SERVE_API_KEY")
+        if response.status_code not in expected:
+            raise self._not_ours(f" ({path} returns {response.status_code})")
+        return response
 
-    def _other(self, why: str = "") -> ServiceUnreachable:
-        return ServiceUnreachable(f"what answers at {self.url} is no automodel-serve{why}")
+    def _not_ours(self, reason: str = "") -> ServiceUnreachable:
+        return ServiceUnreachable(f"the server at {self.url} is not automodel-serve{reason}")

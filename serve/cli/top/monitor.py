@@ -1,4 +1,4 @@
-"""Watching: the table of a service from one look at it to the next."""
+"""Monitor: the table of a running service, updated from its metrics."""
 
 import time
 from collections import deque
@@ -8,64 +8,64 @@ from rich.table import Table
 
 from serve.cli.top.client import ServiceClient, ServiceUnreachable, Snapshot
 from serve.cli.top.model_row import model_row
-from serve.cli.top.table import drawn
+from serve.cli.top.table import models_table
 
-WINDOW_S = 12.0  # replicas tell their sums every 3 s: over a shorter time the same load would seem to come and go
+WINDOW_S = 12.0  # replicas export metrics every 3 s, so a steady load would fluctuate over a shorter window
 
 
 class Monitor:
-    """Looks at a service again and again.
+    """Takes snapshots of a service and compares them.
 
     Args:
-        service: that is looked at.
-        console: whose width the table keeps to.
+        service: to monitor.
+        console: limits the table's width.
 
     Raises:
-        ServiceUnreachable: it cannot be.
+        ServiceUnreachable: the service cannot be monitored.
     """
 
     def __init__(self, service: ServiceClient, console: Console) -> None:
         self._service = service
         self._console = console
-        self._looks: deque[Snapshot] = deque([service.look()])
+        self._snapshots: deque[Snapshot] = deque([service.snapshot()])
 
-    def look(self) -> Table:
-        """What happened in the last `WINDOW_S`, or since the only look before this one.
+    def update(self) -> Table:
+        """Take a snapshot; the load over the last `WINDOW_S`.
 
         Raises:
-            ServiceUnreachable: it cannot be looked at any more.
+            ServiceUnreachable: the service does not answer any more.
         """
-        self._looks.append(self._service.look())
-        while len(self._looks) > 2 and self._looks[-1].scrape.at - self._looks[1].scrape.at >= WINDOW_S:
-            self._looks.popleft()
+        self._snapshots.append(self._service.snapshot())
+        while len(self._snapshots) > 2 and self._snapshots[-1].scrape.at - self._snapshots[1].scrape.at >= WINDOW_S:
+            self._snapshots.popleft()
         return self.table()
 
-    def look_again(self) -> Table:
-        """The same; the last table with a note where the service does not answer."""
+    def try_update(self) -> Table:
+        """The same; if the service does not answer, the last table with a note."""
         try:
-            return self.look()
+            return self.update()
         except ServiceUnreachable as error:
             return self.table(f"{time.strftime('%H:%M:%S')}: {error}")
 
     def table(self, note: str = "") -> Table:
-        """What was seen until now; `note` goes below it."""
-        before, now = self._looks[0].scrape, self._looks[-1]
+        """The table of the snapshots so far, with a note below it."""
+        before, now = self._snapshots[0].scrape, self._snapshots[-1]
         rows = [
             model_row(
                 name,
                 now.scrape.tasks.get(name, ""),
-                said["state"] + (f" {said['progress']}" if "progress" in said else ""),
-                said["replicas"],
+                status["state"] + (f" {status['progress']}" if "progress" in status else ""),
+                status["replicas"],
                 before,
                 now.scrape,
             )
-            for name, said in now.models.items()
+            for name, status in now.models.items()
         ]
         seconds = now.scrape.at - before.at
         over = f", the last {seconds:.0f} s" if seconds else ""
-        notes = [f"{name}: {said['reason']}" for name, said in now.models.items() if said.get("reason")]
+        notes = [f"{name}: {status['reason']}" for name, status in now.models.items() if status.get("reason")]
         if not now.scrape.tasks:
             notes.append("no metrics: the models are still loading, or `metrics.enabled` is false")
         if note:
             notes.append(note)
-        return drawn(rows, f"{self._service.url}{over}", notes, self._console.width)
+        return models_table(rows, f"{self._service.url}{over}", notes, self._console.width)
