@@ -47,7 +47,7 @@ class Replicas:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         if method == "GET":
             return Reply(200, [], orjson.dumps({"example": route.kind.example}))
         self.sent.append({name.decode(): value.decode() for name, value in headers})

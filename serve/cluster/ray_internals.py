@@ -33,7 +33,7 @@ check_version(version("ray"))
 
 
 def http_address() -> HTTPAddress | None:
-    """Where Serve on the connected cluster listens; None if Serve does not run there.
+    """Where Serve on the connected cluster listens; None if Serve does not run there. Connect to Ray first.
 
     Publicly, `serve.status()` has the state of the proxies, and not where they listen.
     """

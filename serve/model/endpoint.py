@@ -13,7 +13,7 @@ from deployments.errors import InvalidInput, MethodNotAllowed, NotFound, Overloa
 from deployments.replica.replica import Replica
 from deployments.telemetry.measurements import Answer
 from serve.applications import ModelArguments
-from serve.config.service import Limits, MediaSources
+from serve.config.service import Limits, MediaSources, Options
 from serve.http.body import BodyReader
 from serve.http.errors import send_error
 from serve.http.fetch import Fetcher
@@ -168,15 +168,19 @@ class EndpointFactory:
     route: Route
 
     def __call__(self, replica: Replica) -> WrappedApp:
-        options, route = self.arguments.options, self.route
-        endpoint = Endpoint(replica, route, options.limits, options.media)
-        app = ModelApp(endpoint, replica, route, options.limits)
-        tracer = replica.observer.tracer
-        spans = None if tracer is None else RequestSpans(tracer, route.paths)
-        on_end = model_request_logger(replica.observer, route)
-        stack = build_middleware(options, on_end, model=route.model, spans=spans)
-        load_shedding.install(WrappedApp(load_shedding.RefusalApp(endpoint.is_full), stack), endpoint.refusal)
-        return WrappedApp(app, stack)
+        return build_endpoint(replica, self.route, self.arguments.options)
+
+
+def build_endpoint(replica: Replica, route: Route, options: Options) -> WrappedApp:
+    """The replica's ASGI application with its middleware; also installs load shedding in this process."""
+    endpoint = Endpoint(replica, route, options.limits, options.media)
+    app = ModelApp(endpoint, replica, route, options.limits)
+    tracer = replica.observer.tracer
+    spans = None if tracer is None else RequestSpans(tracer, route.paths)
+    on_end = model_request_logger(replica.observer, route)
+    stack = build_middleware(options, on_end, model=route.model, spans=spans)
+    load_shedding.install(WrappedApp(load_shedding.RefusalApp(endpoint.is_full), stack), endpoint.refusal)
+    return WrappedApp(app, stack)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from ray import serve
 from ray.serve._private.client import ServeControllerClient
 
 from serve.cluster import ray_internals
-from serve.cluster.ray_internals import check_version, http_address, local_cluster_addresses, with_version
+from serve.cluster.ray_internals import check_version, local_cluster_addresses, with_version
 
 NAMES = [
     (node.module, alias.name)
@@ -40,10 +40,6 @@ def test_private_names_exist(module: str, name: str) -> None:
 )
 def test_the_client_of_the_controller_has_the_methods(method: str, parameters: tuple[str, ...]) -> None:
     assert tuple(inspect.signature(getattr(ServeControllerClient, method)).parameters)[1:] == parameters
-
-
-def test_without_serve_there_is_no_address() -> None:
-    assert http_address() is None
 
 
 def test_addresses_of_local_clusters_are_a_list() -> None:

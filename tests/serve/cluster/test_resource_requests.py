@@ -21,26 +21,26 @@ def model(**resources: Any) -> ModelConfig:
     [
         ({"num_cpus": 2}, [L4, CPUS], ""),
         ({"num_cpus": 8}, [L4, CPUS], ""),
-        ({"num_cpus": 9}, [L4, CPUS], "asks for 9 CPU, which no node has; there are 4 CPU / 8 CPU"),
+        ({"num_cpus": 9}, [L4, CPUS], "requests 9 CPU, which no node has; there are 4 CPU / 8 CPU"),
         (
             {"num_cpus": 5, "num_gpus": 1},
             [L4, CPUS],
-            "asks for 5 CPU, 1 GPU, which no node has; there are 4 CPU, 1 GPU / 8 CPU, 0 GPU",
+            "requests 5 CPU, 1 GPU, which no node has; there are 4 CPU, 1 GPU / 8 CPU, 0 GPU",
         ),
         (
             {"num_cpus": 1, "num_gpus": 0.5, "accelerator_type": "H100"},
             [L4],
-            "asks for 1 CPU, 0.5 GPU (H100), which no node has; there are 4 CPU, 1 GPU (L4)",
+            "requests 1 CPU, 0.5 GPU (H100), which no node has; there are 4 CPU, 1 GPU (L4)",
         ),
         (
             {"num_cpus": 1, "num_gpus": 0.5, "accelerator_type": "L4"},
             [L4 | {"GPU": 0.25}, CPUS],
-            "asks for 1 CPU, 0.5 GPU (L4); free are 4 CPU, 0.25 GPU (L4) / 8 CPU, 0 GPU",
+            "requests 1 CPU, 0.5 GPU (L4); free are 4 CPU, 0.25 GPU (L4) / 8 CPU, 0 GPU",
         ),
         (
             {"num_cpus": 1, "memory_gib": 20},
             [L4, CPUS | {"memory": 10.0 * 2**30}],
-            "asks for 1 CPU, 20 GiB of memory; free are 4 CPU, 16 GiB of memory / 8 CPU, 10 GiB of memory",
+            "requests 1 CPU, 20 GiB of memory; free are 4 CPU, 16 GiB of memory / 8 CPU, 10 GiB of memory",
         ),
     ],
 )
@@ -51,7 +51,7 @@ def test_why_it_is_not_placed(resources: dict[str, Any], free: list[dict[str, fl
 def test_without_a_node() -> None:
     assert (
         placement_obstacle(resource_request(model()), [], [])
-        == "asks for 0.1 CPU, which no node has; there are no nodes"
+        == "requests 0.1 CPU, which no node has; there are no nodes"
     )
 
 

@@ -15,7 +15,7 @@ from serve.cluster.haproxy_overload import FULL
 from serve.config.service import Auth, Options
 from serve.middleware.api_keys import entry_of, new_key
 from serve.middleware.load_shedding import LoadSheddingMiddleware
-from serve.model.endpoint import endpoint_builder
+from serve.model.endpoint import build_endpoint
 from serve.routes import RouteTable
 from tests.checkpoints import small_checkpoint
 
@@ -40,7 +40,7 @@ def through_ray() -> list[str]:
 
 @pytest.fixture
 async def client(replica: Replica, through_ray: list[str]) -> AsyncIterator[httpx.AsyncClient]:
-    application = endpoint_builder(ROUTE, Options())(replica)
+    application = build_endpoint(replica, ROUTE, Options())
 
     async def ray(scope: Any, receive: Any, send: Any) -> None:
         through_ray.append(scope["path"])
@@ -75,7 +75,7 @@ async def test_who_has_no_key_is_told_so_although_the_model_is_full(
     monkeypatch.setattr(replica, "places", replica.limits.max_waiting)
     key, keys = new_key(), tmp_path / "keys.yaml"
     keys.write_text("keys:\n" + entry_of("team", key) + "\n")
-    application = endpoint_builder(ROUTE, Options(auth=Auth(api_keys_file=str(keys))))(replica)
+    application = build_endpoint(replica, ROUTE, Options(auth=Auth(api_keys_file=str(keys))))
     transport = httpx.ASGITransport(LoadSheddingMiddleware(application))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert (await client.post(PATH, json=ASKED)).status_code == 401

@@ -17,7 +17,7 @@ from deployments.telemetry.measurements import Answer
 from deployments.telemetry.model_meter import ModelMeter
 from serve.cluster.haproxy_overload import REFUSED_BEFORE
 from serve.http.messages import Receive, Scope, Send, header, send_json
-from serve.http.request_context import RequestContext, current
+from serve.http.request_context import RequestContext, current_context
 from serve.http.sse import send_events
 from serve.middleware.access_log import gateway_request_logger, model_request_logger
 from serve.middleware.request_context import RequestContextMiddleware
@@ -56,7 +56,7 @@ def meter() -> ModelMeter:
 
 
 def app_of(meter: ModelMeter, inner: Any) -> RequestContextMiddleware:
-    return RequestContextMiddleware(inner, ended=model_request_logger(meter, ROUTE), headers=[(b"x-model", b"small")])
+    return RequestContextMiddleware(inner, on_end=model_request_logger(meter, ROUTE), headers=[(b"x-model", b"small")])
 
 
 async def ask(app: Any, method: str = "POST", **headers: str) -> httpx.Response:
@@ -69,7 +69,7 @@ async def ask(app: Any, method: str = "POST", **headers: str) -> httpx.Response:
 def answers(status: int) -> Any:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if status == 200:
-            current().answer = ANSWER
+            current_context().answer = ANSWER
         await send_json(send, status, b"{}", [])
 
     return app
@@ -255,10 +255,10 @@ async def test_the_gateway_adds_its_time_and_logs_what_it_refuses_itself(lines: 
         await send_json(send, status, b"{}", headers if status == 429 else [])
 
     app = RequestContextMiddleware(
-        passed_on, ended=gateway_request_logger(lambda scope, record, s: told.append(record)), name=b"gateway"
+        passed_on, on_end=gateway_request_logger(lambda scope, context, s: told.append(context)), timing_name=b"gateway"
     )
     timing = (await ask(app)).headers["server-timing"]
     assert [part.split(";")[0] for part in timing.split(", ")] == ["queue", "total", "gateway"]
     await ask(app, "GET")
-    assert [record.status for record in told] == [429, 404]
+    assert [context.status for context in told] == [429, 404]
     assert [getattr(record, FIELDS)["status"] for record in lines.records] == [404]

@@ -13,7 +13,7 @@ from deployments.replica.replica import Replica
 from serve.config.service import Cors, Limits, Options
 from serve.http.messages import request_timeout
 from serve.middleware.ray_proxy import middlewares
-from serve.model.endpoint import endpoint_builder
+from serve.model.endpoint import build_endpoint
 from serve.routes import RouteTable
 from tests.checkpoints import small_checkpoint
 
@@ -32,7 +32,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
 
 
 def client_of(replica: Replica, options: Options) -> httpx.AsyncClient:
-    app = endpoint_builder(TABLE.routes[0], options)(replica)
+    app = build_endpoint(replica, TABLE.routes[0], options)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 

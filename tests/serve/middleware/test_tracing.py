@@ -13,7 +13,7 @@ from deployments.telemetry.logs import FIELDS
 from deployments.telemetry.measurements import Answer
 from deployments.telemetry.observer import Observer
 from serve.http.messages import Headers, Receive, Scope, Send, send_json
-from serve.http.request_context import current
+from serve.http.request_context import current_context
 from serve.middleware.access_log import model_request_logger
 from serve.middleware.request_context import RequestContextMiddleware
 from serve.middleware.tracing import RequestSpans
@@ -37,11 +37,11 @@ async def post(app: Any, path: str, headers: dict[str, str] | None = None, metho
 
 def app_of(kept: KeptSpans, status: int) -> RequestContextMiddleware:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        current().answer = ANSWER if status == 200 else None
+        current_context().answer = ANSWER if status == 200 else None
         await send_json(send, status, b"{}", [])
 
     spans = RequestSpans(kept.tracer, ROUTE.paths)
-    return RequestContextMiddleware(app, ended=model_request_logger(Observer(), ROUTE), spans=spans)
+    return RequestContextMiddleware(app, on_end=model_request_logger(Observer(), ROUTE), spans=spans)
 
 
 async def test_a_replica_goes_on_with_the_callers_trace(caplog: pytest.LogCaptureFixture) -> None:
@@ -100,7 +100,7 @@ class Replicas:
         self.heard: Headers = []
         self._status, self._error = status, error
 
-    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         self.heard = headers
         if self._error is not None:
             raise self._error
@@ -124,14 +124,14 @@ def gateway_of(kept: KeptSpans, replicas: Replicas, *, streams: bool = False) ->
         scope["route"] = type("Matched", (), {"path": "/models/{model}{below:below}"})()
         if streams:
             streamed = await upstream.stream(ROUTE, "POST", headers, b"")
-            assert [piece async for piece in streamed.pieces] == [b"a", b"b"]
+            assert [piece async for piece in streamed.chunks] == [b"a", b"b"]
             status = streamed.status
         else:
-            status = (await upstream.ask(ROUTE, "POST", headers, b"")).status
+            status = (await upstream.request(ROUTE, "POST", headers, b"")).status
         await send_json(send, status, b"{}", [])
 
     return RequestContextMiddleware(
-        app, ended=lambda scope, record: None, spans=RequestSpans(kept.tracer), name=b"gateway"
+        app, on_end=lambda scope, context: None, spans=RequestSpans(kept.tracer), timing_name=b"gateway"
     )
 
 
@@ -168,5 +168,5 @@ async def test_what_a_replica_refuses_and_what_never_reached_one() -> None:
 
 async def test_what_is_asked_outside_of_a_traced_request() -> None:
     replicas = Replicas()
-    await TracedReplicas(replicas).ask(ROUTE, "POST", [(b"a", b"b")], b"")
+    await TracedReplicas(replicas).request(ROUTE, "POST", [(b"a", b"b")], b"")
     assert replicas.heard == [(b"a", b"b")], "asked without a request, such as over gRPC"

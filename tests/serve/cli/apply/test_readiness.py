@@ -24,13 +24,13 @@ class Watched:
         self.name = change.name
         self.seen = before
         self.stage = said
-        self.placement_obstacle = ""
+        self.obstacle = ""
         self.now = 0.0
         self.reader = ChangeReader(
             [change],
             statuses=lambda: {self.name: self.seen} if self.seen else {},
             stage=lambda name: self.stage,
-            placement_obstacle=lambda change: self.placement_obstacle,
+            obstacle=lambda change: self.obstacle,
             timeout_s=100,
             clock=lambda: self.now,
         )
@@ -97,11 +97,11 @@ def test_a_removed_model() -> None:
 
 def test_a_place_is_waited_for_but_not_for_ever() -> None:
     watched = Watched(UPGRADE, seen("RUNNING", old="RUNNING"))
-    watched.placement_obstacle = "asks for 1 GPU; free are 0 GPU"
+    watched.obstacle = "asks for 1 GPU; free are 0 GPU"
     waits = seen("DEPLOYING", old="RUNNING", new="STARTING")
-    assert watched.says(waits) == ("waiting", watched.placement_obstacle)
+    assert watched.says(waits) == ("waiting", watched.obstacle)
     watched.now = NO_ROOM_S + 1
-    assert watched.says(waits) == ("failed", watched.placement_obstacle)
+    assert watched.says(waits) == ("failed", watched.obstacle)
 
 
 @pytest.mark.parametrize(
