@@ -164,19 +164,19 @@ async def test_an_error_of_the_model_is_passed_on(service: Service, client: http
         (b"{", 400, "the body is not JSON"),
         (b"[]", 422, "body: should be a valid dictionary"),
         ({}, 422, "inputs: is missing"),
-        ({"inputs": []}, 422, "inputs: there is no text"),
+        ({"inputs": []}, 422, "inputs: text missing"),
         ({"inputs": [TEXT], "output": []}, 422, "output: unknown field"),
         ({"inputs": [TEXT | {"shape": [-1]}]}, 422, "inputs[0].shape[0]: should be greater than or equal to 0"),
         ({"inputs": [TEXT | {"shape": [2]}]}, 422, "input 'text': 1 elements in data, but the shape [2] has 2"),
-        ({"inputs": [TEXT | {"datatype": "STRING"}]}, 422, "input 'text': no datatype 'STRING'"),
-        ({"inputs": [TEXT | {"data": [1]}]}, 422, "input 'text': its datatype is BYTES, so data should hold strings"),
+        ({"inputs": [TEXT | {"datatype": "STRING"}]}, 422, "input 'text': unknown datatype 'STRING'"),
+        ({"inputs": [TEXT | {"data": [1]}]}, 422, "input 'text': its datatype is BYTES, so data should contain strings"),
         ({"inputs": [TEXT | {"data": None}]}, 422, "input 'text': data is missing"),
-        ({"inputs": [TEXT | {"name": "texts"}]}, 422, "input 'texts': is not known; did you mean 'text'?"),
-        ({"inputs": [TEXT | {"parameters": {"binary_data_size": 1}}]}, 422, "has data and binary_data_size"),
+        ({"inputs": [TEXT | {"name": "texts"}]}, 422, "input 'texts': unknown; did you mean 'text'?"),
+        ({"inputs": [TEXT | {"parameters": {"binary_data_size": 1}}]}, 422, "has both data and binary_data_size"),
         (
             {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}]},
             400,
-            "input 'text': binary_data_size is 9; 0 bytes are left",
+            "input 'text': binary_data_size is 9, but 0 bytes are left",
         ),
         (
             {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": "9"}}]},
@@ -190,13 +190,13 @@ async def test_an_error_of_the_model_is_passed_on(service: Service, client: http
                 ]
             },
             422,
-            "input 'text': shared memory is not offered",
+            "input 'text': shared memory is not supported",
         ),
-        ({"inputs": [TEXT], "outputs": [{"name": "scores"}]}, 422, "output 'scores': is not among"),
+        ({"inputs": [TEXT], "outputs": [{"name": "scores"}]}, 422, "output 'scores': does not exist"),
         (
             {"inputs": [TEXT], "outputs": [{"name": "score", "parameters": {"classification": 2}}]},
             422,
-            "output 'score': parameter 'classification' is not known",
+            "output 'score': unknown parameter 'classification'",
         ),
         (
             {"inputs": [TEXT], "outputs": [{"name": "score", "parameters": {"binary_data": 1}}]},
@@ -280,10 +280,10 @@ async def test_generate_stream(service: Service, client: httpx.AsyncClient) -> N
 @pytest.mark.parametrize(
     ("model", "asked", "status", "message"),
     [
-        ("text-classification-text", {"text_input": "a"}, 422, "which writes no text; ask for /infer"),
+        ("text-classification-text", {"text_input": "a"}, 422, "which generates no text; use /infer"),
         ("text-generation-text", {"text": "a"}, 422, "text_input: is missing"),
         ("text-generation-text", {"text_input": ["a"]}, 422, "text_input: should be a valid string"),
-        ("text-generation-text", {"text_input": "a", "stream": True}, 422, "ask /generate_stream"),
+        ("text-generation-text", {"text_input": "a", "stream": True}, 422, "use /generate_stream"),
         ("text-generation", {"text_input": "a"}, 404, "no model 'text-generation'"),
     ],
 )

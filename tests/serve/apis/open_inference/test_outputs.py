@@ -153,7 +153,7 @@ def test_only_what_is_asked_for_is_given_in_its_order() -> None:
     assert tensors(classes, [[HIGH, LOW]], "count") == {"count": ("INT64", [2])}
     assert tensors(kind("token-classification"), [[]], "word") == {"word": ("BYTES", [[]])}
     with pytest.raises(
-        InvalidInput, match="output 'scores': is not among what this answer has: label, score, count, json"
+        InvalidInput, match="output 'scores': does not exist; there are label, score, count, json"
     ):
         tensors(classes, [[HIGH, LOW]], "label", "scores")
 
