@@ -156,7 +156,9 @@ def _numbers(name: str, datatype: str, elements: list[Any]) -> Array:
         array = np.array(elements) if elements else np.empty(0, dtype)
     except (ValueError, OverflowError):
         array = np.array(None)
-    if array.dtype.kind not in _KINDS[dtype.kind]:
+    # numpy makes a float array of integers above and below 2**63.
+    are_integers = dtype.kind in "iu" and all(type(element) is int for element in elements)
+    if array.dtype.kind not in _KINDS[dtype.kind] and not are_integers:
         raise InvalidInput(
             f"input {name!r}: its datatype is {datatype}, so data should contain {_JSON_NAMES[dtype.kind]}"
         )

@@ -47,7 +47,7 @@ async def client(replica: Replica) -> AsyncIterator[httpx.AsyncClient]:
 async def test_headers_over_the_limit(client: httpx.AsyncClient) -> None:
     answer = await client.post(PATH, json=ASKED, headers={"x-long": "a" * 1024, "x-request-id": "mine"})
     assert (answer.status_code, answer.json()["error_type"]) == (431, "headers_too_large")
-    assert "at most 1,024 are read" in answer.json()["error"]
+    assert "the limit is 1,024" in answer.json()["error"]
     assert answer.json()["request_id"] == "mine"
     many = {f"x-{number}": "" for number in range(200)}
     assert (await client.post(PATH, json=ASKED, headers=many)).status_code == 431
@@ -63,7 +63,7 @@ async def test_a_body_that_does_not_come(client: httpx.AsyncClient, replica: Rep
 
     answer = await client.post(PATH, content=slow(), headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error_type"]) == (408, "body_timeout")
-    assert answer.json()["error"] == "the body did not come within 0.2 s"
+    assert answer.json()["error"] == "the body did not arrive within 0.2 s"
     assert replica.in_flight == 0
 
 

@@ -263,7 +263,7 @@ def test_up_refuses_a_port_in_use_before_anything_starts() -> None:
             cluster("127.0.0.1", free_port(), grpc_port=port),
         ):
             pass
-    with pytest.raises(StartError, match="is that of HTTP"), cluster("127.0.0.1", port, grpc_port=port):
+    with pytest.raises(StartError, match="is used for HTTP"), cluster("127.0.0.1", port, grpc_port=port):
         pass
 
 

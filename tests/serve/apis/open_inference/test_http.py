@@ -134,7 +134,7 @@ async def test_a_body_may_be_packed(service: Service, client: httpx.AsyncClient,
     assert service.replicas.bodies[0]["inputs"] == ["a"]
     for content, status, message in (
         (pack(bytes(LIMITS.body.size + 1)), 413, "more than 262,144 bytes"),
-        (pack(body)[:-9], 400, f"ends in the middle of its {encoding}"),
+        (pack(body)[:-9], 400, f"'s {encoding} data is incomplete"),
         (b"no such thing", 400, f"the body is not {encoding}"),
     ):
         refused = await client.post(CLASSES + "/infer", content=content, headers={"content-encoding": encoding})
@@ -145,7 +145,7 @@ async def test_a_body_may_be_packed(service: Service, client: httpx.AsyncClient,
 async def test_a_timeout_of_the_request_ends_it(service: Service, client: httpx.AsyncClient) -> None:
     service.replicas.wait_s = 60
     answer = await client.post(CLASSES + "/infer", json={"inputs": [TEXT], "parameters": {"timeout": 20_000}})
-    assert (answer.status_code, answer.json()) == (504, {"error": "no answer within the 0.02 s that the request gave"})
+    assert (answer.status_code, answer.json()) == (504, {"error": "no answer within the request's timeout of 0.02 s"})
     assert service.replicas.cancelled.is_set()
 
 
@@ -169,7 +169,7 @@ async def test_an_error_of_the_model_is_passed_on(service: Service, client: http
         ({"inputs": [TEXT | {"shape": [-1]}]}, 422, "inputs[0].shape[0]: should be greater than or equal to 0"),
         ({"inputs": [TEXT | {"shape": [2]}]}, 422, "input 'text': 1 elements in data, but the shape [2] has 2"),
         ({"inputs": [TEXT | {"datatype": "STRING"}]}, 422, "input 'text': unknown datatype 'STRING'"),
-        ({"inputs": [TEXT | {"data": [1]}]}, 422, "input 'text': its datatype is BYTES, so data should contain strings"),
+        ({"inputs": [TEXT | {"data": [1]}]}, 422, "its datatype is BYTES, so data should contain strings"),
         ({"inputs": [TEXT | {"data": None}]}, 422, "input 'text': data is missing"),
         ({"inputs": [TEXT | {"name": "texts"}]}, 422, "input 'texts': unknown; did you mean 'text'?"),
         ({"inputs": [TEXT | {"parameters": {"binary_data_size": 1}}]}, 422, "has both data and binary_data_size"),
@@ -223,7 +223,7 @@ async def test_wrong_lengths_and_names(client: httpx.AsyncClient) -> None:
         assert answer.status_code == 400
         assert "Inference-Header-Content-Length" in answer.json()["error"]
     more = await client.post(CLASSES + "/infer", content=body + b"x", headers=headers)
-    assert (more.status_code, more.json()["error"]) == (400, "1 bytes are left behind the tensors")
+    assert (more.status_code, more.json()["error"]) == (400, "1 extra bytes after the tensors")
     for path in ("/v2/models/text", "/v2/models/text/ready", CLASSES + "/versions/2", CLASSES + "/versions/2/ready"):
         answer = await client.get(path)
         assert answer.status_code == 404

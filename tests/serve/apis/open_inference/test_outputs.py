@@ -152,9 +152,7 @@ def test_only_what_is_asked_for_is_given_in_its_order() -> None:
     assert orjson.loads(found["json"][1][0]) == [HIGH, LOW]
     assert tensors(classes, [[HIGH, LOW]], "count") == {"count": ("INT64", [2])}
     assert tensors(kind("token-classification"), [[]], "word") == {"word": ("BYTES", [[]])}
-    with pytest.raises(
-        InvalidInput, match="output 'scores': does not exist; there are label, score, count, json"
-    ):
+    with pytest.raises(InvalidInput, match="output 'scores': does not exist; there are label, score, count, json"):
         tensors(classes, [[HIGH, LOW]], "label", "scores")
 
 

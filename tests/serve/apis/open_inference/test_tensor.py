@@ -14,8 +14,8 @@ from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from deployments.errors import InvalidInput, MalformedRequest
 from serve.apis.open_inference.tensor import (
-    NUMBERS,
     BINARY_ONLY,
+    NUMBERS,
     Tensor,
     from_bytes,
     from_json,
