@@ -15,9 +15,9 @@ console = Console(file=os.fdopen(os.dup(1), "w", buffering=1), highlight=False)
 error_console = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
 
 
-def fail(message: str) -> NoReturn:
+def fail(message: str, output: Console = error_console) -> NoReturn:
     """Print an error, and exit with status 1."""
-    error_console.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    output.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(1)
 
 

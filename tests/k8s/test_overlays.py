@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from serve.applications import route_table_from_config
-from serve.cli.render import rendered
+from serve.cli.render import render_ray_service
 from serve.config.file import read_config_file
 from serve.middleware.ray_proxy import STEERING
 from serve.observability.dashboards import dashboards
@@ -33,7 +33,7 @@ def service_of(name: str) -> Any:
 @every_overlay
 def test_its_ray_service_is_what_its_configuration_renders_to(name: str) -> None:
     written = (K8S / "overlays" / name / "rayservice.yaml").read_text(encoding="utf-8")
-    assert written == rendered(service_of(name)), "run `make k8s-render`"
+    assert written == render_ray_service(service_of(name)), "run `make k8s-render`"
 
 
 @every_overlay

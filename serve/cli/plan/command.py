@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,11 +17,15 @@ from deployments.errors import LoadError, ServiceError
 from deployments.replica.footprint import Footprint, measure
 from serve.cli.embedded import build_embedded
 from serve.cli.plan.plan import GIB, ModelPlan, Workers, plan_of, workers_needed
-from serve.cli.terminal import console, fail
+from serve.cli.terminal import fail
 from serve.config.file import ConfigError, read_config_file
 from serve.config.service import Service, embedded_config
 from serve.kubernetes.worker_groups import Node
 from serve.routes import Route, route_table
+
+# Not the terminal's copies: Ray does not run here, and a caller may redirect the output.
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
 
 
 def plan(
@@ -47,13 +52,13 @@ def plan(
         build_embedded(console, [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
         plans = _measure_all(service, planned)
     except (ConfigError, LoadError) as error:
-        fail(str(error))
+        fail(str(error), error_console)
     console.print(plans_table(plans, planned))
     console.print("[dim]memory_gib and GPU share: what a replica should request; ~: not measured on a GPU[/]")
     try:
         needed = workers_needed(plans, planned)
     except LoadError as error:
-        fail(str(error))
+        fail(str(error), error_console)
     console.print(_verdict(plans, planned, needed))
 
 

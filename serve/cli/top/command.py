@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 
+from serve.cli.terminal import fail
 from serve.cli.top.client import ServiceClient, ServiceUnreachable
 from serve.cli.top.monitor import Monitor
 
@@ -42,8 +42,7 @@ def top(
             else:
                 _follow(monitor, console, interval)
     except ServiceUnreachable as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
+        fail(str(error), Console(stderr=True, highlight=False))
     except KeyboardInterrupt:
         return
     if svg is not None:

@@ -116,7 +116,7 @@ def test_any_json_is_read_or_refused(data: Any, datatype: str, shape: list[int])
         ("INT64", (1,), [True], "data should contain integers"),
         ("INT8", (1,), [300], "a number out of range for INT8"),
         ("UINT32", (1,), [-1], "a number out of range for UINT32"),
-        ("INT64", (1,), [2**70], "data should contain integers"),
+        ("INT64", (1,), [2**70], "a number out of range for INT64"),
         ("FP32", (1,), ["1"], "data should contain numbers"),
         ("BOOL", (2,), [0, 1], "data should contain booleans"),
         ("BYTES", (1,), [1], "data should contain strings"),
