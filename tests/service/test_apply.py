@@ -87,7 +87,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(changed: Changed) 
 def test_what_cannot_be_done_is_refused_before_anything_is_touched(changed: Changed) -> None:
     ran = changed.apply(changed.second, changed.judge, changed.masks)
     assert ran.returncode == 1
-    assert "judge answers at /tasks/text-classification and has to be the first model of this task" in ran.stderr
+    assert "judge answers at /tasks/text-classification and must stay the first model of this task" in ran.stderr
     ran = changed.apply(changed.judge, changed.masks | {"resources": {"num_cpus": 65}})
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: masks: requests 65 CPU, which no node has")

@@ -52,7 +52,7 @@ def top(service: RunningService, *options: str) -> "subprocess.CompletedProcess[
 
 
 def test_top_shows_what_models_do_to_those_with_a_key(service: RunningService) -> None:
-    for given, why in ([], "asks for an API key"), (["--key", "sk-wrong"], "does not know this API key"):
+    for given, why in ([], "requires an API key"), (["--key", "sk-wrong"], "does not know this API key"):
         refused = top(service, *given, "--interval", "0.5")
         assert refused.returncode == 1
         assert why in refused.stderr
