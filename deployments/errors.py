@@ -19,6 +19,8 @@ ServiceError                 500  internal
 LoadError                         a model that cannot be served; ends loading, never crosses HTTP
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -146,3 +148,19 @@ class ForwardFailed(ServiceError):
 
 class LoadError(Exception):
     """A model that cannot be served as configured."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, listed: str | None = None, quote: str = "'") -> str:
+    """The hint after an unknown name: the nearest known one, or all of them.
+
+    Args:
+        name: that is unknown.
+        known: names that may be meant.
+        listed: says what there is if none is near; default: all of `known`.
+        quote: around the nearest name.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {quote}{near[0]}{quote}?"
+    return f"there are {', '.join(known)}" if listed is None else listed

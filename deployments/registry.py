@@ -1,13 +1,12 @@
 """TASKS: the one place where a task is named."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.checkpoint import read_config, read_medium
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
-from deployments.errors import LoadError
+from deployments.errors import LoadError, did_you_mean
 from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
@@ -74,9 +73,8 @@ def find_task(name: str) -> type[Task[Any, Any]]:
     """
     if found := names(name):
         return TASKS[found[0]]
-    near = difflib.get_close_matches(name, [*TASKS, *ALIASES], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(TASKS)}"
-    raise LoadError(f"no task {name!r}{hint}")
+    hint = did_you_mean(name, [*TASKS, *ALIASES], listed=f"there are {', '.join(TASKS)}")
+    raise LoadError(f"no task {name!r}; {hint}")
 
 
 def task_of(config: ModelConfig) -> type[Task[Any, Any]]:

@@ -1,6 +1,6 @@
-"""ServeApplication: what Serve is told of one application, as data. `up` builds it at once, `render` writes it down.
+"""ServeApplication: one Serve application as data. `up` builds it, `render` writes it into a manifest.
 
-Here and in the arguments stands nothing that only this machine knows, so that a laptop and a cluster build the same.
+It contains nothing that only this machine knows, so that a laptop and a cluster build the same.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ GATEWAY_IMPORT = "serve.apps:gateway_app"
 
 
 class ModelArguments(Settings):
-    """Of one model's application: nothing of other models, so that it stays as it is when they change.
+    """The arguments of one model's application. They do not depend on the other models.
 
     Attributes:
         model: the model, with its task.
-        is_default: it answers at its task's own path, too.
-        cpu_threads: compute threads of a replica where the model names none.
-        options: what holds for every model.
+        is_default: whether it also answers at its task's own path.
+        cpu_threads: compute threads of a replica, unless the model's configuration sets them.
+        options: of the service.
     """
 
     model: ModelConfig
@@ -33,7 +33,7 @@ class ModelArguments(Settings):
 
 @dataclass(frozen=True, slots=True)
 class ServeApplication:
-    """One application: its name, its path, and the builder in `serve/apps.py` with what it takes."""
+    """One application: its name, its path, and its builder in `serve/apps.py` with the arguments."""
 
     name: str
     route_prefix: str
@@ -41,11 +41,11 @@ class ServeApplication:
     arguments: ModelArguments | Service
 
 
-def named_table(service: Service) -> RouteTable:
-    """Which model answers where, where the checkpoints need not be at hand: they are read only if no task is named.
+def route_table_from_config(service: Service) -> RouteTable:
+    """The routes of a service whose checkpoints need not be available: they are read only if no task is configured.
 
     Raises:
-        LoadError: a task is unknown, or neither configured nor readable from the checkpoint.
+        LoadError: a task is unknown, or neither configured nor found in the checkpoint.
     """
     return RouteTable(
         (model.name, find_task(model.task) if model.task and len(names(model.task)) == 1 else task_of(model))
@@ -54,13 +54,13 @@ def named_table(service: Service) -> RouteTable:
 
 
 def applications(service: Service, table: RouteTable, *, cores: int | None = None) -> Sequence[ServeApplication]:
-    """The gateway, and one application for each model.
+    """The gateway's application, and one for each model.
 
     Args:
-        service: what is served.
+        service: its configuration.
         table: its routes.
-        cores: of the only machine, which its replicas share fairly where they name no threads. Without it they take
-            as many as the CPUs that they ask of the cluster.
+        cores: of a single machine, shared evenly by replicas without configured threads. Without it, a replica has as
+            many threads as the CPUs that it requests.
     """
     models = [
         model.model_copy(update={"task": route.task}) for model, route in zip(service.models, table.routes, strict=True)

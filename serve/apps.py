@@ -1,7 +1,7 @@
-"""The composition root: a ServiceConfig becomes Serve applications. The only place that knows all the parts.
+"""The composition root: builds Serve applications from a ServiceConfig. The only place that knows all parts.
 
-Ray calls the two builders by their import path on a cluster and reads the type of what they take: no
-`from __future__ import annotations` here, or it would hand them a bare dictionary.
+On a cluster, Ray calls the two builders by their import path and reads the types of their parameters. So no
+`from __future__ import annotations` here, or Ray would pass a bare dictionary.
 """
 
 import os
@@ -16,7 +16,7 @@ from deployments.replica.limits import ReplicaLimits
 from serve.applications import ModelArguments, ServeApplication, applications
 from serve.config.service import Service
 from serve.gateway.app import build_gateway
-from serve.model.deployed import ModelEndpoint
+from serve.model.endpoint import EndpointFactory
 from serve.routes import Route, RouteTable, route_table
 
 
@@ -31,7 +31,7 @@ def gateway_app(service: Service) -> serve.Application:
 
 
 def build_app(app: ServeApplication, version: str | None = None) -> serve.RunTarget:
-    """One application, for Serve to run; with the version of what runs already, its replicas are kept."""
+    """One application as Serve's target. With the `version` of the running one, its replicas are kept."""
     if isinstance(app.arguments, Service):
         target = build_gateway(route_table(app.arguments), app.arguments, version)
     else:
@@ -40,7 +40,7 @@ def build_app(app: ServeApplication, version: str | None = None) -> serve.RunTar
 
 
 def build_apps(service: Service, table: RouteTable) -> Sequence[serve.RunTarget]:
-    """The gateway and one Serve application per model, for a cluster of this machine."""
+    """The gateway and one application per model, for a cluster on this machine."""
     return [build_app(app) for app in applications(service, table, cores=os.cpu_count() or 1)]
 
 
@@ -51,7 +51,7 @@ def _model_app(arguments: ModelArguments, version: str | None = None) -> serve.A
     return build_deployment(
         arguments.model,
         kind,
-        ModelEndpoint(arguments, Route(arguments.model.name, kind, is_default=arguments.is_default)),
+        EndpointFactory(arguments, Route(arguments.model.name, kind, is_default=arguments.is_default)),
         limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
         cpu_threads=arguments.cpu_threads,
         watch=options.watch,

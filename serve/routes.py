@@ -1,12 +1,11 @@
 """RouteTable: task, alias or model name to Serve application and path. THE router."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from deployments.contract.task import Task
-from deployments.errors import LoadError, NotFound
+from deployments.errors import LoadError, NotFound, did_you_mean
 from deployments.registry import ALIASES, names, task_of
 from serve.config.service import Service
 
@@ -34,7 +33,7 @@ class Route:
 
     @property
     def prefix(self) -> str:
-        """The application's route prefix; the front picks the application by the longest one."""
+        """The application's route prefix; the proxy picks the application with the longest match."""
         return f"/tasks/{self.task}" if self.is_default else f"/tasks/{self.task}/{self.model}"
 
     @property
@@ -65,11 +64,11 @@ class RouteTable:
         """The route of a model.
 
         Raises:
-            NotFound: naming the nearest model.
+            NotFound: no such model; the message names the nearest.
         """
         route = self._by_model.get(name)
         if route is None:
-            raise NotFound(f"no model {name!r}; {_nearest(name, list(self._by_model))}")
+            raise NotFound(f"no model {name!r}; {did_you_mean(name, self._by_model)}")
         return route
 
     def task(self, name: str, model: str | None = None) -> Route:
@@ -78,33 +77,28 @@ class RouteTable:
         An alias of several tasks means the first that was configured.
 
         Raises:
-            NotFound: naming the nearest task or model.
+            NotFound: no such task or model; the message names the nearest.
         """
-        meant = [route for route in self.routes if route.task in names(name)]
-        if not meant:
+        candidates = [route for route in self.routes if route.task in names(name)]
+        if not candidates:
             aliases = [alias for alias, tasks in ALIASES.items() if self._default.keys() & set(tasks)]
-            raise NotFound(f"no task {name!r} is served; {_nearest(name, [*self._default, *aliases])}")
+            raise NotFound(f"no task {name!r} is served; {did_you_mean(name, [*self._default, *aliases])}")
         if model is None:
-            return meant[0]
-        found = next((route for route in meant if route.model == model), None)
+            return candidates[0]
+        found = next((route for route in candidates if route.model == model), None)
         if found is None:
-            served = [route.model for route in meant]
-            raise NotFound(f"no model {model!r} of the task {name}; {_nearest(model, served)}")
+            served = [route.model for route in candidates]
+            raise NotFound(f"no model {model!r} of the task {name}; {did_you_mean(model, served)}")
         return found
 
 
 def route_table(config: Service) -> RouteTable:
-    """Which model answers where. Reads the checkpoints' `config.json` for tasks that are not configured.
+    """The routes of a service. Reads the checkpoints' `config.json` for tasks that are not configured.
 
     Raises:
-        LoadError: a task is unknown, a checkpoint does not say its own, or a model has the gateway's name.
+        LoadError: a task is unknown, a checkpoint does not determine its task, or a model has the gateway's name.
     """
     for model in config.models:
         if model.name == GATEWAY:
-            raise LoadError(f"{model.model}: the name {GATEWAY!r} is taken by the gateway; give the model another")
+            raise LoadError(f"{model.model}: the name {GATEWAY!r} belongs to the gateway; give the model another")
     return RouteTable((model.name, task_of(model)) for model in config.models)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.registry import KINDS
-from serve.apis.caller import Caller
+from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.inference import OpenInference
 from serve.cluster.states import ModelState
 from serve.config.service import Limits
@@ -47,7 +47,7 @@ class Replicas:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         if method == "GET":
             return Reply(200, [], orjson.dumps({"example": route.kind.example}))
         self.sent.append({name.decode(): value.decode() for name, value in headers})
@@ -75,8 +75,8 @@ class Service:
 
     def __init__(self) -> None:
         self.replicas = Replicas()
-        self.caller = Caller(TABLE, self.replicas, LIMITS.body)
-        self.inference = OpenInference(self.caller, TABLE, self._states)
+        self.client = ModelClient(TABLE, self.replicas, LIMITS.body)
+        self.inference = OpenInference(self.client, TABLE, self._states)
 
     async def _states(self) -> dict[str, ModelState]:
         names = [route.model for route in TABLE.routes]

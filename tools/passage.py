@@ -19,7 +19,7 @@ from deployments.registry import find_task
 from deployments.replica.replica import Replica
 from deployments.telemetry.model_meter import ModelMeter
 from serve.config.service import Options
-from serve.model.endpoint import endpoint_builder
+from serve.model.endpoint import build_endpoint
 from serve.routes import RouteTable
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ async def passed(task: str, model: str, body: dict[str, Any]) -> Passage:
     kind = find_task(task)
     replica = Replica(ModelConfig(model=f"embedded:{model}", name=model), kind, observer=ModelMeter(model, task))
     replica.load()
-    app = endpoint_builder(RouteTable([(model, kind)]).routes[0], Options())(replica)
+    app = build_endpoint(replica, RouteTable([(model, kind)]).routes[0], Options())
     for _ in range(2):
         await post(app, f"/tasks/{task}", body, passage)
         await asyncio.sleep(0.1)

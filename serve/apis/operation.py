@@ -1,4 +1,4 @@
-"""Operation: one way into a protocol. The gateway's routes and the OpenAPI document are made from these."""
+"""Operation: one path of a protocol. The gateway's routes and the OpenAPI document are made from these."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,24 +7,25 @@ from typing import Any
 from pydantic import BaseModel
 from starlette import routing
 
-from serve.apis.caller import Answer, InForm, with_errors
+from serve.apis.model_client import Handler, with_errors
+from serve.http.errors import ErrorFormat
 from serve.routes import Route, RouteTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What a path of a protocol does.
+    """One path of a protocol.
 
     Attributes:
-        path: may name a `{model}`, and its `{version}`.
-        summary: of what it does.
-        request: type of the body; None where it has none, and is asked with GET.
-        response: type of an answer in JSON.
+        path: may contain `{model}` and `{version}`.
+        summary: for the OpenAPI document.
+        request: type of the body; None for GET.
+        response: type of a JSON response.
         error: type of an error's body.
-        tasks: whose models can answer; none for any.
-        is_form: the request comes as a form, not as JSON.
-        is_optional: an empty body is one, too.
-        also: content types of answers beside JSON.
+        tasks: whose models can answer; empty for any.
+        is_form: the request is a form, not JSON.
+        is_optional: the body may be empty.
+        also: content types of responses beside JSON.
     """
 
     path: str
@@ -38,17 +39,19 @@ class Operation:
     also: tuple[str, ...] = ()
 
     @property
-    def verb(self) -> str:
-        return "get" if self.request is None else "post"
+    def method(self) -> str:
+        return "GET" if self.request is None else "POST"
 
     def models(self, table: RouteTable) -> list[Route]:
         """The served models that can answer."""
         return [route for route in table.routes if not self.tasks or route.task in self.tasks]
 
 
-def routes_of(operations: Iterable[Operation], answers: Mapping[str, Answer], in_form: InForm) -> list[routing.Route]:
-    """A route for each operation, answered by what stands under its path, with errors in the protocol's own form."""
+def build_routes(
+    operations: Iterable[Operation], handlers: Mapping[str, Handler], error_format: ErrorFormat
+) -> list[routing.Route]:
+    """A Starlette route for each operation, with the handler of its path and errors in the protocol's format."""
     return [
-        routing.Route(each.path, with_errors(answers[each.path], in_form), methods=[each.verb.upper()])
+        routing.Route(each.path, with_errors(handlers[each.path], error_format), methods=[each.method])
         for each in operations
     ]

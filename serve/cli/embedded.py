@@ -10,7 +10,7 @@ from deployments.checkpoint import EMBEDDED_PREFIX, resolve
 
 
 def show_notices(console: Console, models: Sequence[str]) -> None:
-    """What must be read before embedded models are built for the first time, here or on another node."""
+    """Print the license notices of embedded models that are built for the first time, here or on another node."""
     from deployments.zoo.embedded import notices
 
     for notice in notices(model.removeprefix(EMBEDDED_PREFIX) for model in models):
@@ -18,7 +18,7 @@ def show_notices(console: Console, models: Sequence[str]) -> None:
 
 
 def build_embedded(console: Console, models: Sequence[str]) -> None:
-    """Build embedded models that are not in the cache yet, with a progress bar each."""
+    """Build embedded models that are not in the cache yet, with a progress bar for each."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     show_notices(console, models)

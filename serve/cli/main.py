@@ -18,11 +18,11 @@ from serve.cli.apply.command import apply
 from serve.cli.embedded import build_embedded, show_notices
 from serve.cli.plan.command import plan
 from serve.cli.render import render
-from serve.cli.terminal import console, end, errors, log, stop_on_signals
+from serve.cli.terminal import configure_logging, console, error_console, fail, stop_on_signals
 from serve.cli.top.command import top
 from serve.cluster.launch import Cluster, StartError, cluster, uses_haproxy
 from serve.config.file import ConfigError, describe, read_config_file
-from serve.config.service import Grpc, ServiceConfig, config_of, embedded_config
+from serve.config.service import Grpc, ServiceConfig, config_from_models, embedded_config
 from serve.middleware.api_keys import check_keys, entry_of, new_key
 from serve.routes import RouteTable, route_table
 
@@ -34,11 +34,11 @@ app = typer.Typer(
 )
 app.add_typer(render, name="render")
 
-END_S = 20.0  # for requests under way when the service ends
+SHUTDOWN_S = 20.0  # for requests in progress when the service ends
 
 ConfigArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="YAML file; without one, the embedded models.", show_default=False),
+    typer.Argument(metavar="[CONFIG]", help="YAML file; default: the embedded models.", show_default=False),
 ]
 
 
@@ -47,91 +47,87 @@ def up(
     config: ConfigArgument = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            "--model", "-m", metavar="PATH_OR_ID", help="Serve this checkpoint instead of a file; repeatable."
-        ),
+        typer.Option("--model", "-m", metavar="PATH_OR_ID", help="Serve this checkpoint, without a file; repeatable."),
     ] = None,
     added: Annotated[
         list[str] | None,
-        typer.Option("--with", metavar="NAME", help="Serve this embedded model, too, which is opt-in; repeatable."),
+        typer.Option("--with", metavar="NAME", help="Also serve this opt-in embedded model; repeatable."),
     ] = None,
-    left_out: Annotated[
+    excluded: Annotated[
         list[str] | None,
-        typer.Option("--without", metavar="NAME", help="Leave this embedded model out; repeatable."),
+        typer.Option("--without", metavar="NAME", help="Do not serve this embedded model; repeatable."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     grpc_port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65535, help="Port of the Open Inference Protocol over gRPC; default: the file's, or none."
+            min=1, max=65535, help="Port of the Open Inference Protocol over gRPC; default: from the file, else none."
         ),
     ] = None,
     num_cpus: Annotated[
-        int | None, typer.Option(min=1, help="Logical CPUs of the local cluster; default: this machine's cores.")
+        int | None, typer.Option(min=1, help="Logical CPUs of the local Ray cluster; default: all cores.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(metavar="RAY_ADDRESS", help="Join this running Ray cluster instead of starting one.")
+        str | None, typer.Option(metavar="RAY_ADDRESS", help="Join this running Ray cluster, do not start one.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and the models log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of Ray and the models.")] = False,
 ) -> None:
-    """Start the service; Ctrl-C ends it."""
-    log(verbose)
-    if (added or left_out) and (config is not None or model):
-        end("--with and --without choose among the embedded models; leave the file and --model out")
-    service = _config(config, model or [], added or [], left_out or [])
+    """Start the service; Ctrl-C stops it."""
+    configure_logging(verbose)
+    if (added or excluded) and (config is not None or model):
+        fail("--with and --without apply to the embedded models only; use neither a file nor --model")
+    service = _config(config, model or [], added or [], excluded or [])
     if grpc_port is not None:
         service = service.model_copy(update={"grpc": Grpc(port=grpc_port)})
     try:
         _serve(service, host, port, num_cpus, address, verbose)
     except (StartError, LoadError) as error:
-        end(str(error))
+        fail(str(error))
 
 
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
-    """Say whether a configuration can be served, without starting anything."""
-    log(verbose=False)
+    """Check a configuration without starting anything."""
+    configure_logging(verbose=False)
     service = _config(config)
     try:
         routes = route_table(service).routes
     except LoadError as error:
-        end(f"{config}: {error}")
+        fail(f"{config}: {error}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "task", "source"):
         table.add_column(column, overflow="fold")
     for entry, route in zip(service.models, routes, strict=True):
         table.add_row(entry.name, route.task, entry.model)
     console.print(table)
-    console.print(f"[green]✓[/] {config} can be served")
+    console.print(f"[green]✓[/] {config} is valid")
 
 
 @app.command()
-def key(name: Annotated[str, typer.Argument(help="Whose key it is.", show_default=False)]) -> None:
-    """Make an API key; prints it, and its entry for `auth.api_keys_file`."""
-    fresh = new_key()
-    errors.print("[dim]the key, shown only now:[/]")
-    console.print(fresh, soft_wrap=True)
-    errors.print("[dim]its entry below `keys:` in the file:[/]")
-    console.print(entry_of(name, fresh), soft_wrap=True)
+def key(name: Annotated[str, typer.Argument(help="Name of the key's owner.", show_default=False)]) -> None:
+    """Create an API key; prints the key and its entry for `auth.api_keys_file`."""
+    created = new_key()
+    error_console.print("[dim]the key, shown only once:[/]")
+    console.print(created, soft_wrap=True)
+    error_console.print("[dim]its entry for `keys:` in the file:[/]")
+    console.print(entry_of(name, created), soft_wrap=True)
 
 
 @app.command()
 def models(
-    build: Annotated[
-        bool, typer.Option("--build", help="Fetch and build those that are served by default now, for later use.")
-    ] = False,
+    build: Annotated[bool, typer.Option("--build", help="Download and build the default models now.")] = False,
 ) -> None:
     """List the embedded models."""
-    log(verbose=False)
+    configure_logging(verbose=False)
     from deployments.zoo.embedded import DEFAULT, EMBEDDED
 
     if build:
         build_embedded(console, [EMBEDDED_PREFIX + name for name in DEFAULT])
         return
     for entry in EMBEDDED.values():
-        asked_for = f", only with --with {entry.name}" if entry.opt_in else ""
-        facts = f"{entry.task}, {entry.size_mb:.0f} MB, {entry.licence}{asked_for}"
+        opt_in = f", opt-in: --with {entry.name}" if entry.opt_in else ""
+        facts = f"{entry.task}, {entry.size_mb:.0f} MB, {entry.licence}{opt_in}"
         console.print(f"[bold]embedded:{entry.name}[/]  {facts}")
         console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
 
@@ -142,27 +138,27 @@ app.command()(plan)
 
 
 def _config(
-    path: Path | None, models: Sequence[str] = (), added: Sequence[str] = (), left_out: Sequence[str] = ()
+    path: Path | None, models: Sequence[str] = (), added: Sequence[str] = (), excluded: Sequence[str] = ()
 ) -> ServiceConfig:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
     if path is not None and models:
-        end("give either a configuration file or --model, not both")
+        fail("use either a configuration file or --model, not both")
     try:
         if path is not None:
             service = read_config_file(path)
             check_keys(service.auth.api_keys_file)
             return service
-        return config_of(models) if models else embedded_config(added, left_out)
+        return config_from_models(models) if models else embedded_config(added, excluded)
     except (ConfigError, SettingsError, LoadError) as error:
-        end(str(error))
+        fail(str(error))
     except ValidationError as error:
-        end("\n".join(describe(problem) for problem in error.errors(include_url=False)))
+        fail("\n".join(describe(problem) for problem in error.errors(include_url=False)))
 
 
 def _with_log_format(service: ServiceConfig) -> ServiceConfig:
-    """The service, its log lines made for people where one looks."""
+    """The service with readable log lines if the output is a terminal."""
     if service.logging.format != "auto" or not console.is_terminal:
         return service
     return service.model_copy(update={"logging": service.logging.model_copy(update={"format": "text"})})
@@ -177,9 +173,9 @@ def _serve(
     else:  # they are built on the cluster's nodes
         show_notices(console, embedded)
         if service.placement != "spread":
-            console.print(f"placement: {service.placement} is read when Ray starts: {address} places as it always did")
+            console.print(f"placement: {service.placement} has no effect on {address}, as Ray reads it when it starts")
     service = _with_log_format(service)
-    table = route_table(service)  # a model that is not there ends it before Ray starts
+    table = route_table(service)  # fails for a missing model before Ray starts
     stop = stop_on_signals()
     grpc_port = service.grpc.port
     starting = cluster(
@@ -193,29 +189,31 @@ def _serve(
         verbose=verbose,
     )
     with starting as running:
-        stop_on_signals(stop)  # Ray has put its own handlers in place, which end the process at once
+        stop_on_signals(stop)  # Ray has installed its own handlers, which exit at once
         failed = _run(service, table, running, stop)
     for name, reason in failed.items():
-        errors.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
+        error_console.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
 
 def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: threading.Event) -> dict[str, str]:
-    """Deploy, show the progress and the routes, wait for the end; the reasons of models that failed."""
-    # Ray Serve reads its environment when it is imported: not before `cluster` has set it.
+    """Deploy, show progress and routes, and wait for the end; why models failed, by name."""
+    # Ray Serve reads its environment when it is imported, so not before `cluster` has set it.
     from ray import serve
 
     from serve.apps import build_apps
-    from serve.cli.apply.on_serve import OnServe
+    from serve.cli.apply.serve_client import ServeClient
     from serve.cli.progress import Progress, routes_table
     from serve.cluster.placement import Nodes
     from serve.cluster.states import StateReader
 
     if not uses_haproxy():
-        console.print("[dim]without HAProxy: Ray's own proxy serves the same routes, at a higher cost per request[/]")
-    if running.is_ours and (impossible := Nodes().impossible(service.models)):
-        return impossible  # nothing would ever change it
+        console.print(
+            "[dim]HAProxy is not available; Ray's own proxy serves the same routes at a higher cost per request[/]"
+        )
+    if running.is_ours and (unplaceable := Nodes().unplaceable(service.models)):
+        return unplaceable  # the cluster does not grow
     apps = build_apps(service, table)
     try:
         serve.run_many(apps, wait_for_applications_running=False)
@@ -225,19 +223,21 @@ def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: thre
             console.print()
             console.print(routes_table(table.routes, running.url))
             if service.grpc.port is not None:
-                console.print(f"[dim]gRPC at port {service.grpc.port}[/]")
-            console.print("[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C ends it[/]")
+                console.print(f"[dim]gRPC on port {service.grpc.port}[/]")
+            console.print(
+                "[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C stops the service[/]"
+            )
             stop.wait()
-        console.print("ending …")
+        console.print("stopping …")
         return failed
     finally:
-        # What runs by now: `apply` may have added models, and taken others away.
-        deployed = OnServe()
-        names = {*deployed.names(), *(app.name for app in apps)}
-        deployed.take_away(names)
-        until = time.monotonic() + (END_S if running.is_ours else 0)
-        while time.monotonic() < until and deployed.look().keys() & names:
-            time.sleep(0.1)  # each replica first answers what it has begun
+        # What runs now: `apply` may have added and removed models.
+        client = ServeClient()
+        names = {*client.names(), *(app.name for app in apps)}
+        client.delete(names)
+        until = time.monotonic() + (SHUTDOWN_S if running.is_ours else 0)
+        while time.monotonic() < until and client.statuses().keys() & names:
+            time.sleep(0.1)  # each replica first finishes its requests
 
 
 def main() -> None:

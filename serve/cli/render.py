@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from deployments.errors import LoadError
-from serve.applications import named_table
+from serve.applications import route_table_from_config
 from serve.config.file import ConfigError, read_config_file
 from serve.config.service import Service
 from serve.kubernetes.manifest import as_yaml
@@ -14,12 +14,12 @@ from serve.kubernetes.pod import PodPlan, on_cluster
 from serve.kubernetes.ray_service import ray_service
 from serve.kubernetes.serve_config import serve_config
 from serve.kubernetes.worker_groups import worker_groups
-from serve.observability.files import render_dashboards, render_rules
+from serve.observability.commands import render_dashboards, render_rules
 
 HEADER = "# Written by `automodel-serve render k8s`; change the configuration and render again.\n"
 
 
-def rendered(
+def render_ray_service(
     service: Service,
     *,
     name: str = "automodel-serve",
@@ -27,42 +27,42 @@ def rendered(
     cpus: int = 4,
     memory_gib: int = 16,
 ) -> str:
-    """The RayService of a service, as YAML.
+    """The RayService of a service as YAML.
 
     Raises:
-        LoadError: the service cannot run on such a cluster.
+        LoadError: the service cannot run on such workers.
     """
     service = on_cluster(service)
     groups = worker_groups(service.models, cpus=cpus, memory_gib=memory_gib)
-    return HEADER + as_yaml(ray_service(PodPlan(name, image, service), named_table(service), groups))
+    return HEADER + as_yaml(ray_service(PodPlan(name, image, service), route_table_from_config(service), groups))
 
 
 def render_k8s(
     config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)],
-    name: Annotated[str, typer.Option(help="Of the RayService and of what belongs to it.")] = "automodel-serve",
-    image: Annotated[str, typer.Option(help="Of head and workers; kustomize's `images` may replace it.")] = (
+    name: Annotated[str, typer.Option(help="Name of the RayService and its resources.")] = "automodel-serve",
+    image: Annotated[str, typer.Option(help="Image of head and workers; kustomize's `images` can replace it.")] = (
         "automodel-serve"
     ),
-    worker_cpus: Annotated[int, typer.Option(min=1, help="Cores of a worker.")] = 4,
+    worker_cpus: Annotated[int, typer.Option(min=1, help="CPU cores of a worker.")] = 4,
     worker_memory: Annotated[int, typer.Option(min=2, metavar="GIB", help="Memory of a worker.")] = 16,
     serve_config_only: Annotated[
-        bool, typer.Option("--serve-config", help="Only what `serve deploy` takes, for a cluster without KubeRay.")
+        bool, typer.Option("--serve-config", help="Only the input of `serve deploy`, for a cluster without KubeRay.")
     ] = False,
 ) -> None:
-    """Write a configuration down as KubeRay's RayService."""
+    """Print a configuration as KubeRay's RayService."""
     try:
         service = read_config_file(config)
         if serve_config_only:
-            text = HEADER + as_yaml(serve_config(service, named_table(service)))
+            text = HEADER + as_yaml(serve_config(service, route_table_from_config(service)))
         else:
-            text = rendered(service, name=name, image=image, cpus=worker_cpus, memory_gib=worker_memory)
+            text = render_ray_service(service, name=name, image=image, cpus=worker_cpus, memory_gib=worker_memory)
     except (ConfigError, LoadError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(text, nl=False)
 
 
-render = typer.Typer(no_args_is_help=True, help="Write a configuration, or what belongs to it, for something else.")
+render = typer.Typer(no_args_is_help=True, help="Render manifests, dashboards and rules.")
 render.command("k8s")(render_k8s)
 render.command("dashboards")(render_dashboards)
 render.command("rules")(render_rules)

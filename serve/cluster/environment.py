@@ -1,19 +1,19 @@
-"""What Ray and Serve read from the environment, in every process of a cluster and before it starts."""
+"""Environment variables of Ray and Serve, for every process of a cluster. They must be set before Ray starts."""
 
 from serve.config.service import Placement
 
-EVERYWHERE = {
+RAY_ENVIRONMENT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # no line per request is written, so none need be held back
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.middleware.ray_proxy:middlewares",  # no client steers Ray
-    "RAY_metrics_report_interval_ms": "3000",  # a replica that is killed loses what it counted since; Ray: 10 s
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # Serve logs nothing per request, so nothing need be buffered
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.middleware.ray_proxy:middlewares",  # clients cannot control Ray
+    "RAY_metrics_report_interval_ms": "3000",  # a killed replica loses what it counted since; Ray's default: 10 s
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # Ray's 15 would let everything else on the machine go before the models
+    "RAY_worker_niceness": "0",  # Ray's 15 would give everything else on the machine priority over the models
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+# For all models of a cluster: Serve has one strategy to choose nodes.
 PLACEMENT: dict[Placement, dict[str, str]] = {
     "spread": {},
     "pack": {"RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1"},
 }
-"""For all models of a cluster: Serve has one way to choose nodes."""

@@ -1,4 +1,4 @@
-"""What Ray Serve's HAProxy is told: by the variables that Ray reads, and by lines that Ray has no variable for."""
+"""The configuration of Ray Serve's HAProxy: Ray's environment variables, and lines for which Ray has no variable."""
 
 import shlex
 
@@ -6,45 +6,45 @@ import orjson
 
 from deployments.errors import BodyTimeout, DeadlineExceeded, ServiceError, Unavailable
 
-# HAProxy's own errors, by the status that it gives them. It knows no request's id. What is not HTTP, or a head that
-# comes too slowly, it answers with its own page, whatever is said here.
+# HAProxy's own errors by status. It does not know the request's id. A request that is not HTTP, or whose headers arrive
+# too slowly, gets HAProxy's built-in page in any case.
 ANSWERS: dict[int, ServiceError] = {
-    408: BodyTimeout("the request did not come in time"),
-    502: Unavailable("the replica ended before it had answered; ask again", retry_after=1),
-    503: Unavailable("no replica can be reached; ask again", retry_after=1),
+    408: BodyTimeout("the request did not arrive in time"),
+    502: Unavailable("the replica ended before it had answered; retry", retry_after=1),
+    503: Unavailable("no replica is reachable; retry", retry_after=1),
     504: DeadlineExceeded("no answer in time"),
 }
 
 
-def haproxy_variables(body_timeout_s: float) -> dict[str, str]:
+def haproxy_environment(body_timeout_s: float) -> dict[str, str]:
     """Environment variables for every process of a cluster, on a laptop and on Kubernetes alike.
 
-    Ports, threads and the time for draining are each one's own.
+    Ports, threads and the drain time differ and are set elsewhere.
 
     Args:
-        body_timeout_s: time for a request to come, head and body.
+        body_timeout_s: time for a request to arrive, headers and body.
     """
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        # Inference can be repeated: a replica that dies with a request in hand loses none.
+        # Inference can be repeated, so a replica that dies loses no request.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "2",  # a machine that is gone answers no connection: the next replica
+        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "2",  # a dead machine accepts no connection: try the next replica
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",  # a request must fit to be sent again
-        # Ray's own counting of requests: a line to a Python process for each of them, a third of what a refusal costs.
+        # Ray's own request counts: a log line to a Python process for each request, a third of a refusal's cost.
         # Replicas count for themselves (deployments/telemetry/metrics.py).
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        # The last line of the section that all of HAProxy's parts inherit: Ray writes it as it stands.
-        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "\n    ".join(["leastconn", *_lines(body_timeout_s)]),
+        # The last line of HAProxy's `defaults` section, which Ray writes verbatim, so that more lines can follow.
+        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "\n    ".join(["leastconn", *_default_lines(body_timeout_s)]),
     }
 
 
-def _lines(body_timeout_s: float) -> list[str]:
+def _default_lines(body_timeout_s: float) -> list[str]:
     return [
-        # Only a request that has come as a whole can be sent again, and many clients send head and body apart.
+        # Only a request that has arrived as a whole can be sent again, and many clients send headers and body apart.
         "option http-buffer-request",
         f"timeout http-request {round(body_timeout_s * 1000)}ms",
-        "option http-ignore-probes",  # browsers open connections that they may need: no 408 for those
-        # A machine that is gone closes no connection. What waits for an answer of it is sent again after nine seconds.
+        "option http-ignore-probes",  # browsers open connections in advance: no 408 for those
+        # A dead machine closes no connection: after nine seconds, its requests are sent to another.
         "option srvtcpka",
         "srvtcpka-idle 3s",
         "srvtcpka-intvl 2s",

@@ -1,29 +1,30 @@
-"""Whether a replica has a place on the nodes of the running cluster."""
+"""Nodes: whether the running cluster has room for a replica."""
 
 from collections.abc import Sequence
 
 import ray
-from ray._private.state import available_resources_per_node
 
 from deployments.config import ModelConfig
-from serve.cluster.resource_requests import Amounts, asked, obstacle
+from serve.cluster.ray_internals import available_resources
+from serve.cluster.resource_requests import Resources, placement_obstacle, resource_request
 
 
 class Nodes:
-    """What the nodes of the cluster have now."""
+    """The resources of the cluster's nodes at this moment."""
 
     def __init__(self) -> None:
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        free = available_resources_per_node()
-        self._totals: list[Amounts] = [node["Resources"] for node in nodes]
-        self._free: list[Amounts] = [free.get(node["NodeID"], {}) for node in nodes]
+        free = available_resources()
+        self._totals: list[Resources] = [node["Resources"] for node in nodes]
+        self._free: list[Resources] = [free.get(node["NodeID"], {}) for node in nodes]
 
     def obstacle(self, model: ModelConfig) -> str:
-        """Why a replica of the model is not placed; empty where there is room."""
-        return obstacle(asked(model), self._totals, self._free)
+        """Why a replica of the model is not placed now; empty if there is room."""
+        return placement_obstacle(resource_request(model), self._totals, self._free)
 
-    def impossible(self, models: Sequence[ModelConfig]) -> dict[str, str]:
+    def unplaceable(self, models: Sequence[ModelConfig]) -> dict[str, str]:
         """The models of which no replica can ever be placed on these nodes, and why."""
-        return {
-            model.name: reason for model in models if (reason := obstacle(asked(model), self._totals, self._totals))
+        reasons = {
+            model.name: placement_obstacle(resource_request(model), self._totals, self._totals) for model in models
         }
+        return {name: reason for name, reason in reasons.items() if reason}

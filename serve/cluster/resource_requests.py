@@ -1,63 +1,66 @@
-"""What a replica asks of a node, and why it does not get it."""
+"""The resources that a replica requests, and why no node has them."""
 
 from collections.abc import Mapping, Sequence
 
 from deployments.config import ModelConfig
 
-Amounts = Mapping[str, float]
+Resources = Mapping[str, float]
+
+ACCELERATOR_PREFIX = "accelerator_type:"
 _UNITS = {"CPU": "CPU", "GPU": "GPU", "memory": "GiB of memory"}
-KIND = "accelerator_type:"
-_SLACK = 1e-6
+_TOLERANCE = 1e-6
 
 
-def asked(model: ModelConfig) -> Amounts:
-    """What one replica asks for, in Ray's own names."""
+def resource_request(model: ModelConfig) -> Resources:
+    """What one replica requests, under Ray's resource names."""
     resources = model.resources
-    amounts = {"CPU": resources.num_cpus, "GPU": resources.num_gpus}
+    request = {"CPU": resources.num_cpus, "GPU": resources.num_gpus}
     if resources.memory_gib is not None:
-        amounts["memory"] = resources.memory_gib * 2**30
+        request["memory"] = resources.memory_gib * 2**30
     if resources.accelerator_type is not None:
-        amounts[KIND + resources.accelerator_type] = 0.001  # as Ray does
-    return {name: amount for name, amount in amounts.items() if amount > 0}
+        request[ACCELERATOR_PREFIX + resources.accelerator_type] = 0.001  # Ray's own amount
+    return {name: amount for name, amount in request.items() if amount > 0}
 
 
-def has_room(wanted: Amounts, node: Amounts) -> bool:
-    return all(node.get(name, 0) + _SLACK * amount >= amount for name, amount in wanted.items())
+def fits(request: Resources, node: Resources) -> bool:
+    return all(node.get(name, 0) + _TOLERANCE * amount >= amount for name, amount in request.items())
 
 
-def obstacle(wanted: Amounts, totals: Sequence[Amounts], free: Sequence[Amounts]) -> str:
-    """Why a replica is not placed; empty where there is room for it.
+def placement_obstacle(request: Resources, totals: Sequence[Resources], free: Sequence[Resources]) -> str:
+    """Why a replica cannot be placed; empty if there is room for it.
 
     Args:
-        wanted: what it asks for.
+        request: of the replica.
         totals: what each node has.
-        free: what of that is left.
+        free: what of that is free.
     """
-    if any(has_room(wanted, node) for node in free):
+    if any(fits(request, node) for node in free):
         return ""
-    if any(has_room(wanted, node) for node in totals):
-        return f"asks for {_words(wanted)}; free are {_nodes(wanted, free)}"
-    return f"asks for {_words(wanted)}, which no node has; there are {_nodes(wanted, totals)}"
+    if any(fits(request, node) for node in totals):
+        return f"requests {_describe(request)}; free are {_describe_nodes(request, free)}"
+    return f"requests {_describe(request)}, which no node has; there are {_describe_nodes(request, totals)}"
 
 
-def _words(amounts: Amounts) -> str:
+def _describe(resources: Resources) -> str:
     """`1 CPU, 0.5 GPU (L4)`."""
     counted = [
         f"{amount / 2**30 if name == 'memory' else amount:.3g} {_UNITS[name]}"
-        for name, amount in amounts.items()
+        for name, amount in resources.items()
         if name in _UNITS
     ]
-    kinds = [name.removeprefix(KIND) for name in amounts if name.startswith(KIND)]
-    return ", ".join(counted) + (f" ({', '.join(kinds)})" if kinds else "")
+    accelerators = [name.removeprefix(ACCELERATOR_PREFIX) for name in _accelerators(resources)]
+    return ", ".join(counted) + (f" ({', '.join(accelerators)})" if accelerators else "")
 
 
-def _nodes(wanted: Amounts, nodes: Sequence[Amounts]) -> str:
-    """What each node has of that, most of the first thing asked for first."""
-    kinds = {name for node in nodes for name in node if name.startswith(KIND)} if _asks_kind(wanted) else set()
-    names = [*(name for name in wanted if name in _UNITS), *sorted(kinds)]
-    shown = dict.fromkeys(_words({n: node.get(n, 0) for n in names if n in _UNITS or n in node}) for node in nodes)
-    return " / ".join(shown) or "no nodes"
+def _describe_nodes(request: Resources, nodes: Sequence[Resources]) -> str:
+    """What each node has of the requested resources; equal nodes once."""
+    accelerators = {name for node in nodes for name in _accelerators(node)} if _accelerators(request) else set()
+    names = [*(name for name in request if name in _UNITS), *sorted(accelerators)]
+    described = dict.fromkeys(
+        _describe({n: node.get(n, 0) for n in names if n in _UNITS or n in node}) for node in nodes
+    )
+    return " / ".join(described) or "no nodes"
 
 
-def _asks_kind(wanted: Amounts) -> bool:
-    return any(name.startswith(KIND) for name in wanted)
+def _accelerators(resources: Resources) -> list[str]:
+    return [name for name in resources if name.startswith(ACCELERATOR_PREFIX)]

@@ -1,4 +1,4 @@
-"""The state of every model, from Serve's own status and what the replicas said while they loaded."""
+"""The state of every model, from Serve's status and the stages that its replicas report while they load."""
 
 import time
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from deployments.config import ModelConfig
 from deployments.replica import stages
 from serve.cluster.placement import Nodes
 
-SETTLE_S = 1.5
+SETTLE_S = 1.5  # the proxy learns of a replica a little after Serve does, and answers 404 until then
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """How far a model is.
+    """The state of a model.
 
     Attributes:
-        state: "waiting", "loading", "downloading", "checking", "warming", "ready", "idle" (scaled to none; the first
-            request starts a replica) or "failed"; of one that is changed, "changing", "leaving" and "gone".
-        detail: the reason where it failed, or where it waits for a place in the cluster; how far a download is.
-        replicas: replicas that answer.
+        state: "waiting", "loading", "downloading", "checking", "warming", "ready", "idle" (no replicas; the first
+            request triggers a cold start) or "failed"; while `apply` changes it also "changing", "leaving" or "gone".
+        detail: why it failed or waits for a node, or the progress of a download.
+        replicas: that are running.
     """
 
     state: str
@@ -34,18 +34,14 @@ class ModelState:
 
 
 class StateReader:
-    """Reads the states of some models, again and again.
-
-    A model counts as ready once it has had a replica for `SETTLE_S`: the front learns of a replica a little after
-    Serve does, and until then would answer 404 for it.
-    """
+    """Reads the states of some models, as often as needed. A model is ready `SETTLE_S` after its first replica."""
 
     def __init__(self, models: Sequence[ModelConfig]) -> None:
         self._models = models
         self._running_since: dict[str, float] = {}
 
     def read(self) -> dict[str, ModelState]:
-        """The state of each model, in order. Asks Serve's controller: milliseconds."""
+        """The state of each model, in order. Calls Serve's controller: milliseconds."""
         applications = serve.status().applications
         states = {model.name: self._state(model.name, applications.get(model.name)) for model in self._models}
         waiting = [model for model in self._models if states[model.name].state == "waiting"]
@@ -66,6 +62,6 @@ class StateReader:
         stage = stages.read(model)
         if stage is None:
             return ModelState("waiting", "", 0)
-        if stage.stage == "ready":  # said by a replica that is no longer there, or that Serve has not taken up yet
+        if stage.stage == "ready":  # reported by a replica that has ended, or that Serve does not count yet
             return ModelState("warming", "", 0)
         return ModelState(stage.stage, stage.detail, 0)

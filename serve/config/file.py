@@ -1,6 +1,5 @@
-"""Reading a configuration file: what is wrong, in which line, and which key was probably meant."""
+"""Reading a configuration file. Errors name the line, the problem, and the key that was probably meant."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -8,11 +7,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from deployments.errors import did_you_mean
 from serve.config.service import ServiceConfig, absolute_paths
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used. The text has one `file:line: what` per problem."""
+    """An invalid configuration. The message has one line `file:line: problem` per problem."""
 
 
 def read_config_file(path: Path) -> ServiceConfig:
@@ -33,29 +33,27 @@ def read_config_file(path: Path) -> ServiceConfig:
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from error
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}:1: a configuration is a mapping that begins with `models:`")
+        raise ConfigError(f"{path}:1: a configuration is a mapping with the key `models`")
     try:
         return ServiceConfig(**absolute_paths(data, path.resolve().parent))
     except ValidationError as error:
         problems = [(_line(root, problem["loc"]), describe(problem)) for problem in error.errors(include_url=False)]
         problems.sort(key=lambda problem: problem[0])
-        raise ConfigError("\n".join(f"{path}:{line}: {told}" for line, told in problems)) from error
+        raise ConfigError("\n".join(f"{path}:{line}: {problem}" for line, problem in problems)) from error
 
 
 def describe(problem: Any) -> str:
-    """One pydantic error as a sentence that names the key, and the nearest valid one for an unknown key."""
+    """A pydantic error as a sentence that names the key, and for an unknown key the nearest valid one."""
     place = ".".join(str(part) for part in problem["loc"]) or "configuration"
     if problem["type"] == "extra_forbidden":
-        valid = _keys_beside(problem["loc"])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), valid, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(valid)}"
+        hint = did_you_mean(str(problem["loc"][-1]), _valid_keys(problem["loc"]), quote="`")
         return f"unknown key `{place}`; {hint}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"`{place}`: {message[0].lower() + message[1:]}"
 
 
 def _line(root: yaml.Node | None, loc: Sequence[Any]) -> int:
-    """The line (from 1) of the deepest part of `loc` that stands in the file."""
+    """The line (from 1) of the deepest part of `loc` that is in the file."""
     node, line = root, 1
     for part in loc:
         found = _child(node, part)
@@ -74,8 +72,8 @@ def _child(node: yaml.Node | None, part: Any) -> tuple[yaml.Node, yaml.Node] | N
     return None
 
 
-def _keys_beside(loc: Sequence[Any]) -> list[str]:
-    """The valid keys at the place of an unknown one."""
+def _valid_keys(loc: Sequence[Any]) -> list[str]:
+    """The valid keys of the section that has an unknown one."""
     section: type[BaseModel] = ServiceConfig
     for part in loc[:-1]:
         if isinstance(part, int) or part not in section.model_fields:

@@ -1,8 +1,8 @@
 """One `/metrics` for the whole service: every node's agent, merged.
 
-A replica's metrics are exported by Ray's agent on its node. Here they are fetched from all nodes, reduced to what is
-worth having, and written out again: ours (`ray_automodel_…`), and of Ray's own those in `OF_RAY`. Ray's labels of
-processes and sessions go, `node` stays, so that a node that leaves takes its series with it.
+A replica's metrics are exported by Ray's agent on its node. They are fetched from all nodes, filtered and merged: ours
+(`ray_automodel_…`), and those of Ray in `RAY_METRICS`. Ray's labels of processes and sessions are dropped; `node` is
+kept, so that the series of a node end with it.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from deployments.telemetry.metrics import EXPORTED_PREFIX, METRICS
 
 logger = logging.getLogger(__name__)
 
-AGE_S = 1.0  # of what is answered, at most: several scrapers cost as much as one
-# For a node: one that is gone does not take the call, one that is busy takes its time. Prometheus waits 10 s for all.
+MAX_AGE_S = 1.0  # of the response, so that several scrapers cost as much as one
+# Per node: a dead one does not accept the connection, a busy one is slow. Prometheus waits 10 s for all.
 CONNECT_S, TIMEOUT_S = 2.0, 8.0
 SCRAPE_OK = "automodel_node_scrape_ok"
-OF_RAY = (
+RAY_METRICS = (
     "ray_serve_deployment_replica_healthy",
     "ray_serve_deployment_replica_starts",
     "ray_serve_autoscaling_target_replicas",
@@ -38,7 +38,7 @@ OF_RAY = (
     "ray_node_gram_used",
     "ray_node_gram_available",
 )
-# Ray's labels of processes and sessions, taken off the text: parsing them would take three times as long.
+# Ray's labels of processes and sessions, removed from the text: parsing them would take three times as long.
 _DROPPED = re.compile(
     r'(?<=[{,])(?:SessionName|Version|Component|WorkerId|NodeAddress|ip|JobId|otel_scope_\w+)="[^"]*",?'
 )
@@ -54,7 +54,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class MergedMetrics:
-    """Fetches and merges.
+    """Fetches and merges the metrics of all nodes.
 
     Args:
         nodes: the addresses (`host:port`) of the agents; may block.
@@ -67,9 +67,9 @@ class MergedMetrics:
         self._at = float("-inf")
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The whole text and its content type: OpenMetrics where `accept` wants it, else Prometheus' own format."""
-        async with self._lock:  # one fetch, however many ask
-            if time.monotonic() - self._at > AGE_S:
+        """The text and its content type: OpenMetrics if `accept` asks for it, else Prometheus' own format."""
+        async with self._lock:  # one fetch for concurrent requests
+            if time.monotonic() - self._at > MAX_AGE_S:
                 self._families = await self._fetch()
                 self._at = time.monotonic()
             families = self._families
@@ -87,27 +87,29 @@ async def _text(client: httpx.AsyncClient, address: str) -> str | None:
     try:
         return (await client.get(f"http://{address}/metrics")).raise_for_status().text
     except httpx.HTTPError as error:
-        logger.warning("the metrics of node %s cannot be fetched: %r", address, error)
+        logger.warning("cannot fetch the metrics of node %s: %r", address, error)
         return None
 
 
 def merge(texts: Mapping[str, str | None]) -> list[Family]:
-    """What the agents at these addresses said; None for one that did not answer."""
+    """Merge the texts of the agents at these addresses; None for one that did not answer."""
     sums: dict[str, dict[str, dict[Labels, float]]] = {}  # family, name of the sample, labels
     kinds: dict[str, tuple[str, str]] = {}
     up = Family(SCRAPE_OK, "1 if the metrics of a node could be fetched.", "gauge")
     for address, text in texts.items():
         node = address.rpartition(":")[0].strip("[]")
         up.add_sample(SCRAPE_OK, {"node": node}, float(text is not None))
-        for family in text_string_to_metric_families(_wanted(text or "")):
+        for family in text_string_to_metric_families(_relevant(text or "")):
             for sample in family.samples:
                 _add(sums, kinds, family, sample, node)
     return [up, *(_family(name, *kinds[name], samples) for name, samples in sorted(sums.items()))]
 
 
-def _wanted(text: str) -> str:
-    """The lines worth parsing, without the labels that are dropped."""
-    prefixes = tuple(f"{start}{name}" for name in (EXPORTED_PREFIX, *OF_RAY) for start in ("", "# HELP ", "# TYPE "))
+def _relevant(text: str) -> str:
+    """The lines to parse, without the dropped labels."""
+    prefixes = tuple(
+        f"{start}{name}" for name in (EXPORTED_PREFIX, *RAY_METRICS) for start in ("", "# HELP ", "# TYPE ")
+    )
     return _DROPPED.sub("", "".join(line + "\n" for line in text.splitlines() if line.startswith(prefixes)))
 
 
@@ -128,7 +130,7 @@ def _add(
     kinds[name] = (kind, documentation)
     labels = tuple(sorted((sample.labels | {"node": node}).items()))
     series = sums.setdefault(name, {}).setdefault(sample_name or sample.name, {})
-    # What differed in dropped labels only: counters of several processes are one, of gauges any is as good.
+    # Series that differ only in dropped labels: counters are added up, of gauges the last is kept.
     series[labels] = sample.value + (series.get(labels, 0.0) if kind != "gauge" else 0.0)
 
 
@@ -146,8 +148,8 @@ def _family(name: str, kind: str, documentation: str, samples: Mapping[str, Mapp
 def _histogram_samples(name: str, samples: Mapping[str, Mapping[Labels, float]]) -> Iterable[Sample]:
     """Each series' buckets in order, then its count and sum.
 
-    An agent learns of a histogram counter by counter, and may be asked in between: no bucket has less than one below
-    it, the count is the last bucket's, and a series is told once it has that one.
+    An agent receives a histogram counter by counter, and may be scraped in between. So buckets are made non-decreasing,
+    the count is the last bucket's, and a series without that one is left out.
     """
     buckets: dict[Labels, list[tuple[float, str, float]]] = {}
     for labels, value in samples.get(f"{name}_bucket", {}).items():
@@ -167,7 +169,7 @@ def _histogram_samples(name: str, samples: Mapping[str, Mapping[Labels, float]])
 
 
 class _Collected(Collector):
-    """Families that are there already."""
+    """A collector of given families."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = families

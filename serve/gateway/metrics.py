@@ -1,4 +1,4 @@
-"""What the gateway measures itself, and `/metrics`, where it shows what all nodes measure."""
+"""The gateway's own metrics, and `/metrics`, which has the metrics of all nodes."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -13,13 +13,13 @@ from deployments.telemetry.ray_metrics import RayExporter, agents
 from serve.config.service import Options
 from serve.gateway.merged_metrics import MergedMetrics
 from serve.http.messages import Scope
-from serve.http.request_context import Record
-from serve.middleware.access_log import told_of_gateway
-from serve.middleware.request_context import Ended
+from serve.http.request_context import RequestContext
+from serve.middleware.access_log import gateway_request_logger
+from serve.middleware.request_context import OnRequestEnd
 
 PATH = "/metrics"
 PACKAGES = ("automodel-serve", "ray", "torch", "transformers")
-# Beginnings of paths, to the API that they belong to.
+# Path prefixes, and the API to which they belong.
 _APIS = {
     "/tasks/": "tasks",
     "/models/": "models",
@@ -40,7 +40,7 @@ _APIS = {
 
 
 class GatewayMetrics:
-    """Of one gateway.
+    """The metrics of one gateway.
 
     Args:
         options: of the service.
@@ -53,10 +53,10 @@ class GatewayMetrics:
         self._meter.set(BUILD_INFO, 1, *(_version(package) for package in PACKAGES), platform.python_version())
         if options.metrics.enabled:
             self._exporter = RayExporter(self._meter, GATEWAY_METRICS)
-        self.ended: Ended = told_of_gateway(self._count)
+        self.on_end: OnRequestEnd = gateway_request_logger(self._count)
 
     def public(self, others: tuple[str, ...]) -> tuple[str, ...]:
-        """What needs no key."""
+        """Path prefixes that need no key."""
         return (*others, PATH) if self._settings.public else others
 
     def routes(self) -> list[Route]:
@@ -66,15 +66,15 @@ class GatewayMetrics:
         content, content_type = await self._merged.exposition(request.headers.get("accept", ""))
         return Response(content, media_type=content_type)
 
-    def _count(self, scope: Scope, record: Record, seconds: float) -> None:
+    def _count(self, scope: Scope, context: RequestContext, seconds: float) -> None:
         api = api_of(scope["path"])
-        self._meter.add(GATEWAY_REQUESTS, api, str(record.status))
+        self._meter.add(GATEWAY_REQUESTS, api, str(context.status))
         self._meter.observe(GATEWAY_SECONDS, seconds, api)
 
 
 def api_of(path: str) -> str:
-    """The API that a path belongs to; "pages" for all that people look at."""
-    return next((api for beginning, api in _APIS.items() if path.startswith(beginning)), "pages")
+    """The API to which a path belongs; "pages" for everything else."""
+    return next((api for prefix, api in _APIS.items() if path.startswith(prefix)), "pages")
 
 
 def _version(package: str) -> str:

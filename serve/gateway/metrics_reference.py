@@ -1,6 +1,6 @@
-"""The reference of metrics in docs/metrics.md, made from the declarations: `python -m serve.gateway.metrics_reference`.
+"""The metrics reference in docs/metrics.md, from the declarations: `python -m serve.gateway.metrics_reference [PAGE]`.
 
-Run without a name it prints the tables; with the page's name it puts them there, between its two marks.
+Without a page, it prints the tables; otherwise it writes them into the page, between two marks.
 """
 
 import re
@@ -19,8 +19,8 @@ def reference() -> str:
     return f"### Of every model\n\n{_table(MODEL_METRICS)}\n### Of the gateway\n\n{_table(GATEWAY_METRICS)}"
 
 
-def written_into(page: str) -> str:
-    """A page with the tables as they are now."""
+def updated(page: str) -> str:
+    """The page with current tables."""
     return _BETWEEN.sub(lambda _: reference(), page)
 
 
@@ -31,8 +31,8 @@ def _table(metrics: Iterable[Metric]) -> str:
 
 def _row(metric: Metric) -> str:
     labels = [*metric.labels, *(["replica"] if metric.of_replica else [])]
-    told = [f"`{label}`{_values(metric.values.get(label, ()))}" for label in labels]
-    return f"| `{metric.exported_name}` | {metric.kind} | {', '.join(told)} | {metric.description} |\n"
+    described = [f"`{label}`{_values(metric.values.get(label, ()))}" for label in labels]
+    return f"| `{metric.exported_name}` | {metric.kind} | {', '.join(described)} | {metric.description} |\n"
 
 
 def _values(values: Iterable[str]) -> str:
@@ -45,7 +45,7 @@ def main() -> None:
         sys.stdout.write(reference())
         return
     page = Path(sys.argv[1])
-    page.write_text(written_into(page.read_text(encoding="utf-8")), encoding="utf-8")
+    page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the whole service, made from the tasks' own request and response types."""
+"""The OpenAPI document of the whole service, from the tasks' request and response types."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Kind = type[Task[Any, Any]]
 
 
 class PartialError(BaseModel):
-    """In a partial answer: what was wrong with the input in this place."""
+    """In a partial answer: the error of the input in this place."""
 
     error: str
     error_type: str
@@ -28,37 +28,37 @@ class PartialError(BaseModel):
 _STATUSES = {
     "400": "The body is not JSON.",
     "404": "No such model, task or path; the message names the nearest.",
-    "408": "The body did not come in time.",
+    "408": "The body did not arrive in time.",
     "413": "Body, text or number of inputs over a limit.",
-    "415": "Not a content type that the task reads, or a file of another kind.",
-    "422": "JSON, but not a possible input; the message says what is wrong and where.",
-    "429": "The model has too many requests waiting; `Retry-After` says when to come again.",
+    "415": "A content type or kind of file that the task does not read.",
+    "422": "JSON, but not a valid input; the message names the place and the problem.",
+    "429": "Overloaded; `Retry-After` says when to retry.",
     "431": "The headers are over the limit.",
-    "500": "The model failed on this input alone, or something unforeseen.",
-    "502": "The replica ended before it had answered; ask again.",
-    "503": "The model is loading or going away.",
-    "504": "No answer within the request's time.",
+    "500": "The model failed on this input, or an internal error.",
+    "502": "The replica ended before it had answered; retry.",
+    "503": "The model is loading or shutting down.",
+    "504": "No answer within the request's timeout.",
 }
 _HEADERS = {
-    "x-request-id": "The request's id, as sent or made up.",
+    "x-request-id": "The request's id, as sent or generated.",
     "x-model": "The model that answered.",
-    "x-batch-size": "Rows in the forward that answered.",
-    "x-padding-ratio": "Share of padding in that forward.",
-    "x-truncated-inputs": "How many inputs were cut to what the model reads; absent when none was.",
-    "x-prompt-tokens": "Tokens that were read, where there are tokens; of a stream, the last event tells.",
-    "x-generated-tokens": "Tokens that were written, where the model writes.",
+    "x-batch-size": "Rows in the batch that answered.",
+    "x-padding-ratio": "Share of padding in that batch.",
+    "x-truncated-inputs": "Number of truncated inputs; absent if there are none.",
+    "x-prompt-tokens": "Prompt tokens, for models with tokens; for a stream, the last event has them.",
+    "x-generated-tokens": "Generated tokens, for models that generate.",
     "server-timing": "Milliseconds in queue, preprocess, forward, postprocess, and in total.",
 }
 
 
-class Errors:
-    """Answers to what went wrong, by status. Each stands once in the document, as there are hundreds of paths."""
+class ErrorResponses:
+    """Error responses by status. Each is in the document once, as there are hundreds of paths."""
 
     def __init__(self) -> None:
         self.responses: dict[str, Any] = {}
 
     def of(self, schema: Any) -> dict[str, Any]:
-        """References to the answers whose body has this schema."""
+        """References to the responses whose body has this schema."""
         name = "Or".join(re.findall(r"/schemas/(\w+)", str(schema)))
         content = {"application/json": {"schema": schema}}
         self.responses |= {
@@ -68,17 +68,17 @@ class Errors:
 
 
 def openapi(table: RouteTable) -> dict[str, Any]:
-    """One path per way to a model, schemas from the tasks."""
+    """The document: every path to every model, with the tasks' schemas."""
     kinds = list(dict.fromkeys(route.kind for route in table.routes))
     schemas, definitions = _schemas(kinds)
-    errors = Errors()
+    errors = ErrorResponses()
     own = errors.of(schemas["error", ""])
     paths: dict[str, Any] = {}
     for route in table.routes:
         for path in route.paths:
             paths[path] = {"post": _operation(route, path, schemas, own)}
         for below in OPERATIONS:
-            paths[route.path + below] = {"post": _beside(route, below, schemas, own)}
+            paths[route.path + below] = {"post": _token_operation(route, below, schemas, own)}
         by_name = f"/models/{route.model}"
         paths[by_name] = {"post": _operation(route, by_name, schemas, own)}
     return {
@@ -95,7 +95,7 @@ def openapi(table: RouteTable) -> dict[str, Any]:
 
 
 def _tags(kinds: list[Kind]) -> dict[str, str]:
-    """What each task answers; of several media, all of them."""
+    """The description of each task; a task of several media has several classes."""
     texts: dict[str, list[str]] = {}
     for kind in kinds:
         texts.setdefault(kind.name, []).append(_first_line(kind.__doc__))
@@ -155,8 +155,8 @@ def _operation(route: Route, path: str, schemas: Mapping[Any, Any], errors: Mapp
     }
 
 
-def _beside(route: Route, below: str, schemas: Mapping[Any, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model answers below its own path."""
+def _token_operation(route: Route, below: str, schemas: Mapping[Any, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
+    """An operation below the model's own path."""
     path, summary = route.path + below, OPERATIONS[below].summary
     return {
         "tags": [route.task],
@@ -174,17 +174,17 @@ def _beside(route: Route, below: str, schemas: Mapping[Any, Any], errors: Mappin
 
 
 def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    """JSON, and server-sent events where the request may ask for a stream."""
+    """JSON, and server-sent events if the task can stream."""
     answers: dict[str, Any] = {"application/json": {"schema": _partial(schemas["response", kind], schemas)}}
     if kind.event_type is not None:
-        told = {"anyOf": [schemas["event", kind], schemas["error", ""]]}
-        data = {"type": "string", "contentMediaType": "application/json", "contentSchema": told}
+        event = {"anyOf": [schemas["event", kind], schemas["error", ""]]}
+        data = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
         answers[EVENT_STREAM] = {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
     return answers
 
 
 def _partial(answer: Any, schemas: Mapping[Any, Any]) -> Any:
-    """The same answer, with errors in the place of single inputs where there is a list of them."""
+    """The same schema, with errors in place of single answers if it is a list."""
     if "anyOf" in answer:
         return answer | {"anyOf": [_partial(variant, schemas) for variant in answer["anyOf"]]}
     if answer.get("type") != "array" or "items" not in answer:
@@ -193,11 +193,14 @@ def _partial(answer: Any, schemas: Mapping[Any, Any]) -> Any:
 
 
 def _bodies(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    """The ways in: JSON, and for pictures and sound the file itself or a form."""
+    """The request bodies: JSON, and for images and audio the file itself or a form."""
     bodies: dict[str, Any] = {"application/json": {"schema": schemas["request", kind], "example": kind.example}}
     if kind.medium != "text":
         file = {"type": "string", "format": "binary"}
-        parameters = {"type": "string", "description": "As in the JSON body, as JSON; or each as a field of its own."}
+        parameters = {
+            "type": "string",
+            "description": "The JSON body's `parameters`, as JSON; or each as a form field.",
+        }
         form = {"type": "object", "properties": {"file": file, "parameters": parameters}, "required": ["file"]}
         bodies |= {f"{kind.medium}/*": {"schema": file}, "multipart/form-data": {"schema": form}}
     return bodies
@@ -205,10 +208,10 @@ def _bodies(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _service_paths(table: RouteTable, errors: Mapping[str, Any]) -> dict[str, Any]:
     pages = {
-        "/": "What runs here.",
+        "/": "The served models and links.",
         "/v1/models": "The models, as OpenAI's clients list them; each entry names its task.",
         "/health/live": "200 while the gateway answers.",
-        "/health/ready": "200 when every model has a warmed replica, else 503; the body has each model's state.",
+        "/health/ready": "200 if every model has a ready replica, else 503; the body has each model's state.",
     }
     answer: dict[str, Any] = {
         "200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}

@@ -1,4 +1,4 @@
-"""The protocols' part of the OpenAPI document: what other clients ask, in the gateway."""
+"""The protocols' part of the OpenAPI document."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,18 +15,21 @@ from serve.apis.operation import Operation
 from serve.routes import RouteTable
 
 PROTOCOLS: Mapping[str, tuple[str, tuple[Operation, ...]]] = {
-    "OpenAI": ("What OpenAI's clients ask.", openai.OPERATIONS),
-    "Text Embeddings Inference": ("What TEI's clients ask, and those that rank.", embeddings_inference.OPERATIONS),
-    "Open Inference Protocol": ("What KServe's and Triton's clients ask.", open_inference.OPERATIONS),
-    "Hugging Face": ("What Hugging Face's clients ask below a model's URL.", huggingface.OPERATIONS),
+    "OpenAI": ("For OpenAI's clients.", openai.OPERATIONS),
+    "Text Embeddings Inference": (
+        "For TEI's clients, and rerank of Cohere's and Jina's.",
+        embeddings_inference.OPERATIONS,
+    ),
+    "Open Inference Protocol": ("For KServe's and Triton's clients.", open_inference.OPERATIONS),
+    "Hugging Face": ("For Hugging Face's clients, below a model's URL.", huggingface.OPERATIONS),
 }
 
 Schemas = Mapping[Any, Any]
-ErrorsOf = Callable[[Any], dict[str, Any]]  # answers by status, from the schema of an error
+ErrorsOf = Callable[[Any], dict[str, Any]]  # error responses by status, from the schema of an error
 
 
 def protocol_types() -> Iterator[tuple[Any, Any, TypeAdapter[Any]]]:
-    """What requests and answers are, as `TypeAdapter.json_schemas` takes it; by the same keys its schemas are found."""
+    """The types of requests and responses as inputs of `TypeAdapter.json_schemas`, under the keys of its result."""
     for _, operations in PROTOCOLS.values():
         for operation in operations:
             if operation.request is not None:
@@ -36,14 +39,14 @@ def protocol_types() -> Iterator[tuple[Any, Any, TypeAdapter[Any]]]:
 
 
 def protocol_tags() -> dict[str, str]:
-    """What each protocol is."""
+    """The description of each protocol."""
     return {name: description for name, (description, _) in PROTOCOLS.items()}
 
 
 def protocol_paths(table: RouteTable, schemas: Schemas, errors_of: ErrorsOf) -> dict[str, Any]:
-    """The paths that one of the served models can answer."""
+    """The paths that at least one served model can answer."""
     return {
-        operation.path: {operation.verb: _described(protocol, operation, models, schemas, errors_of)}
+        operation.path: {operation.method.lower(): _described(protocol, operation, models, schemas, errors_of)}
         for protocol, (_, operations) in PROTOCOLS.items()
         for operation in operations
         if (models := [route.model for route in operation.models(table)])
@@ -53,14 +56,14 @@ def protocol_paths(table: RouteTable, schemas: Schemas, errors_of: ErrorsOf) -> 
 def _described(
     protocol: str, operation: Operation, models: list[str], schemas: Schemas, errors_of: ErrorsOf
 ) -> dict[str, Any]:
-    answers = {"application/json": {"schema": schemas["response", operation]}}
-    answers |= {kind: {"schema": {"type": "string"}} for kind in operation.also}
+    content = {"application/json": {"schema": schemas["response", operation]}}
+    content |= {kind: {"schema": {"type": "string"}} for kind in operation.also}
     described: dict[str, Any] = {
         "tags": [protocol],
         "operationId": "_".join(re.findall(r"\w+", operation.path)),
         "summary": operation.summary,
         "responses": {
-            "200": {"description": operation.summary, "content": answers},
+            "200": {"description": operation.summary, "content": content},
             **errors_of(schemas["error", operation]),
         },
     }
@@ -72,7 +75,7 @@ def _described(
 
 
 def path_parameter(name: str, models: list[str]) -> dict[str, Any]:
-    """A `{model}` in a path, one of these; or its `{version}`."""
+    """The OpenAPI parameter for `{model}`, one of these models, or for `{version}`."""
     values = models if name == "model" else [VERSION]
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
 

@@ -1,4 +1,4 @@
-"""Ways in: a request from a body, by its content type. JSON for every task; for pictures and sound also the file."""
+"""Request bodies by content type: JSON for every task; for images and audio also the file itself, or a form."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -18,14 +18,15 @@ from serve.config.service import Limits
 from serve.http.errors import validation_error
 from serve.http.messages import Receive, Scope, header, read_body
 
-LARGE_BODY = 64 * 1024  # parsing more than this would hold up the event loop noticeably
+LARGE_BODY = 64 * 1024  # parsing more than this would block the event loop noticeably
+MAX_FIELDS = 100  # of a form
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-# What a client sends that did not say: curl's --data-binary calls everything a form.
+# What clients send that do not set a type: curl's --data-binary calls everything a form.
 UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
-# Containers of sound that are registered under other names.
-SOUND_TYPES = ("application/ogg", "video/mp4", "video/webm", "video/ogg", "video/quicktime")
+# Audio containers that are registered under other names.
+AUDIO_TYPES = ("application/ogg", "video/mp4", "video/webm", "video/ogg", "video/quicktime")
 FILE_FIELDS = ("file", "inputs")
 
 
@@ -33,8 +34,8 @@ class BodyReader:
     """Reads requests of one type.
 
     Args:
-        request: type of what is read.
-        medium: what the inputs are.
+        request: the type.
+        medium: of the inputs.
         limits: of the service.
     """
 
@@ -48,16 +49,16 @@ class BodyReader:
         """The request, validated.
 
         Raises:
-            UnsupportedMedia: a content type that the task does not read; found out before the body is read.
-            MalformedRequest: not what its content type says.
-            InvalidInput: not a request of this task.
-            TooLarge: a body, or a number of inputs, over the limit.
+            UnsupportedMedia: a content type that the task does not read; raised before the body is read.
+            MalformedRequest: the body does not match its content type.
+            InvalidInput: the body is not a request of this task.
+            TooLarge: the body or the number of inputs is over the limit.
         """
         content_type = header(scope, b"content-type") or ""
         kind = content_type.split(";")[0].strip().lower()
         encoding = header(scope, b"content-encoding")
         if encoding not in (None, "identity"):
-            raise UnsupportedMedia(f"a body encoded as {encoding} is not read; send it as it is")
+            raise UnsupportedMedia(f"unsupported Content-Encoding {encoding}; send the body uncompressed")
         parse = self._parser(kind)
         body = await read_body(scope, receive, self._body_limit)
         if kind == FORM:
@@ -68,7 +69,7 @@ class BodyReader:
             request = parse(body)
         inputs = getattr(request, "inputs", None)
         if isinstance(inputs, list) and not are_ids(inputs) and len(inputs) > self._item_limit:
-            raise TooLarge(f"inputs has {len(inputs):,} items; at most {self._item_limit:,} go into one request")
+            raise TooLarge(f"inputs has {len(inputs):,} items; the limit is {self._item_limit:,} per request")
         return request
 
     def _parser(self, content_type: str) -> Callable[[bytes], Any]:
@@ -81,7 +82,7 @@ class BodyReader:
             raise UnsupportedMedia(f"this task reads {JSON}, not {content_type}; set the header Content-Type")
         if content_type in UNTYPED:
             return self._untyped
-        named = content_type.startswith(f"{medium}/") or (medium == "audio" and content_type in SOUND_TYPES)
+        named = content_type.startswith(f"{medium}/") or (medium == "audio" and content_type in AUDIO_TYPES)
         if named or content_type == FORM:
             return self._file
         raise UnsupportedMedia(
@@ -93,7 +94,7 @@ class BodyReader:
         try:
             return self._request.model_validate_json(body)
         except ValidationError as error:
-            request = partly_read(self._request, body)
+            request = parse_partial(self._request, body)
             if request is None:
                 raise validation_error(error) from None
             return request
@@ -102,7 +103,7 @@ class BodyReader:
         return self._validate({"inputs": Media(body)})
 
     def _untyped(self, body: bytes) -> Any:
-        """No picture and no recording begins as a JSON object does."""
+        """No image or audio file begins as a JSON object does."""
         return self._json(body) if body.lstrip()[:1] == b"{" else self._file(body)
 
     def _validate(self, values: dict[str, Any]) -> Any:
@@ -112,8 +113,8 @@ class BodyReader:
             raise validation_error(error) from None
 
     async def _form(self, body: bytes, content_type: str) -> dict[str, Any]:
-        """The values of a form: files are inputs, the other fields parameters."""
-        async with form_of(body, content_type, max_files=self._item_limit + 1) as form:
+        """The values of a form: files are inputs, other fields are parameters."""
+        async with open_form(body, content_type, max_files=self._item_limit + 1) as form:
             return await self._values(form)
 
     async def _values(self, form: FormData) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class BodyReader:
         return values | {"inputs": files[0] if len(files) == 1 else files}
 
     def _add_field(self, values: dict[str, Any], name: str, text: str) -> None:
-        """A form's field: a number, true, false and null are what they are in JSON, all else is text."""
+        """Add a form field. Its text is parsed as JSON if possible, and is a string otherwise."""
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -146,28 +147,25 @@ class BodyReader:
             values.setdefault("parameters", {})[name] = value
 
 
-MAX_FIELDS = 100
-
-
 @asynccontextmanager
-async def form_of(body: bytes, content_type: str, *, max_files: int) -> AsyncIterator[FormData]:
-    """The form in a body; its files are closed on the way out.
+async def open_form(body: bytes, content_type: str, *, max_files: int) -> AsyncIterator[FormData]:
+    """Parse a body as a form; its files are closed at the end.
 
     Args:
         body: the whole body, within its limit.
         content_type: with the boundary.
-        max_files: beyond so many it is refused.
+        max_files: that are accepted.
 
     Raises:
-        MalformedRequest: the body is no form.
+        MalformedRequest: the body is not a form.
     """
 
-    async def pieces() -> AsyncGenerator[bytes, None]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         yield body
-        yield b""  # as a stream ends
+        yield b""  # the end of the stream
 
     headers = Headers({"content-type": content_type})
-    parser = MultiPartParser(headers, pieces(), max_files=max_files, max_fields=MAX_FIELDS, max_part_size=len(body) + 1)
+    parser = MultiPartParser(headers, chunks(), max_files=max_files, max_fields=MAX_FIELDS, max_part_size=len(body) + 1)
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, UnicodeDecodeError) as error:
@@ -178,12 +176,12 @@ async def form_of(body: bytes, content_type: str, *, max_files: int) -> AsyncIte
         await form.close()
 
 
-def partly_read(kind: type[BaseModel], body: bytes) -> Any | None:
-    """The request with an error in the place of each input that is none; None where it cannot be read even so.
+def parse_partial(kind: type[BaseModel], body: bytes) -> Any | None:
+    """A `partial` request with an error in place of each invalid input; None if it cannot be parsed even so.
 
     Args:
-        kind: of the request.
-        body: what was not a request as a whole.
+        kind: type of the request.
+        body: that is invalid as a whole.
     """
     try:
         raw = orjson.loads(body)
@@ -195,7 +193,7 @@ def partly_read(kind: type[BaseModel], body: bytes) -> Any | None:
     good: Any = None
     for item in raw["inputs"]:
         try:
-            # One at a time, as JSON: what is strict about the whole is strict about each.
+            # Each input alone and as JSON, so that the same strictness applies.
             alone: Any = kind.model_validate_json(orjson.dumps(raw | {"inputs": item}))
         except ValidationError as error:
             read.append(validation_error(error))

@@ -1,7 +1,10 @@
-"""Exceptions to answers, in one place: `{"error", "error_type", "request_id"}`, never a stack trace."""
+"""Exceptions to error responses: `{"error", "error_type", "request_id"}`, never a stack trace.
+
+Other protocols pass an `ErrorFormat`, which turns this object into their own.
+"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -9,52 +12,81 @@ from pydantic import BaseModel, ValidationError
 from starlette import responses
 
 from deployments.errors import InvalidInput, MalformedRequest, ServiceError
-from serve.http.messages import Headers
+from serve.http.messages import Headers, Scope, Send, request_id, send_json
 
 logger = logging.getLogger(__name__)
 
+ErrorFormat = Callable[[dict[str, Any]], Any]
+
 _BUILTINS = {"str", "int", "float", "bool", "list", "dict", "none", "nullable"}
-_MOST = 5  # problems that one message names
+_MAX_PROBLEMS = 5  # that one message names
 
 
 class ErrorAnswer(BaseModel):
-    """Every error, whatever its status."""
+    """The body of every error, whatever its status."""
 
     error: str
     error_type: str
     request_id: str
 
 
-def error_answer(error: BaseException, request_id: str) -> tuple[int, bytes, Headers]:
-    """Status, body and headers for any exception. What is not a `ServiceError` is logged and answered as internal."""
+class JSONResponse(responses.JSONResponse):
+    """A JSON response. Keys that are not strings become strings, as with Starlette's own."""
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+
+
+def native_format(content: dict[str, Any]) -> dict[str, Any]:
+    """The service's own error object, unchanged."""
+    return content
+
+
+def error_content(error: BaseException, request_id: str) -> tuple[int, dict[str, Any], Headers]:
+    """Status, JSON object and headers for any exception. One that is no `ServiceError` is logged as internal."""
     if not isinstance(error, ServiceError):
         logger.error("request %s failed", request_id, exc_info=error)
-        error = ServiceError("an internal error; the service's log has the details under this request id")
-    body = orjson.dumps({"error": error.message, "error_type": error.error_type, "request_id": request_id})
+        error = ServiceError("internal error; the service's log has the details under this request id")
+    content = {"error": error.message, "error_type": error.error_type, "request_id": request_id}
     retry = error.retry_after
-    return error.status, body, [] if retry is None else [(b"retry-after", str(retry).encode())]
+    return error.status, content, [] if retry is None else [(b"retry-after", str(retry).encode())]
+
+
+def error_response(error: BaseException, scope: Scope, error_format: ErrorFormat = native_format) -> responses.Response:
+    """The response for any exception, in a protocol's own format."""
+    status, content, headers = error_content(error, request_id(scope))
+    response = JSONResponse(error_format(content), status)
+    response.raw_headers.extend(headers)
+    return response
+
+
+async def send_error(scope: Scope, send: Send, error: BaseException, headers: Headers | None = None) -> None:
+    """Send the response for any exception, for ASGI code below Starlette."""
+    status, content, own = error_content(error, request_id(scope))
+    await send_json(send, status, orjson.dumps(content), (headers or []) + own)
 
 
 def validation_error(error: ValidationError) -> ServiceError:
-    """What is wrong with a body: 400 where it is not JSON, 422 where it is not the JSON of this task."""
+    """What is wrong with a body: 400 if it is not JSON, 422 if it is JSON that does not fit the schema."""
     problems = error.errors(include_url=False, include_input=False)
     for problem in problems:
         if problem["type"] == "json_invalid":
             if "recursion limit" in problem["msg"]:
                 return MalformedRequest("the body is JSON that is nested too deeply")
             return MalformedRequest(f"the body is not JSON: {problem.get('ctx', {}).get('error', problem['msg'])}")
-    by_place: dict[str, list[Any]] = {}
+    by_path: dict[str, list[Any]] = {}
     for problem in _of_best_branch(problems):
-        by_place.setdefault(_place(problem["loc"]), []).append(problem)
-    sentences = [f"{place}: {_either(problems)}" for place, problems in by_place.items()]
-    more = f" (and {len(sentences) - _MOST} more)" if len(sentences) > _MOST else ""
-    return InvalidInput("; ".join(sentences[:_MOST]) + more)
+        by_path.setdefault(_path(problem["loc"]), []).append(problem)
+    sentences = [f"{path}: {_alternatives(problems)}" for path, problems in by_path.items()]
+    more = f" (and {len(sentences) - _MAX_PROBLEMS} more)" if len(sentences) > _MAX_PROBLEMS else ""
+    return InvalidInput("; ".join(sentences[:_MAX_PROBLEMS]) + more)
 
 
-def _either(problems: Sequence[Any]) -> str:
-    """`should be a valid string or a valid array`: what each branch of a union would have taken.
+def _alternatives(problems: Sequence[Any]) -> str:
+    """`should be a valid string or a valid array`: what each branch of a union accepts.
 
-    Where a branch took the type and found something else wrong, the others' types are not what the caller meant.
+    If one branch accepted the type and failed on something else, the other branches' types are not what the caller
+    meant, and are left out.
     """
     meant = [problem for problem in problems if not problem["type"].endswith("_type")]
     first, *others = dict.fromkeys(_message(problem) for problem in meant or problems)
@@ -62,7 +94,7 @@ def _either(problems: Sequence[Any]) -> str:
 
 
 def _of_best_branch(problems: Sequence[Any]) -> list[Any]:
-    """Of a union's branches, those that fit deepest: `[{"text": 1}]` is wrong in `text`, not for being no string."""
+    """The problems of the union branches that match deepest: `[{"text": 1}]` is wrong in `text`, not for its type."""
     deepest: dict[str, int] = {}
     for problem in problems:
         top = str(problem["loc"][:1])
@@ -79,11 +111,11 @@ def _is_branch(part: str) -> bool:
     return part in _BUILTINS or "[" in part or part[:1].isupper()
 
 
-def _place(loc: Sequence[Any]) -> str:
-    place = ""
+def _path(loc: Sequence[Any]) -> str:
+    path = ""
     for part in _fields(loc):
-        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
-    return place or "body"
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path or "body"
 
 
 def _message(problem: Any) -> str:
@@ -93,10 +125,3 @@ def _message(problem: Any) -> str:
         return "is missing"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return str(message[0].lower() + message[1:])
-
-
-class JSONResponse(responses.JSONResponse):
-    """An answer in JSON; keys that are no strings are written as such, as Starlette's does."""
-
-    def render(self, content: Any) -> bytes:
-        return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)

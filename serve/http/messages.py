@@ -1,4 +1,4 @@
-"""ASGI messages: reading a body within a limit, sending an answer. The few lines that every route needs."""
+"""ASGI messages: request headers, the body within its limit, and a JSON response."""
 
 import asyncio
 import math
@@ -15,9 +15,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+TIMEOUT_HEADER = b"timeout"
+
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """A request header's value; `name` in lower case."""
+    """The value of a request header; `name` in lower case."""
     for key, value in scope["headers"]:
         if key == name:
             return str(value.decode("latin-1"))
@@ -28,37 +30,37 @@ async def read_body(scope: Scope, receive: Receive, limit: BodyLimit) -> bytes:
     """The whole body, refused as soon as it is known to be over the limit.
 
     Raises:
-        TooLarge: declared or sent longer than the limit.
-        BodyTimeout: it did not come in time.
-        MalformedRequest: the client stopped before the end.
+        TooLarge: the declared or the received length is over the limit.
+        BodyTimeout: the body did not arrive in time.
+        MalformedRequest: the client disconnected before the end.
     """
     declared = header(scope, b"content-length")
     if declared is not None and declared.isdecimal() and int(declared) > limit.size:
-        raise TooLarge(f"the body has {int(declared):,} bytes; at most {limit.size:,} are read")
+        raise TooLarge(f"the body has {int(declared):,} bytes; the limit is {limit.size:,}")
     try:
         async with asyncio.timeout(limit.seconds):
-            return await _pieces(receive, limit.size)
+            return await _read_chunks(receive, limit.size)
     except TimeoutError:
-        raise BodyTimeout(f"the body did not come within {limit.seconds:g} s") from None
+        raise BodyTimeout(f"the body did not arrive within {limit.seconds:g} s") from None
 
 
-async def _pieces(receive: Receive, limit: int) -> bytes:
-    pieces, size = [], 0
+async def _read_chunks(receive: Receive, max_bytes: int) -> bytes:
+    chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise MalformedRequest("the body was cut short")
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise TooLarge(f"the body has more than {limit:,} bytes; at most so many are read")
-        pieces.append(piece)
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise TooLarge(f"the body has more than {max_bytes:,} bytes, which is the limit")
+        chunks.append(chunk)
         if not message.get("more_body", False):
-            return b"".join(pieces) if len(pieces) > 1 else piece
+            return b"".join(chunks) if len(chunks) > 1 else chunk
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """One whole JSON answer."""
+    """Send a whole JSON response."""
     fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": fixed + headers})
     await send({"type": "http.response.body", "body": body})
@@ -69,30 +71,23 @@ def new_request_id() -> str:
 
 
 def request_id(scope: Scope) -> str:
-    """`x-request-id` as it was sent, else a new one."""
+    """The client's `x-request-id`, or a new one."""
     return header(scope, b"x-request-id") or new_request_id()
 
 
-HEADER = b"timeout"
-
-
-def timeout_of(scope: Scope, most: float) -> float:
-    """Seconds until a request has to be answered.
-
-    Args:
-        scope: of the request; its header `timeout` has seconds.
-        most: the service's own limit; no header goes beyond it.
+def request_timeout(scope: Scope, max_s: float) -> float:
+    """Seconds that a request may take: its `timeout` header, but never more than `max_s`.
 
     Raises:
-        InvalidInput: the header is no number above 0.
+        InvalidInput: the header is not a number above 0.
     """
-    said = header(scope, HEADER)
-    if said is None:
-        return most
+    value = header(scope, TIMEOUT_HEADER)
+    if value is None:
+        return max_s
     try:
-        seconds = float(said)
+        seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not seconds > 0:
-        raise InvalidInput(f"timeout: the header should be a number of seconds above 0, not {said[:40]!r}")
-    return min(seconds, most)
+        raise InvalidInput(f"timeout: the header should be a number of seconds above 0, not {value[:40]!r}")
+    return min(seconds, max_s)

@@ -1,4 +1,4 @@
-"""RequestContext: what is noted of one request on its way through an application, for headers, metrics and log."""
+"""RequestContext: what an application records about one request, for response headers, metrics and the access log."""
 
 import time
 from contextvars import ContextVar
@@ -11,22 +11,21 @@ from deployments.telemetry.observer import Outcome
 if TYPE_CHECKING:
     from deployments.telemetry.tracing.call_trace import RequestTrace
 
-CANCELLED = 499  # what nginx writes where the client has gone; nobody reads it
+CANCELLED = 499  # nginx's status for a client that has disconnected; it is never sent
 _OUTCOMES: dict[int, Outcome] = {429: "overloaded", 503: "unavailable", 504: "expired", CANCELLED: "cancelled"}
 
 
 @dataclass(slots=True)
-class Record:
+class RequestContext:
     """One request.
 
     Attributes:
         request_id: the client's own, or a new one.
-        status: that was sent; of a stream the one of the error that ended it, and `CANCELLED` where nobody is there to
-            read it.
-        answer: the model's, with its times; None where there was none.
-        bytes_out: of the body that was sent.
-        trace: its span; None where it is not traced.
-        is_passed_on: a model behind the gateway answered, and has counted it.
+        status: as sent. For a stream that failed, the status of the error; `CANCELLED` if the client disconnected.
+        answer: the model's answer with its times, if there is one.
+        bytes_out: size of the response body.
+        trace: its span; None if it is not traced.
+        is_proxied: a model behind the gateway answered, and has counted the request.
     """
 
     request_id: str
@@ -34,12 +33,12 @@ class Record:
     status: int = 0
     answer: Answer | None = None
     bytes_out: int = 0
-    is_passed_on: bool = False
+    is_proxied: bool = False
     trace: "RequestTrace | None" = None
 
     @property
     def seconds(self) -> float:
-        """Since it came."""
+        """Time since the request arrived."""
         return time.perf_counter() - self.began
 
     @property
@@ -49,14 +48,14 @@ class Record:
         return _OUTCOMES.get(self.status, "client_error" if self.status < 500 else "error")
 
 
-_current: ContextVar[Record | None] = ContextVar("record", default=None)
+_current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
 
 
-def keep(record: Record) -> None:
-    """Have a request's record found by whatever handles it, also where it asks an application in this process."""
-    _current.set(record)
+def set_context(context: RequestContext) -> None:
+    """Make a request's context available to its handlers, including applications called within this process."""
+    _current.set(context)
 
 
-def current() -> Record:
-    """The record of the request that is handled here; a new one where nobody notes anything."""
-    return _current.get() or Record("")
+def current_context() -> RequestContext:
+    """The context of the current request; a throwaway one outside the middleware."""
+    return _current.get() or RequestContext("")

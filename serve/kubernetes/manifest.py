@@ -1,4 +1,4 @@
-"""Manifests as YAML: keys in their order, and a text of many lines as one block."""
+"""Manifests as YAML: keys in their order, multi-line strings as blocks."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import yaml
 
 
 class Literal(str):
-    """A text that is written as a block even where it is one line."""
+    """A string that is written as a block even if it has one line."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors, which kustomize would have to resolve."""
+    """Writes no anchors, which kustomize would have to resolve."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

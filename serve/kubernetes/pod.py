@@ -1,4 +1,4 @@
-"""The pods of head and workers: restricted, with a read-only root, and with Ray's and Serve's environment."""
+"""The pods of head and workers: restricted, with a read-only root file system and Ray's environment."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -6,8 +6,8 @@ from typing import Any
 
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
-from serve.cluster.environment import EVERYWHERE, PLACEMENT
-from serve.cluster.haproxy import haproxy_variables
+from serve.cluster.environment import PLACEMENT, RAY_ENVIRONMENT
+from serve.cluster.haproxy import haproxy_environment
 from serve.config.service import Service
 from serve.kubernetes.worker_groups import Node
 
@@ -15,8 +15,8 @@ USER = 10001
 MODELS = "/models"
 KEYS_FILE = "/etc/automodel-serve/keys/keys.yaml"
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080, "serve": 8000}
-AGENT_PORT = 52365  # Ray's agent on every node, which says whether the node is alive
-REPLACEMENT_S = 60  # for a replica that takes the place of one on a node that goes away
+AGENT_PORT = 52365  # Ray's agent on every node, for liveness probes
+REPLACEMENT_S = 60  # for a replica that replaces one on a draining node
 SHARED_MEMORY_GIB = 1
 OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -28,7 +28,7 @@ class PodPlan:
     Attributes:
         name: of the service.
         image: of head and workers.
-        service: what is served.
+        service: its configuration.
     """
 
     name: str
@@ -37,33 +37,33 @@ class PodPlan:
 
     @property
     def drain_s(self) -> int:
-        """How long a node that is told to go may go on: until its replicas have successors and have answered."""
+        """Time to drain a node: its replicas are replaced, and finish their requests."""
         return REPLACEMENT_S + self.service.limits.shutdown_s
 
     @property
     def reads_volume(self) -> bool:
-        """Whether any model is neither embedded nor, therefore, part of the image."""
+        """Whether any model is not embedded, so not part of the image."""
         return any(not model.model.startswith(EMBEDDED_PREFIX) for model in self.service.models)
 
 
 def on_cluster(service: Service) -> Service:
-    """The service with the paths that it has in a pod.
+    """The service with its paths in a pod.
 
     Raises:
-        LoadError: a model lies in a folder that no pod has, or gRPC is wanted.
+        LoadError: a model is in a folder that pods do not have, or gRPC is configured.
     """
     if service.grpc.port is not None:
-        raise LoadError("grpc.port: no Service leads to the pod that has the gateway; leave it out on Kubernetes")
+        raise LoadError("grpc.port: not supported on Kubernetes, as no Service selects the gateway's pod; remove it")
     for model in service.models:
         if model.model.startswith(("/", ".", "~")) and MODELS not in map(str, PurePosixPath(model.model).parents):
-            raise LoadError(f"{model.name}: pods have the folders below {MODELS}, not {model.model}")
+            raise LoadError(f"{model.name}: pods have only folders below {MODELS}, not {model.model}")
     if service.auth.api_keys_file is None:
         return service
     return service.model_copy(update={"auth": service.auth.model_copy(update={"api_keys_file": KEYS_FILE})})
 
 
 def head_pod(plan: PodPlan) -> dict[str, Any]:
-    """The head: Ray's control and Serve's controller, no replicas."""
+    """The head: Ray's control plane and Serve's controller, no replicas."""
     container = _container(plan, Node(cpus=1, memory_gib=4), ("gcs-server", "dashboard", "client", "metrics", "serve"))
     container |= {"readinessProbe": _probe("/api/gcs_healthz", "dashboard")}
     container |= {"livenessProbe": _probe("/api/gcs_healthz", "dashboard", failures=10)}
@@ -71,9 +71,9 @@ def head_pod(plan: PodPlan) -> dict[str, Any]:
 
 
 def worker_pod(plan: PodPlan, node: Node) -> dict[str, Any]:
-    """A worker: replicas, and HAProxy in front of those of all nodes."""
+    """A worker: replicas, and HAProxy in front of the replicas on all nodes."""
     container = _container(plan, node, ("metrics", "serve"))
-    # KubeRay's own readiness probe would run bash and wget.
+    # KubeRay's default readiness probe runs bash and wget.
     container |= {"readinessProbe": _probe("/-/healthz", "serve", failures=2)}
     container |= {"livenessProbe": _probe("/api/local_raylet_healthz", AGENT_PORT, failures=10)}
     spread = {
@@ -93,12 +93,12 @@ def worker_pod(plan: PodPlan, node: Node) -> dict[str, Any]:
 
 
 def labels(name: str) -> dict[str, str]:
-    """Of every pod, for the policies beside it."""
+    """The labels of every pod, which network policies select."""
     return {"app.kubernetes.io/name": name}
 
 
 def _template(plan: PodPlan, container: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
-    # no securityContext of fsGroup alone: the volume's files must be readable to the user, too
+    # fsGroup alone is not enough: the user must be able to read the volume's files
     security = {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}
     return {
         "metadata": {"labels": labels(plan.name)},
@@ -125,7 +125,7 @@ def _container(plan: PodPlan, node: Node, ports: tuple[str, ...]) -> dict[str, A
         },
         "env": [{"name": name, "value": value} for name, value in _environment(plan, node).items()],
         "ports": [{"name": name, "containerPort": PORTS[name]} for name in ports],
-        # No limit of CPU: a batch may take what the node has left. Memory is what a neighbour cannot give back.
+        # No CPU limit: a batch may use what is free on the node. Memory has one, as it cannot be given back.
         "resources": {
             "requests": {"cpu": f"{node.cpus:g}", "memory": memory},
             "limits": {"memory": memory} | gpus,
@@ -136,16 +136,16 @@ def _container(plan: PodPlan, node: Node, ports: tuple[str, ...]) -> dict[str, A
 
 def _environment(plan: PodPlan, node: Node) -> dict[str, str]:
     return (
-        EVERYWHERE
-        | haproxy_variables(plan.service.limits.body_timeout_s)
+        RAY_ENVIRONMENT
+        | haproxy_environment(plan.service.limits.body_timeout_s)
         | PLACEMENT[plan.service.placement]
         | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, int(node.cpus))),
-            # A node hears of a replica that goes away within a second or so; on one machine it is a tenth of that.
+            # A node learns within about a second that a replica is draining; on a single machine, in a tenth of that.
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
             "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
-            # A node that says nothing any more is given up after some 25 s; with Ray's own values after a minute.
+            # A silent node counts as dead after about 25 s; with Ray's defaults after a minute.
             "RAY_health_check_timeout_ms": "5000",
             "RAY_health_check_failure_threshold": "3",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(plan.drain_s),  # below the pod's own grace period
@@ -174,7 +174,7 @@ def _mounts(plan: PodPlan) -> list[dict[str, Any]]:
     if plan.reads_volume:
         mounts.append({"name": "models", "mountPath": MODELS})
     if plan.service.auth.api_keys_file is not None:
-        # the folder, not the file alone: only so does a changed secret arrive in a running pod
+        # the folder, not the file: only then does a changed secret reach a running pod
         mounts.append({"name": "keys", "mountPath": str(PurePosixPath(KEYS_FILE).parent), "readOnly": True})
     return mounts
 

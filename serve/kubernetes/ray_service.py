@@ -1,4 +1,4 @@
-"""A service as KubeRay's RayService (`ray.io/v1`, KubeRay 1.7)."""
+"""The RayService manifest of a service (`ray.io/v1`, KubeRay 1.7)."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,16 +10,16 @@ from serve.kubernetes.serve_config import serve_config
 from serve.kubernetes.worker_groups import WorkerGroup
 from serve.routes import RouteTable
 
-IDLE_S = 300  # a worker without a replica is given back after this
+IDLE_S = 300  # until a worker without replicas is removed
 
 
 def ray_service(plan: PodPlan, table: RouteTable, groups: Sequence[WorkerGroup]) -> dict[str, Any]:
     """The manifest.
 
     Args:
-        plan: what its pods have in common.
+        plan: of its pods.
         table: the service's routes.
-        groups: its workers; from two on in the first group there are two gateways.
+        groups: its workers; if the first group has at least two, there are two gateways.
     """
     gateways = min(2, groups[0].min_pods)
     config = serve_config(plan.service, table, gateways=gateways)
@@ -29,8 +29,8 @@ def ray_service(plan: PodPlan, table: RouteTable, groups: Sequence[WorkerGroup])
         "metadata": {"name": plan.name, "labels": labels(plan.name)},
         "spec": {
             "excludeHeadPodFromServeSvc": True,
-            # A changed image or pod brings up a second cluster and moves the traffic when that is ready; the first one
-            # has the time to answer what it has begun. A changed serveConfigV2 alone changes the running one in place.
+            # A changed image or pod starts a second cluster, which takes over the traffic when it is ready; the first
+            # one finishes its requests. If only serveConfigV2 changes, the running cluster is updated in place.
             "upgradeStrategy": {"type": "NewCluster"},
             "rayClusterDeletionDelaySeconds": plan.service.limits.shutdown_s + 30,
             "serveConfigV2": as_yaml(config),
@@ -61,7 +61,7 @@ def _autoscaler() -> dict[str, Any]:
 
 
 def _head(plan: PodPlan) -> dict[str, Any]:
-    """Without CPUs, so that no replica is placed there."""
+    """The head group, without CPUs, so that no replica is placed there."""
     store = {"object-store-memory": str(OBJECT_STORE_BYTES)}
     return {
         "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"} | store,
@@ -71,7 +71,7 @@ def _head(plan: PodPlan) -> dict[str, Any]:
 
 def _workers(plan: PodPlan, group: WorkerGroup) -> dict[str, Any]:
     accelerator = group.node.accelerator_type
-    # Ray finds the type on the node by itself; its autoscaler has to know it before there is one.
+    # Ray detects the type on a node; its autoscaler must know it before there is a node.
     resources = {"resources": {f"accelerator_type:{accelerator}": "1"}} if accelerator else {}
     return {
         "groupName": group.name,

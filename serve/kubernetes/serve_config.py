@@ -1,4 +1,4 @@
-"""serveConfigV2: the applications that `up` would start, as Ray Serve's own configuration."""
+"""serveConfigV2: the applications that `up` would start, in Ray Serve's own format."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ GATEWAY_CPUS = 0.1
 
 
 def serve_config(service: Service, table: RouteTable, *, gateways: int = 1, port: int = 8000) -> dict[str, Any]:
-    """What `serve deploy` and a RayService take.
+    """The configuration for `serve deploy` and RayService.
 
     Args:
-        service: what is served.
+        service: its configuration.
         table: its routes.
-        gateways: replicas of the gateway, each on a node of its own.
-        port: where every node listens.
+        gateways: number of the gateway's replicas, each on a node of its own.
+        port: on which every node listens.
     """
     return {
         "proxy_location": "EveryNode",
@@ -28,18 +28,18 @@ def serve_config(service: Service, table: RouteTable, *, gateways: int = 1, port
 
 
 def _application(app: ServeApplication, limits: Limits, gateways: int) -> dict[str, Any]:
-    """All options of its deployment are the code's own, but for those that a cluster wants otherwise.
+    """One application. The deployment's options are set in code, except those that differ on a cluster.
 
-    And for the number of replicas: other arguments are another version to Serve, which would replace every replica,
-    and the gateway's, where only their number is to change. (The step to a number that follows the load is one.)
+    The number of replicas is an option, not an argument: for Serve, other arguments are another version, which would
+    replace all replicas when only their number changes. (Turning autoscaling on or off is a new version in any case.)
     """
     arguments = app.arguments.model_dump(mode="json", exclude_defaults=True)
     deployment: dict[str, Any]
     if isinstance(app.arguments, Service):
-        # Without any CPU it would be placed on the head, which has none to give.
+        # Without a CPU request it would be placed on the head.
         deployment = {"name": "gateway", "ray_actor_options": {"num_cpus": GATEWAY_CPUS}}
         if gateways > 1:
-            # One more would have to wait for a node of its own.
+            # A surge replica would wait for a node of its own.
             deployment |= {"num_replicas": gateways, "max_replicas_per_node": 1, "max_surge_percent": 0}
         arguments["models"] = [_without_scaling(model) for model in arguments["models"]]
     else:

@@ -1,4 +1,4 @@
-"""WorkerGroup: pods of one kind, as many as the models' replicas need."""
+"""WorkerGroup: pods of one kind, and how many of them the models' replicas need."""
 
 import math
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from serve.cluster.resource_requests import KIND, Amounts, asked, has_room, obstacle
+from serve.cluster.resource_requests import ACCELERATOR_PREFIX, Resources, fits, placement_obstacle, resource_request
 from serve.kubernetes.serve_config import GATEWAY_CPUS
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What one worker pod has.
+    """The resources of one worker pod.
 
     Attributes:
-        cpus: cores, which are Ray's logical CPUs, too.
-        memory_gib: of the pod, shared memory included.
+        cpus: cores, and also Ray's logical CPUs.
+        memory_gib: of the pod, including shared memory.
         gpus: whole GPUs.
         accelerator_type: Ray's name of the GPU, such as `L4`; None for any.
     """
@@ -27,15 +27,15 @@ class Node:
     accelerator_type: str | None = None
 
     @property
-    def amounts(self) -> Amounts:
-        """In Ray's own names."""
-        kind = {f"{KIND}{self.accelerator_type}": 1.0} if self.accelerator_type else {}
+    def resources(self) -> Resources:
+        """Under Ray's resource names."""
+        kind = {f"{ACCELERATOR_PREFIX}{self.accelerator_type}": 1.0} if self.accelerator_type else {}
         return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_gib * 2.0**30} | kind
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerGroup:
-    """Pods of one kind: how many at least, and at most."""
+    """Pods of one kind, with minimum and maximum number."""
 
     name: str
     node: Node
@@ -44,15 +44,15 @@ class WorkerGroup:
 
 
 def worker_groups(models: Sequence[ModelConfig], *, cpus: int, memory_gib: int) -> Sequence[WorkerGroup]:
-    """A group without GPUs, and one for each kind of GPU that the models ask for; the first has room for gateways.
+    """A group without GPUs, and one for each kind of GPU that models request; the first has room for gateways.
 
     Args:
-        models: what is served.
+        models: of the service.
         cpus: cores of a pod.
         memory_gib: of a pod.
 
     Raises:
-        LoadError: a replica fits on no pod; the message says what it asks, and what there is.
+        LoadError: a replica fits on no pod; the message compares its request with the pod.
     """
     groups: list[WorkerGroup] = []
     for kind in sorted({_kind(model) for model in models}, key=lambda kind: (kind[0], kind[1] or "")):
@@ -61,50 +61,53 @@ def worker_groups(models: Sequence[ModelConfig], *, cpus: int, memory_gib: int) 
         gpus = max(math.ceil(model.resources.num_gpus) for model in of_kind)
         node = Node(cpus, memory_gib, gpus, accelerator)
         for_models = replace(node, cpus=cpus - GATEWAY_CPUS) if not groups else node
-        least = pods_for(of_kind, [model.replicas.min for model in of_kind], for_models)
-        most = pods_for(of_kind, [model.replicas.max for model in of_kind], for_models)
+        min_pods = pods_for(of_kind, [model.replicas.min for model in of_kind], for_models)
+        max_pods = pods_for(of_kind, [model.replicas.max for model in of_kind], for_models)
         name = "-".join(["gpu", *([accelerator.lower()] if accelerator else [])]) if has_gpu else "cpu"
-        groups.append(WorkerGroup(name, node, max(1, least), max(1, most)))
+        groups.append(WorkerGroup(name, node, max(1, min_pods), max(1, max_pods)))
     return groups
 
 
 def pods_for(models: Sequence[ModelConfig], replicas: Sequence[int], node: Node) -> int:
-    """How many pods hold so many replicas of each model: the largest first, each on the first pod that has room.
+    """The number of pods for these replicas of each model: first fit, largest replicas first.
 
     Raises:
         LoadError: a replica fits on no pod.
     """
     pods: list[Pod] = []
     for model, count in sorted(zip(models, replicas, strict=True), key=lambda pair: _size(pair[0]), reverse=True):
-        wanted = asked(model)
-        if not wanted:
-            raise LoadError(f"{model.name}: with `resources.num_cpus: 0` it would be placed on the head, too")
-        if reason := obstacle(wanted, [node.amounts], [node.amounts]):
-            raise LoadError(f"{model.name}: {reason}; lower `resources`, or give workers more (--worker-cpus, -memory)")
+        request = resource_request(model)
+        if not request:
+            raise LoadError(f"{model.name}: with `resources.num_cpus: 0` replicas would also be placed on the head")
+        if reason := placement_obstacle(request, [node.resources], [node.resources]):
+            raise LoadError(
+                f"{model.name}: {reason}; lower `resources`, or use larger workers (--worker-cpus, --worker-memory)"
+            )
         for _ in range(count):
-            pod = next((pod for pod in pods if pod.takes(model, wanted)), None)
+            pod = next((pod for pod in pods if pod.has_room(model, request)), None)
             if pod is None:
-                pod = Pod(dict(node.amounts))
+                pod = Pod(dict(node.resources))
                 pods.append(pod)
-            pod.place(model, wanted)
+            pod.place(model, request)
     return len(pods)
 
 
 class Pod:
-    """What is left of a worker, and whose replicas are there."""
+    """The free resources of a worker, and its replicas."""
 
-    def __init__(self, left: dict[str, float]) -> None:
-        self._left = left
-        self._there: list[str] = []
+    def __init__(self, free: dict[str, float]) -> None:
+        self._free = free
+        self._replicas: list[str] = []
 
-    def takes(self, model: ModelConfig, wanted: Amounts) -> bool:
-        most = model.replicas.max_per_node
-        return has_room(wanted, self._left) and (most is None or self._there.count(model.name) < most)
+    def has_room(self, model: ModelConfig, request: Resources) -> bool:
+        max_per_node = model.replicas.max_per_node
+        is_spread = max_per_node is None or self._replicas.count(model.name) < max_per_node
+        return is_spread and fits(request, self._free)
 
-    def place(self, model: ModelConfig, wanted: Amounts) -> None:
-        self._there.append(model.name)
-        for name, amount in wanted.items():
-            self._left[name] -= amount
+    def place(self, model: ModelConfig, request: Resources) -> None:
+        self._replicas.append(model.name)
+        for name, amount in request.items():
+            self._free[name] -= amount
 
 
 def _kind(model: ModelConfig) -> tuple[bool, str | None]:

@@ -1,8 +1,8 @@
-"""One line for each request: what it was, what became of it and what it took. Never inputs, and never keys.
+"""The access log: one line for each request, with its outcome and times. Never inputs, and never keys.
 
-Under a load of many times what a model can answer, nearly every request is refused, and a line for each would cost as
-much as the refusal. Of refusals at most one a second is told of, with the number of those since the one before, and of
-those that HAProxy refused for the replica.
+At many times the load that a model can answer, nearly every request is refused, and a line for each would cost as much
+as the refusal. So at most one refusal a second is logged, with the number of refusals since the previous line,
+including those that HAProxy refused on the replica's behalf.
 """
 
 import logging
@@ -13,104 +13,104 @@ from typing import Any
 
 from deployments.telemetry.logs import FIELDS, REQUESTS
 from deployments.telemetry.observer import Observer
-from serve.cluster.haproxy_gate import REFUSED_BEFORE
+from serve.cluster.haproxy_overload import REFUSED_BEFORE
 from serve.http.messages import Scope, header
-from serve.http.request_context import Record
-from serve.middleware.request_context import Ended
+from serve.http.request_context import RequestContext
+from serve.middleware.request_context import OnRequestEnd
 from serve.routes import Route
 
 logger = logging.getLogger(REQUESTS)
 
 REFUSALS_S = 1.0  # between two lines for refusals of a model
-LONGEST = 9  # digits that the number of refusals in front may have, should anybody but HAProxy tell it
+MAX_DIGITS = 9  # of the number of refusals in the header, should anybody but HAProxy set it
 
 
-def told_of_model(observer: Observer, route: Route) -> Ended:
-    """Measures and logs the requests to a model: those that were posted, since others only describe it."""
-    named = {"model": route.model, "task": route.task}
-    refused = _Seldom(REFUSALS_S)
+def model_request_logger(observer: Observer, route: Route) -> OnRequestEnd:
+    """Measures and logs the POST requests to a model; others only describe it."""
+    labels = {"model": route.model, "task": route.task}
+    refusals = _ThrottledCount(REFUSALS_S)
 
-    def ended(scope: Scope, record: Record) -> None:
+    def on_end(scope: Scope, context: RequestContext) -> None:
         if scope["method"] != "POST":
             return
-        seconds = record.seconds
-        observer.ended(record.outcome, record.status, seconds)
+        seconds = context.seconds
+        observer.ended(context.outcome, context.status, seconds)
         if before := _refused_before(scope):
             observer.refused_before(before)
-            refused.add(before)
-        if record.outcome != "overloaded":
-            _log(scope, record, named, seconds)
-        elif times := refused.times():
-            _log(scope, record, named | {"refused": times}, seconds)
+            refusals.add(before)
+        if context.outcome != "overloaded":
+            _log(scope, context, labels, seconds)
+        elif count := refusals.count():
+            _log(scope, context, labels | {"refused": count}, seconds)
 
-    return ended
+    return on_end
 
 
-class _Seldom:
-    """What happens often, and is told of once in a while."""
+def gateway_request_logger(count: Callable[[Scope, RequestContext, float], None]) -> OnRequestEnd:
+    """Counts the gateway's requests, and logs the errors that it answered itself."""
+
+    def on_end(scope: Scope, context: RequestContext) -> None:
+        seconds = context.seconds
+        count(scope, context, seconds)
+        if not context.is_proxied and context.status >= 400:
+            _log(scope, context, {}, seconds)
+
+    return on_end
+
+
+class _ThrottledCount:
+    """Counts frequent events, and reports the count at most once in some seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._told_at = -math.inf
-        self._times = 0
+        self._reported_at = -math.inf
+        self._count = 0
 
-    def add(self, times: int) -> None:
-        """It happened so often, elsewhere."""
-        self._times += times
+    def add(self, count: int) -> None:
+        """Add events that happened elsewhere."""
+        self._count += count
 
-    def times(self) -> int:
-        """It happened: how often since it was told of last, this time included; 0 while it is too early to tell."""
-        self._times += 1
+    def count(self) -> int:
+        """Add one event; the number since the last report if it is time for one, else 0."""
+        self._count += 1
         now = time.monotonic()
-        if now - self._told_at < self._seconds:
+        if now - self._reported_at < self._seconds:
             return 0
-        self._told_at, times, self._times = now, self._times, 0
-        return times
-
-
-def told_of_gateway(count: Callable[[Scope, Record, float], None]) -> Ended:
-    """Counts what came to the gateway, and logs what it answered itself and could not answer well."""
-
-    def ended(scope: Scope, record: Record) -> None:
-        seconds = record.seconds
-        count(scope, record, seconds)
-        if not record.is_passed_on and record.status >= 400:
-            _log(scope, record, {}, seconds)
-
-    return ended
+        self._reported_at, count, self._count = now, self._count, 0
+        return count
 
 
 def _refused_before(scope: Scope) -> int:
-    """How many requests HAProxy has refused since the one before."""
-    told = header(scope, REFUSED_BEFORE.encode())
-    return int(told) if told is not None and told.isdecimal() and len(told) <= LONGEST else 0
+    """How many requests HAProxy has refused since the previous one that it passed on."""
+    value = header(scope, REFUSED_BEFORE.encode())
+    return int(value) if value is not None and value.isdecimal() and len(value) <= MAX_DIGITS else 0
 
 
-def _log(scope: Scope, record: Record, named: dict[str, Any], seconds: float) -> None:
-    level = logging.INFO if record.status < 500 else logging.WARNING
+def _log(scope: Scope, context: RequestContext, labels: dict[str, Any], seconds: float) -> None:
+    level = logging.INFO if context.status < 500 else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     fields = {
-        "request_id": record.request_id,
-        **({} if record.trace is None else {"trace_id": record.trace.trace_id, "span_id": record.trace.span_id}),
-        **named,
+        "request_id": context.request_id,
+        **({} if context.trace is None else {"trace_id": context.trace.trace_id, "span_id": context.trace.span_id}),
+        **labels,
         "method": scope["method"],
         "path": scope["path"],
-        "status": record.status,
-        "outcome": record.outcome,
+        "status": context.status,
+        "outcome": context.outcome,
         "total_ms": round(seconds * 1e3, 2),
-        **_of_answer(record),
+        **_answer_fields(context),
         "bytes_in": int(header(scope, b"content-length") or 0),
-        "bytes_out": record.bytes_out,
+        "bytes_out": context.bytes_out,
     }
-    message = f"{scope['method']} {scope['path']} {record.status}"
-    # Not `logger.log`, which looks for the caller: half of what a line costs.
+    message = f"{scope['method']} {scope['path']} {context.status}"
+    # Not `logger.log`, which looks up the caller: half of what a line costs.
     entry = logger.makeRecord(logger.name, level, __file__, 0, message, (), None, extra={FIELDS: fields})
     logger.handle(entry)
 
 
-def _of_answer(record: Record) -> dict[str, Any]:
-    answer = record.answer
+def _answer_fields(context: RequestContext) -> dict[str, Any]:
+    answer = context.answer
     if answer is None:
         return {}
     fields = {
@@ -123,7 +123,7 @@ def _of_answer(record: Record) -> dict[str, Any]:
         "items": answer.items,
     }
     if answer.tokens is not None:
-        fields["tokens_in"], written = answer.tokens
-        if written is not None:
-            fields["tokens_out"] = written
+        fields["tokens_in"], tokens_out = answer.tokens
+        if tokens_out is not None:
+            fields["tokens_out"] = tokens_out
     return fields

@@ -6,7 +6,7 @@
         models: [minilm]            # default: all
         requests_per_minute: 600    # of each replica; default: no limit
 
-A key itself stands nowhere but with its owner: `automodel-serve key NAME` makes one and prints its entry.
+Only the owner has the key itself: `automodel-serve key NAME` makes one and prints its entry for the file.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from deployments.errors import LoadError
 
 logger = logging.getLogger(__name__)
 
-RELOAD_S = 1.0  # how often the file is looked at, at most
-PREFIX = "sk-"  # as OpenAI's clients and secret scanners expect a key to begin
+RELOAD_S = 1.0  # between two checks whether the file has changed
+PREFIX = "sk-"  # which OpenAI's clients and secret scanners expect
 
 
 class Key(Settings):
-    """A key that is accepted."""
+    """An entry of the file."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -49,31 +49,31 @@ class KeyList(Settings):
     def _unique_names(cls, keys: tuple[Key, ...]) -> tuple[Key, ...]:
         names = [key.name for key in keys]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two keys are called {', '.join(twice)}")
+            raise ValueError(f"duplicate key names: {', '.join(twice)}")
         return keys
 
 
 def digest(key: str) -> str:
-    """What the file holds of a key. Keys are long and random, so a plain hash is enough."""
+    """The hash that the file holds. Keys are long and random, so an unsalted hash is enough."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def new_key() -> str:
-    """A fresh key of 256 random bits."""
+    """A new key of 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def entry_of(name: str, key: str) -> str:
     """A key's entry in the file."""
-    written = yaml.safe_dump([{"name": name, "sha256": digest(key)}], sort_keys=False)
-    return textwrap.indent(written, "  ").rstrip()
+    entry = yaml.safe_dump([{"name": name, "sha256": digest(key)}], sort_keys=False)
+    return textwrap.indent(entry, "  ").rstrip()
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys in a file.
 
     Raises:
-        LoadError: it cannot be read, or is not as it should be; says where, and nothing of what it holds.
+        LoadError: the file cannot be read or is invalid; the message names the place, and nothing of the content.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -91,7 +91,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
 
 
 def check_keys(path: str | None) -> None:
-    """Read the file of a service's keys, where it has one.
+    """Check the file of API keys, if one is configured.
 
     Raises:
         LoadError: as `read_keys`.
@@ -101,10 +101,10 @@ def check_keys(path: str | None) -> None:
 
 
 class KeyRing:
-    """The keys of a file, as it is now.
+    """The keys of a file, reloaded when it changes.
 
     Args:
-        path: of the file. One that becomes unreadable later leaves the keys as they were, and is logged.
+        path: of the file. If it becomes unreadable later, the keys stay as they were, and the error is logged.
 
     Raises:
         LoadError: as `read_keys`.
@@ -114,10 +114,10 @@ class KeyRing:
         self._path = path
         self._keys = read_keys(path)
         self._changed_at = path.stat().st_mtime_ns
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def find(self, presented: str) -> Key | None:
-        """The key that was presented. Takes as long for any, so that the time tells nothing."""
+        """The key that was presented. Takes the same time for any key, so that timing reveals nothing."""
         self._refresh()
         given = digest(presented)
         found = None
@@ -128,25 +128,25 @@ class KeyRing:
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if now - self._looked_at < RELOAD_S:
+        if now - self._checked_at < RELOAD_S:
             return
-        self._looked_at = now
+        self._checked_at = now
         try:
             changed_at = self._path.stat().st_mtime_ns
             if changed_at != self._changed_at:
                 self._keys, self._changed_at = read_keys(self._path), changed_at
         except (LoadError, OSError) as error:
-            logger.error("the API keys stay as they were: %s", error)
+            logger.error("the API keys were not reloaded: %s", error)
 
 
-class Rate:
-    """A bucket of tokens for each key: as many requests as a minute allows at once, refilled steadily."""
+class RateLimiter:
+    """A token bucket for each key: holds the requests of one minute, refilled steadily."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, tuple[float, float]] = {}  # tokens left, and when that was
+        self._buckets: dict[str, tuple[float, float]] = {}  # by key: tokens left, and since when
 
     def wait(self, key: Key) -> float:
-        """Seconds until this request is allowed; 0 takes a token."""
+        """Seconds until this request is allowed; 0 if it is, which takes a token."""
         if key.requests_per_minute is None:
             return 0.0
         now = time.monotonic()

@@ -1,68 +1,64 @@
-"""Limits on what a request may bring: the size of its headers, and the memory that all large bodies take together."""
+"""Limits on what requests may bring: the size of their headers, and the memory of all large bodies together."""
 
 from typing import Any
 
 from deployments.batching.drain_rate import DrainRate
 from deployments.errors import HeadersTooLarge, Overloaded
-from serve.http.errors import error_answer
-from serve.http.messages import Receive, Scope, Send, header, request_id, send_json
+from serve.http.errors import send_error
+from serve.http.messages import Receive, Scope, Send, header
 
-PER_HEADER = 4  # `: ` and the end of the line
+BYTES_PER_HEADER = 4  # `: ` and the line ending
+SMALL_BODY = 64 * 1024  # bytes; smaller bodies are not counted, as the number of requests bounds them
 
 
-class HeaderLimit:
-    """Lets requests through whose path and headers have at most so many bytes together.
+class HeaderLimitMiddleware:
+    """Refuses requests whose path and headers are too large.
 
     Args:
-        app: what they go to.
-        most: bytes.
+        app: the application.
+        max_bytes: of path and headers together.
     """
 
-    def __init__(self, app: Any, most: int) -> None:
+    def __init__(self, app: Any, max_bytes: int) -> None:
         self._app = app
-        self._most = most
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            size = sum([len(name) + len(value) + PER_HEADER for name, value in scope["headers"]])
+            size = sum([len(name) + len(value) + BYTES_PER_HEADER for name, value in scope["headers"]])
             size += len(scope["path"]) + len(scope["query_string"])
-            if size > self._most:
-                told = f"the headers have {size:,} bytes; at most {self._most:,} are read (`limits.max_header_kb`)"
-                await send_json(send, *error_answer(HeadersTooLarge(told), request_id(scope)))
+            if size > self._max_bytes:
+                message = f"the headers have {size:,} bytes; the limit is {self._max_bytes:,} (`limits.max_header_kb`)"
+                await send_error(scope, send, HeadersTooLarge(message))
                 return
         await self._app(scope, receive, send)
 
 
-SMALL = 64 * 1024  # bytes of a body that is not counted: the number of requests bounds those
+class BodyMemoryMiddleware:
+    """Bounds the bodies of all requests in progress. A body counts until its response is complete.
 
-
-class BodyMemory:
-    """Lets requests through while the bodies of those under way are below a bound; a body counts until its answer.
-
-    A body is counted before it is read, by the length that it declares. One that comes in chunks may become as long as
-    any may be, and counts as that.
+    A body is counted before it is read, by its declared length. A chunked one counts as the largest allowed body.
 
     Args:
-        app: what they go to.
-        most: bytes of all together.
-        longest: bytes of one body; the application refuses longer ones.
+        app: the application.
+        max_bytes: of all bodies together.
+        max_body_bytes: of one body; the application refuses larger ones.
     """
 
-    def __init__(self, app: Any, most: int, longest: int) -> None:
+    def __init__(self, app: Any, max_bytes: int, max_body_bytes: int) -> None:
         self._app = app
-        self._most = max(most, longest)
-        self._longest = longest
+        self._max_bytes = max(max_bytes, max_body_bytes)
+        self._max_body_bytes = max_body_bytes
         self._held = DrainRate()  # in bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size = self._size(scope) if scope["type"] == "http" else 0
-        if size <= SMALL:
+        size = self._body_size(scope) if scope["type"] == "http" else 0
+        if size <= SMALL_BODY:
             await self._app(scope, receive, send)
             return
-        if self._held.under_way + size > self._most:
-            told = f"the bodies of requests under way have {self._held.under_way:,.0f} bytes; try again later"
-            error = Overloaded(told, retry_after=self._held.retry_after())
-            await send_json(send, *error_answer(error, request_id(scope)))
+        if self._held.under_way + size > self._max_bytes:
+            message = f"requests in progress hold {self._held.under_way:,.0f} bytes of bodies; retry later"
+            await send_error(scope, send, Overloaded(message, retry_after=self._held.retry_after()))
             return
         self._held.enter(size)
         try:
@@ -70,8 +66,8 @@ class BodyMemory:
         finally:
             self._held.leave(size, done=True)
 
-    def _size(self, scope: Scope) -> int:
+    def _body_size(self, scope: Scope) -> int:
         declared = header(scope, b"content-length")
         if declared is not None and declared.isdecimal():
-            return min(int(declared), self._longest)
-        return self._longest if header(scope, b"transfer-encoding") else 0
+            return min(int(declared), self._max_body_bytes)
+        return self._max_body_bytes if header(scope, b"transfer-encoding") else 0

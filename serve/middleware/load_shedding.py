@@ -1,11 +1,11 @@
-"""Shortcut: while a replica is full, requests go past Ray's bookkeeping and the model's application to a refusal.
+"""Load shedding: while a replica is full, a request is refused before Ray and the model's application handle it.
 
-Ray spends as much on a request that is refused as on one that is answered: tasks, contexts, metrics of its own. Under
-ten times the load that a model can answer, refusals hold the interpreter when the model thread asks for it.
+Ray spends as much on a refused request as on an answered one: tasks, contexts, metrics of its own. At ten times the
+load that a model can answer, refusals would hold the interpreter lock when the model's thread needs it.
 
-A request goes the short way only if it is refused before anything is awaited, so that no request is under way that Ray
-does not know of: it counts them to scale, and waits for them before it ends a replica. The layers stand around the
-short way, too: who has no key is told so, and a refusal is counted like any answer.
+The decision is made without awaiting anything, so that every request in progress is one that Ray knows: Ray counts
+them to scale, and waits for them before it stops a replica. The middleware stack surrounds the refusal, too: a request
+without a key still gets 401, and a refusal is counted like any other response.
 """
 
 from collections.abc import Callable
@@ -13,59 +13,55 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.errors import Overloaded
-from serve.cluster.haproxy_gate import FULL
-from serve.http.errors import error_answer
-from serve.http.messages import request_id, send_json
+from serve.cluster.haproxy_overload import FULL
+from serve.http.errors import send_error
 
-REFUSAL = "automodel.refusal"  # in the scope of a request that is refused: why
+REFUSAL = "automodel.refusal"  # key in the scope of a refused request; its value is the error
 
-_refusing: ASGIApp | None = None
-_refusal: Callable[[Scope], Overloaded | None]
+_refusal_app: ASGIApp | None = None
+_refusal_of: Callable[[Scope], Overloaded | None]
 
 
-def open_to(refusing: ASGIApp, refusal: Callable[[Scope], Overloaded | None]) -> None:
-    """Have this process, which is one replica's, take the short way.
+def install(refusal_app: ASGIApp, refusal_of: Callable[[Scope], Overloaded | None]) -> None:
+    """Shed load in this process, which runs one replica.
 
     Args:
-        refusing: `Refuse` with the replica's layers around it.
-        refusal: why a request is refused here and now, whoever sends it; None where it is not.
+        refusal_app: `RefusalApp` with the replica's middleware around it.
+        refusal_of: the error if a request is refused now, whoever sends it; else None.
     """
-    global _refusing, _refusal
-    _refusing, _refusal = refusing, refusal
+    global _refusal_app, _refusal_of
+    _refusal_app, _refusal_of = refusal_app, refusal_of
 
 
-class Refuse:
-    """The application at the end of the short way.
+class RefusalApp:
+    """Answers a request with its `REFUSAL`.
 
     Args:
-        is_full: whether HAProxy may refuse by itself for a moment (`serve.cluster.haproxy_gate`).
+        is_full: whether HAProxy may refuse requests itself for a moment (`serve.cluster.haproxy_overload`).
     """
 
     def __init__(self, is_full: Callable[[], bool]) -> None:
         self._is_full = is_full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, body, headers = error_answer(scope[REFUSAL], request_id(scope))
-        if self._is_full():
-            headers.append((FULL.encode(), b"1"))
-        await send_json(send, status, body, headers)
+        await send_error(scope, send, scope[REFUSAL], [(FULL.encode(), b"1")] if self._is_full() else [])
 
 
-class Shortcut:
+class LoadSheddingMiddleware:
     """Stands before Ray's handling of a request.
 
     Args:
-        ray: that handling.
+        app: Ray's application.
     """
 
-    def __init__(self, ray: ASGIApp) -> None:
-        self._ray = ray
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _refusing is not None and scope["type"] == "http":
-            refusal = _refusal(scope)
+        if _refusal_app is not None and scope["type"] == "http":
+            refusal = _refusal_of(scope)
             if refusal is not None:
                 scope[REFUSAL] = refusal
-                await _refusing(scope, receive, send)
+                await _refusal_app(scope, receive, send)
                 return
-        await self._ray(scope, receive, send)
+        await self._app(scope, receive, send)

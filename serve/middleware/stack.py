@@ -1,6 +1,6 @@
-"""Layers: what stands around every application, the gateway's and each model's, since each is reached by itself.
+"""The middleware stack of every application. The gateway and each model have their own, as each is reached directly.
 
-From the outside in: every request is noted, headers are limited, browsers of listed origins let in, keys asked for.
+From the outside in: request context, header limit, CORS, authentication, body memory.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from starlette.middleware.cors import CORSMiddleware
 from serve.config.service import Options
 from serve.http.messages import Headers, Receive, Scope, Send
 from serve.middleware.api_keys import KeyRing
-from serve.middleware.auth import Guard
-from serve.middleware.limits import BodyMemory, HeaderLimit
-from serve.middleware.request_context import Access, Ended
+from serve.middleware.auth import AuthMiddleware
+from serve.middleware.limits import BodyMemoryMiddleware, HeaderLimitMiddleware
+from serve.middleware.request_context import OnRequestEnd, RequestContextMiddleware
 from serve.middleware.tracing import RequestSpans
 
-# What a page may read of an answer, beside the headers that it always may.
-EXPOSED = (
+# Response headers that a web page may read, beside those that CORS always allows.
+EXPOSED_HEADERS = (
     "x-request-id",
     "x-model",
     "x-batch-size",
@@ -33,55 +33,58 @@ EXPOSED = (
 )
 
 
-def layers(
+def build_middleware(
     options: Options,
-    ended: Ended,
+    on_end: OnRequestEnd,
     *,
     model: str | None = None,
     public: tuple[str, ...] = (),
     spans: RequestSpans | None = None,
 ) -> list[Middleware]:
-    """The layers of one application, outermost first.
+    """The middleware of one application, outermost first.
 
     Args:
         options: of the service.
-        ended: told of every request once it is over.
-        model: whose application it is, which a key may be limited to; None for the gateway.
-        public: beginnings of paths that need no key.
-        spans: that requests are traced with; None where they are not.
+        on_end: called once for every request when it is over.
+        model: the application's model, to which an API key may be limited; None for the gateway.
+        public: prefixes of paths that need no key.
+        spans: traces requests; None if they are not traced.
     """
-    own: Headers = [] if model is None else [(b"x-model", model.encode())]
-    name = b"gateway" if model is None else b"total"
-    made = [Middleware(Access, ended=ended, headers=own, name=name, spans=spans)]
-    made.append(Middleware(HeaderLimit, most=int(options.limits.max_header_kb * 1024)))
+    headers: Headers = [] if model is None else [(b"x-model", model.encode())]
+    timing_name = b"gateway" if model is None else b"total"
+    stack = [
+        Middleware(RequestContextMiddleware, on_end=on_end, headers=headers, timing_name=timing_name, spans=spans),
+        Middleware(HeaderLimitMiddleware, max_bytes=int(options.limits.max_header_kb * 1024)),
+    ]
     if options.cors.allow_origins:
-        made.append(
+        stack.append(
             Middleware(
                 CORSMiddleware,
                 allow_origins=options.cors.allow_origins,
                 allow_methods=("GET", "POST"),
                 allow_headers=("*",),
-                expose_headers=EXPOSED,
+                expose_headers=EXPOSED_HEADERS,
                 max_age=options.cors.max_age_s,
             )
         )
     if options.auth.api_keys_file is not None:
-        made.append(Middleware(Guard, ring=KeyRing(Path(options.auth.api_keys_file)), public=public, model=model))
-    most = int(options.limits.max_bodies_mb * 1024 * 1024)
-    made.append(Middleware(BodyMemory, most=most, longest=options.limits.body.size))
-    return made
+        ring = KeyRing(Path(options.auth.api_keys_file))
+        stack.append(Middleware(AuthMiddleware, ring=ring, public=public, model=model))
+    max_bytes = int(options.limits.max_bodies_mb * 1024 * 1024)
+    stack.append(Middleware(BodyMemoryMiddleware, max_bytes=max_bytes, max_body_bytes=options.limits.body.size))
+    return stack
 
 
-class Layered:
-    """An application with its layers around it."""
+class WrappedApp:
+    """An application with its middleware around it."""
 
     # Ray asks an application for its routes on every request; a model's has none beyond its prefix.
     routes: tuple[()] = ()
     router = SimpleNamespace(redirect_slashes=False)
 
-    def __init__(self, app: Any, around: Sequence[Middleware]) -> None:
-        for layer in reversed(around):
-            app = layer.cls(app, *layer.args, **layer.kwargs)
+    def __init__(self, app: Any, stack: Sequence[Middleware]) -> None:
+        for middleware in reversed(stack):
+            app = middleware.cls(app, *middleware.args, **middleware.kwargs)
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

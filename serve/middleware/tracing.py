@@ -1,4 +1,4 @@
-"""RequestSpans: the HTTP side of a trace: a span for each request that is posted to an application."""
+"""RequestSpans: the HTTP side of a trace, a span for each POST request to an application."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deployments.telemetry.tracing import attributes as names
 from serve.http.messages import Scope
-from serve.http.request_context import CANCELLED, Record
+from serve.http.request_context import CANCELLED, RequestContext
 
 if TYPE_CHECKING:
     from deployments.telemetry.tracing.call_trace import RequestTrace
@@ -17,11 +17,11 @@ _PROPAGATED = (b"traceparent", b"tracestate")
 
 
 class RequestSpans:
-    """Of one application.
+    """The request spans of one application.
 
     Args:
         tracer: of this process.
-        paths: that reach the model, shortest first; none for the gateway, whose paths have patterns.
+        paths: that reach the model, shortest first; none for the gateway, whose routes have patterns.
     """
 
     def __init__(self, tracer: "Tracer", paths: Sequence[str] = ()) -> None:
@@ -29,60 +29,60 @@ class RequestSpans:
         self._paths = paths[::-1]
 
     def begin(self, scope: Scope, request_id: str) -> "RequestTrace | None":
-        """A request has come; None for one that is not posted, and so asks no model."""
+        """Start a span; None unless the method is POST, as other requests reach no model."""
         if scope["method"] != "POST":
             return None
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _PROPAGATED}
-        told = {
+        attributes = {
             names.METHOD: "POST",
             names.PATH: scope["path"],
             names.SCHEME: scope.get("scheme", "http"),
             names.REQUEST_ID: request_id,
         }
-        return self._tracer.request("POST", headers, told)
+        return self._tracer.request("POST", headers, attributes)
 
-    def end(self, scope: Scope, record: Record) -> None:
-        """It is over; `record` says how."""
-        trace = record.trace
+    def end(self, scope: Scope, context: RequestContext) -> None:
+        """End the span with the outcome in `context`."""
+        trace = context.trace
         if trace is None:
             return
-        told = _of_answer(record)
+        attributes = _answer_attributes(context)
         route = self._route(scope)
         if route is not None:
-            told[names.ROUTE] = route
+            attributes[names.ROUTE] = route
             trace.rename(f"POST {route}")
-        if record.status == CANCELLED:
-            told[names.ERROR] = "cancelled"
-        elif record.status:
-            told[names.STATUS] = record.status
-        trace.end(told, str(record.status) if record.status >= 500 else None)
+        if context.status == CANCELLED:
+            attributes[names.ERROR] = "cancelled"
+        elif context.status:
+            attributes[names.STATUS] = context.status
+        trace.end(attributes, str(context.status) if context.status >= 500 else None)
 
     def _route(self, scope: Scope) -> str | None:
-        """The request's path without what differs from one to the next."""
+        """The request's path without the parts that vary."""
         matched = getattr(scope.get("route"), "path", None)
         if matched is not None:
             return _CONVERTOR.sub("}", matched)
         return next((path for path in self._paths if scope["path"].startswith(path)), None)
 
 
-def _of_answer(record: Record) -> dict[str, str | int | float]:
-    """What a model's answer took. Nothing of what it says."""
-    answer = record.answer
+def _answer_attributes(context: RequestContext) -> dict[str, str | int | float]:
+    """Batch and token counts of a model's answer; nothing of its content."""
+    answer = context.answer
     if answer is None:
         return {}
-    told: dict[str, str | int | float] = {
+    attributes: dict[str, str | int | float] = {
         names.BATCH_ROWS: answer.batch_rows,
         names.PADDING: answer.padding_ratio,
         names.ITEMS: answer.items,
     }
     if answer.tokens is not None:
-        told[names.TOKENS_IN], written = answer.tokens
-        if written is not None:
-            told[names.TOKENS_OUT] = written
-    return told
+        attributes[names.TOKENS_IN], tokens_out = answer.tokens
+        if tokens_out is not None:
+            attributes[names.TOKENS_OUT] = tokens_out
+    return attributes
 
 
 def with_trace(headers: Sequence[tuple[bytes, bytes]], trace: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers that let who reads them go on with a trace, in place of one that they may name."""
+    """Request headers that continue a trace, in place of any trace that they name."""
     others = [(name, value) for name, value in headers if name not in _PROPAGATED]
     return others + [(name.encode(), value.encode()) for name, value in trace.items()]

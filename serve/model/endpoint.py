@@ -1,29 +1,29 @@
-"""The ASGI application of one model: parse, predict, render. Runs inside the replica; the front reaches it directly."""
+"""The ASGI application of one model: parse, predict, render. Runs within the replica, behind the proxy."""
 
 import asyncio
-import difflib
 import logging
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 
-from deployments.errors import InvalidInput, MethodNotAllowed, NotFound, Overloaded
+from deployments.errors import InvalidInput, MethodNotAllowed, NotFound, Overloaded, did_you_mean
 from deployments.replica.replica import Replica
 from deployments.telemetry.measurements import Answer
+from serve.applications import ModelArguments
 from serve.config.service import Limits, MediaSources, Options
 from serve.http.body import BodyReader
-from serve.http.errors import error_answer
+from serve.http.errors import send_error
 from serve.http.fetch import Fetcher
-from serve.http.messages import Headers, Receive, Scope, Send, request_id, send_json, timeout_of
-from serve.http.request_context import current
-from serve.http.server_timing import measured, total
+from serve.http.messages import Headers, Receive, Scope, Send, request_timeout, send_json
+from serve.http.request_context import current_context
+from serve.http.server_timing import answer_headers, total_entry
 from serve.http.sse import send_events
 from serve.middleware import load_shedding
-from serve.middleware.access_log import told_of_model
-from serve.middleware.stack import Layered, layers
+from serve.middleware.access_log import model_request_logger
+from serve.middleware.stack import WrappedApp, build_middleware
 from serve.middleware.tracing import RequestSpans
 from serve.model.app import ModelApp
 from serve.model.tokens import TokenPaths
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def render(value: Any) -> bytes:
-    """An answer as JSON; numpy arrays and numbers are written as they are."""
+    """An answer as JSON, with numpy arrays and numbers."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
 
 
@@ -61,67 +61,67 @@ class Endpoint:
         began = time.perf_counter()
         headers: Headers = [self._model_header]
         try:
-            answered = await self._answer(scope, receive, send, headers)
-            if answered is None:
-                return
-            status, body = answered
+            response = await self._respond(scope, receive, send, headers)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            status, body, extra = error_answer(error, request_id(scope))
-            headers += [*extra, (b"server-timing", total(began))]
-        await send_json(send, status, body, headers)
+            await send_error(scope, send, error, [self._model_header, (b"server-timing", total_entry(began))])
+            return
+        if response is not None:
+            await send_json(send, *response, headers)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> tuple[int, bytes] | None:
-        """The answer's status and body; its headers are added to `headers`. None if it was streamed."""
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> tuple[int, bytes] | None:
+        """The response's status and body; its headers are added to `headers`. None if it was streamed."""
         began = time.perf_counter()
         path = scope["path"]
         if path in self._tokens:
             return 200, await self._tokens.answer(scope, receive)
         if path not in self._paths:
-            raise self._not_here(path)
+            raise self._not_found(path)
         if scope["method"] in ("GET", "HEAD"):
-            headers.append((b"server-timing", total(began)))
+            headers.append((b"server-timing", total_entry(began)))
             return 200, render(self.describe())
         if scope["method"] != "POST":
-            raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request, or GET the description")
-        timeout_s = timeout_of(scope, self._timeout_s)
+            raise MethodNotAllowed(f"{scope['method']} is not allowed; POST a request, or GET the description")
+        timeout_s = request_timeout(scope, self._timeout_s)
         with self._replica.place(timeout_s):
-            request = await self._fetcher.fetched(await self._body.read(scope, receive))
+            request = await self._fetcher.fetch(await self._body.read(scope, receive))
             left_s = timeout_s - (time.perf_counter() - began)
             if getattr(request, "stream", False):
                 await self._stream(scope, send, request, left_s, headers, began)
                 return None
-            answer = await self._replica.predict(request, render, left_s, current().trace)
-        current().answer = answer
-        headers += measured(answer, began)
+            answer = await self._replica.predict(request, render, left_s, current_context().trace)
+        current_context().answer = answer
+        headers += answer_headers(answer, began)
         return 200, answer.body
 
     async def _stream(
         self, scope: Scope, send: Send, request: Any, timeout_s: float, headers: Headers, began: float
     ) -> None:
-        record = current()
+        context = current_context()
 
-        def tell(answer: Answer) -> None:
-            record.answer = answer
+        def set_answer(answer: Answer) -> None:
+            context.answer = answer
 
         def all_headers() -> Headers:
-            told = [(b"server-timing", total(began))] if record.answer is None else measured(record.answer, began)
-            return headers + told
+            answer = context.answer
+            return headers + (
+                [(b"server-timing", total_entry(began))] if answer is None else answer_headers(answer, began)
+            )
 
-        await send_events(scope, send, self._replica.stream(request, timeout_s, tell, record.trace), all_headers)
+        await send_events(scope, send, self._replica.stream(request, timeout_s, set_answer, context.trace), all_headers)
 
     def refusal(self, scope: Scope) -> Overloaded | None:
-        """Why a request is refused here and now for the others that wait; None also where anything else is wrong."""
+        """The error if the request is refused because of the queue; None also if anything else is wrong with it."""
         if scope["method"] != "POST" or scope["path"] not in self._paths:
             return None
         try:
-            return self._replica.refusal(timeout_of(scope, self._timeout_s))
+            return self._replica.refusal(request_timeout(scope, self._timeout_s))
         except InvalidInput:
             return None
 
     def is_full(self) -> bool:
-        """Whether nobody is let in, whatever time he has, nor would be in the next moment."""
+        """Whether every request is refused now and for the next moment, whatever its timeout."""
         return self._replica.is_full(self._timeout_s)
 
     def describe(self) -> dict[str, Any]:
@@ -146,29 +146,41 @@ class Endpoint:
             }
         return description
 
-    def _not_here(self, path: str) -> NotFound:
-        """Below the prefix of a default model lie names of models that do not exist."""
+    def _not_found(self, path: str) -> NotFound:
+        """Below the prefix of a default model are the names of models that do not exist."""
         parts = path.strip("/").split("/")
         if len(parts) == 3 and parts[0] == "tasks":
-            is_near = difflib.get_close_matches(parts[2], [self._route.model], n=1)
-            hint = f"did you mean {self._route.model!r}?" if is_near else "/v1/models lists what is served"
+            hint = did_you_mean(parts[2], [self._route.model], listed="/v1/models lists what is served")
             return NotFound(f"no model {parts[2]!r} of the task {parts[1]}; {hint}")
         return NotFound(f"no path {path!r} here; POST to {self._route.paths[-1]}")
 
 
-def endpoint_builder(route: Route, options: Options) -> Callable[[Replica], Layered]:
-    """What the deployment is handed, so that the model side need not know this side."""
+@dataclass(frozen=True, slots=True)
+class EndpointFactory:
+    """Builds a replica's ASGI application, so that the model side need not know this side.
 
-    def build(replica: Replica) -> Layered:
-        endpoint = Endpoint(replica, route, options.limits, options.media)
-        app = ModelApp(endpoint, replica, route, options.limits)
-        tracer = replica.observer.tracer
-        spans = None if tracer is None else RequestSpans(tracer, route.paths)
-        around = layers(options, told_of_model(replica.observer, route), model=route.model, spans=spans)
-        load_shedding.open_to(Layered(load_shedding.Refuse(endpoint.is_full), around), endpoint.refusal)
-        return Layered(app, around)
+    Attributes:
+        arguments: of the Serve application; `apply` reads them back from a running service.
+        route: to the model.
+    """
 
-    return build
+    arguments: ModelArguments
+    route: Route
+
+    def __call__(self, replica: Replica) -> WrappedApp:
+        return build_endpoint(replica, self.route, self.arguments.options)
+
+
+def build_endpoint(replica: Replica, route: Route, options: Options) -> WrappedApp:
+    """The replica's ASGI application with its middleware; also installs load shedding in this process."""
+    endpoint = Endpoint(replica, route, options.limits, options.media)
+    app = ModelApp(endpoint, replica, route, options.limits)
+    tracer = replica.observer.tracer
+    spans = None if tracer is None else RequestSpans(tracer, route.paths)
+    on_end = model_request_logger(replica.observer, route)
+    stack = build_middleware(options, on_end, model=route.model, spans=spans)
+    load_shedding.install(WrappedApp(load_shedding.RefusalApp(endpoint.is_full), stack), endpoint.refusal)
+    return WrappedApp(app, stack)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The small paths below a model's own: `/tokenize` and `/decode`, where its tokenizer is."""
+"""Paths below a model's own that need its tokenizer: `/tokenize` and `/decode`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,31 +15,31 @@ from serve.http.messages import Receive, Scope
 from serve.routes import Route
 
 
-class Operation(NamedTuple):
+class TokenOperation(NamedTuple):
     """What one path does.
 
     Attributes:
         request: type of the body.
         response: type of the answer.
-        answer: called on the text thread with the task, the request, and the most tokens that one may be about.
-        summary: of what it does.
+        run: called on the text thread with the task, the request, and the maximum number of tokens.
+        summary: for the OpenAPI document.
     """
 
     request: type[Body]
     response: Any
-    answer: Callable[[Any, Any, int], Any]
+    run: Callable[[Any, Any, int], Any]
     summary: str
 
 
+# By path below the model's own.
 OPERATIONS = {
-    "/tokenize": Operation(TokenizeRequest, list[list[TokenOfText]], tokenize, "The tokens of texts."),
-    "/decode": Operation(DecodeRequest, list[str], decode, "The texts of token ids."),
+    "/tokenize": TokenOperation(TokenizeRequest, list[list[TokenOfText]], tokenize, "The tokens of texts."),
+    "/decode": TokenOperation(DecodeRequest, list[str], decode, "The texts of token ids."),
 }
-"""By path, behind the one that names the model."""
 
 
 class TokenPaths:
-    """Answers one model's.
+    """Answers the requests to one model's token paths.
 
     Args:
         replica: of the model.
@@ -59,17 +59,17 @@ class TokenPaths:
         return path in self._readers
 
     async def answer(self, scope: Scope, receive: Receive) -> bytes:
-        """The answer's body.
+        """The response's body.
 
         Raises:
-            ServiceError: what was wrong.
+            ServiceError: the request is invalid, or the replica is overloaded.
         """
         if scope["method"] != "POST":
-            raise MethodNotAllowed(f"{scope['method']} is not possible here; POST a request")
+            raise MethodNotAllowed(f"{scope['method']} is not allowed; POST a request")
         reader, operation = self._readers[scope["path"]]
-        most, timeout_s = self._limits.max_input_tokens, self._limits.request_timeout_s
+        max_tokens, timeout_s = self._limits.max_input_tokens, self._limits.request_timeout_s
         with self._replica.place(timeout_s):
             request = await reader.read(scope, receive)
             return await self._replica.on_text_thread(
-                lambda task: orjson.dumps(operation.answer(task, request, most)), timeout_s
+                lambda task: orjson.dumps(operation.run(task, request, max_tokens)), timeout_s
             )

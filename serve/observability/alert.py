@@ -1,4 +1,4 @@
-"""Alert: what somebody has to look at."""
+"""Alert: one alerting rule."""
 
 from dataclasses import dataclass, field
 
@@ -9,12 +9,12 @@ class Alert:
 
     Attributes:
         name: also the heading of its runbook in docs/operations.md.
-        expression: gives something for as long as something is wrong.
-        wait: how long it has to be so.
-        severity: `critical` wakes somebody, `warning` can wait for the morning.
-        summary: one line; may name `{{ $labels.model }}` and `{{ $value }}`.
+        expression: returns series while the alert's condition holds.
+        wait: how long it must hold.
+        severity: `critical` pages someone, `warning` can wait for the morning.
+        summary: one line; may contain `{{ $labels.model }}` and `{{ $value }}`.
         description: what it means for callers.
-        labels: that tell alerts of one name apart.
+        labels: that distinguish alerts of one name.
     """
 
     name: str
@@ -27,5 +27,5 @@ class Alert:
 
     @property
     def anchor(self) -> str:
-        """Of its runbook."""
+        """The anchor of its runbook."""
         return self.name.lower()

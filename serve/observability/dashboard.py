@@ -1,4 +1,4 @@
-"""Dashboard: rows of panels, as Grafana's JSON: its classic model, which every version of Grafana imports."""
+"""Dashboard: rows of panels, in Grafana's classic JSON model, which every version of Grafana imports."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,10 @@ class Dashboard:
     """A page.
 
     Attributes:
-        name: of its file, and in its address.
-        title: what people read.
+        name: of its file, and in its URL.
+        title: its heading.
         description: one sentence.
-        variables: what can be chosen on it.
+        variables: its drop-down lists.
         rows: its panels.
     """
 
@@ -42,7 +42,7 @@ class Dashboard:
         return [panel for row in self.rows for panel in row.panels]
 
     def json(self) -> dict[str, Any]:
-        """As Grafana imports it."""
+        """Grafana's JSON."""
         return {
             "uid": f"automodel-{self.name}",
             "title": self.title,
@@ -50,7 +50,7 @@ class Dashboard:
             "tags": [TAG],
             "schemaVersion": SCHEMA,
             "editable": True,
-            "graphTooltip": 1,  # the same moment in all panels
+            "graphTooltip": 1,  # shared crosshair
             "fiscalYearStartMonth": 0,
             "timezone": "browser",
             "time": {"from": "now-1h", "to": "now"},
@@ -67,7 +67,7 @@ class Dashboard:
         return "{\n" + ",\n".join(f'"{key}": {_lines(value)}' for key, value in self.json().items()) + "\n}\n"
 
     def _placed(self) -> Iterator[dict[str, Any]]:
-        """Rows below each other; a panel that does not fit beside the last one begins a new line."""
+        """Panels with positions; a panel that does not fit into a line begins a new one."""
         number, y = 1, 0
         for row in self.rows:
             yield _heading(row.title, number, y)
@@ -93,7 +93,7 @@ def _heading(title: str, number: int, y: int) -> dict[str, Any]:
 
 
 def _others() -> dict[str, Any]:
-    """A link to the other dashboards, with what was chosen on this one."""
+    """Links to the other dashboards, with the same variables."""
     return {
         "type": "dashboards",
         "title": "automodel-serve",

@@ -1,4 +1,4 @@
-"""The dashboard of models that write: tokens, their pace, and the cache."""
+"""The dashboard of generation: tokens, latencies, and the KV cache."""
 
 from deployments.telemetry.metrics import (
     BATCH_ROWS,
@@ -13,7 +13,7 @@ from deployments.telemetry.metrics import (
     WAITING_ROWS,
 )
 from serve.observability.dashboard import Dashboard, Row
-from serve.observability.drawing import ask, gauge, mean, percentiles, quantile_by, rate
+from serve.observability.metric_panels import gauge, mean, percentiles, promql, quantile_by, rate
 from serve.observability.objectives import Objectives
 from serve.observability.panel import Panel, Query
 from serve.observability.symptom_alerts import CACHE_FULL
@@ -22,24 +22,24 @@ from serve.observability.variables import variables
 
 
 def generation(objectives: Objectives) -> Dashboard:
-    """Models that have written something."""
+    """Models that have generated tokens."""
     model = ("model",)
     return Dashboard(
         "generation",
         "automodel-serve: generation",
-        "Models that write their answers: tokens, how long the first takes and each further one, rows, and the cache.",
+        "Generating models: tokens, time to first token, time per output token, rows, and the KV cache.",
         variables(FIRST_TOKEN_SECONDS, several=True),
         [
             Row(
                 "Tokens",
                 [
                     rate(TOKENS, ("model", "direction")),
-                    _length("in", "Tokens of a question, mean"),
-                    _length("out", "Tokens of an answer, mean"),
+                    _length("in", "Prompt tokens per request, mean"),
+                    _length("out", "Generated tokens per request, mean"),
                 ],
             ),
             Row(
-                "Pace",
+                "Latency",
                 [
                     percentiles(FIRST_TOKEN_SECONDS, threshold=objectives.first_token_s),
                     percentiles(OUTPUT_TOKEN_SECONDS),
@@ -55,7 +55,7 @@ def generation(objectives: Objectives) -> Dashboard:
                     mean(BATCH_ROWS),
                     gauge(RUNNING_ROWS, model),
                     gauge(WAITING_ROWS, model),
-                    gauge(KV_CACHE_USED, ("model", "replica"), "max", threshold=CACHE_FULL, most=1, width=24),
+                    gauge(KV_CACHE_USED, ("model", "replica"), "max", threshold=CACHE_FULL, max_value=1, width=24),
                 ],
             ),
         ],
@@ -63,6 +63,6 @@ def generation(objectives: Objectives) -> Dashboard:
 
 
 def _length(direction: str, title: str) -> Panel:
-    tokens = ask.rate(TOKENS, ("model",), {"direction": (direction,)})
-    answered = ask.rate(REQUESTS, ("model",), {"outcome": ("ok",)})
+    tokens = promql.rate(TOKENS, ("model",), {"direction": (direction,)})
+    answered = promql.rate(REQUESTS, ("model",), {"outcome": ("ok",)})
     return Panel(title, TOKENS.description, COUNT, [Query(f"{tokens} / {answered}", "{{model}}")])

@@ -1,4 +1,4 @@
-"""What the objectives are about: requests that failed, answers that came late, first tokens that came late."""
+"""Service level indicators: failed requests, late answers, late first tokens."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from deployments.telemetry.metrics import FIRST_TOKEN_SECONDS, REQUEST_SECONDS, 
 from serve.observability.objectives import Objectives
 from serve.observability.promql import BY_MODEL, Expressions
 
-# By whom a request that ended so was failed: by the service, which counts, or by its caller, who does not.
+# Outcomes that count as failures of the service, and those that are the caller's.
 FAILED = ("overloaded", "unavailable", "expired", "error")
 NOT_COUNTED = ("client_error", "cancelled")
 ANSWERED = ("ok",)
@@ -19,20 +19,20 @@ class Indicator:
     Attributes:
         name: of the recorded ratio, between level and operation.
         alert: the alert's name.
-        tells: what the bad ones do, for people.
-        metric: that it is read from.
-        objective: the share of good ones.
-        bound: seconds above which a value is bad; None where the outcome says it.
-        but_for: models that have this are left out.
+        failure: what bad requests do, for messages.
+        metric: on which it is based.
+        objective: the share of good requests.
+        bound: seconds above which a value is bad; None if the outcome decides.
+        excluding: models with this metric are left out.
     """
 
     name: str
     alert: str
-    tells: str
+    failure: str
     metric: Metric
     objective: float
     bound: float | None = None
-    but_for: Metric | None = None
+    excluding: Metric | None = None
 
     @property
     def allowed(self) -> float:
@@ -40,32 +40,32 @@ class Indicator:
         return 1 - self.objective
 
     def recorded(self, window: str) -> str:
-        """The recorded ratio's name: level, metric, operation."""
+        """The name of the recorded ratio: level, metric, operation."""
         return f"model:{self.name}:ratio_rate{window}"
 
     def ratio(self, window: str) -> str:
-        """The share of bad ones over a window."""
-        ask = Expressions(window)
+        """The share of bad requests over a window."""
+        promql = Expressions(window)
         if self.bound is None:
-            counted = ask.rate(self.metric, BY_MODEL, {"outcome": (*ANSWERED, *FAILED)})
-            share = f"{ask.rate(self.metric, BY_MODEL, {'outcome': FAILED})} / {counted}"
+            counted = promql.rate(self.metric, BY_MODEL, {"outcome": (*ANSWERED, *FAILED)})
+            share = f"{promql.rate(self.metric, BY_MODEL, {'outcome': FAILED})} / {counted}"
         else:
-            share = ask.share_above(self.metric, self.bound, BY_MODEL)
-        if self.but_for is None:
+            share = promql.share_above(self.metric, self.bound, BY_MODEL)
+        if self.excluding is None:
             return share
-        return f"({share}) unless on ({', '.join(BY_MODEL)}) {ask.series(self.but_for, part='_count')}"
+        return f"({share}) unless on ({', '.join(BY_MODEL)}) {promql.series(self.excluding, part='_count')}"
 
     def bad(self, window: str) -> str:
-        """How many bad ones there were in a window."""
-        ask = Expressions(window)
+        """The number of bad requests in a window."""
+        promql = Expressions(window)
         if self.bound is None:
-            return ask.increase(self.metric, BY_MODEL, {"outcome": FAILED})
-        in_time = ask.increase(self.metric, BY_MODEL, {"le": (repr(float(self.bound)),)}, part="_bucket")
-        return f"{ask.increase(self.metric, BY_MODEL, part='_count')} - {in_time}"
+            return promql.increase(self.metric, BY_MODEL, {"outcome": FAILED})
+        in_time = promql.increase(self.metric, BY_MODEL, {"le": (repr(float(self.bound)),)}, part="_bucket")
+        return f"{promql.increase(self.metric, BY_MODEL, part='_count')} - {in_time}"
 
 
 def indicators(objectives: Objectives) -> tuple[Indicator, ...]:
-    """One for each objective."""
+    """The indicator of each objective."""
     return (
         Indicator(
             "ray_automodel_requests_failed",
@@ -81,7 +81,7 @@ def indicators(objectives: Objectives) -> tuple[Indicator, ...]:
             REQUEST_SECONDS,
             objectives.fast,
             objectives.request_s,
-            but_for=FIRST_TOKEN_SECONDS,
+            excluding=FIRST_TOKEN_SECONDS,
         ),
         Indicator(
             "ray_automodel_time_to_first_token_seconds_late",

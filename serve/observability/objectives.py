@@ -1,8 +1,8 @@
-"""What the service promises, and how fast its error budget may burn.
+"""Service level objectives, and the burn rates at which alerts fire.
 
 The method is that of Google's "The Site Reliability Workbook", chapter 5, "Alerting on SLOs": an alert fires when the
-share of failures is many times what the objective allows over a long window, so that it means something, and over a
-short one too, so that it ends soon after the incident does (multiwindow, multi-burn-rate alerts). The windows and rates
+share of failures is many times what the objective allows over a long window, so that it is significant, and over a
+short one, so that it ends soon after the incident (multiwindow, multi-burn-rate alerts). The windows and rates
 are those of its table for a budget of 30 days.
 """
 
@@ -13,14 +13,13 @@ from deployments.telemetry.metrics import FIRST_TOKEN_SECONDS, REQUEST_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """Of every model.
+    """The objectives of every model.
 
     Attributes:
-        availability: share of requests that are answered; 0.999 allows 43 minutes of nothing in 30 days.
-        fast: share of answers that come in time.
-        request_s: the time of an answer that one forward gives.
-        first_token_s: the time to the first token of one that is written: how long it takes as a whole is the caller's
-            wish.
+        availability: share of requests that are answered; 0.999 allows 43 minutes of downtime in 30 days.
+        fast: share of answers within the time limit.
+        request_s: time limit of an answer from one forward pass.
+        first_token_s: time limit of the first token of a generated answer, whose length is the caller's choice.
     """
 
     availability: float = 0.999
@@ -35,7 +34,7 @@ class Objectives:
         for name, metric in (("request_s", REQUEST_SECONDS), ("first_token_s", FIRST_TOKEN_SECONDS)):
             if getattr(self, name) not in metric.buckets:
                 bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)
-                raise ValueError(f"{name} must be one of {bounds}, where times are told apart")
+                raise ValueError(f"{name} must be one of the histogram's bounds {bounds}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,9 @@ class Burn:
 
     Attributes:
         rate: how many times faster than allowed.
-        long: the window that makes it mean something.
-        short: the one that ends it; a twelfth.
-        severity: `critical` wakes somebody, `warning` can wait for the morning.
+        long: the window that makes it significant.
+        short: the window that ends it; a twelfth.
+        severity: `critical` pages someone, `warning` can wait for the morning.
     """
 
     rate: float
@@ -62,4 +61,4 @@ BURNS = (
     Burn(1, "3d", "6h", "warning"),  # 10 % in three days
 )
 WINDOWS = tuple(dict.fromkeys(window for burn in BURNS for window in (burn.short, burn.long)))
-MIN_BAD = 10  # in the long window: a failure or two of a model that is hardly used are no incident
+MIN_BAD = 10  # in the long window: a failure or two of a rarely used model is no incident

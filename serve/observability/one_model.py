@@ -1,4 +1,4 @@
-"""The dashboard of one model: what its requests take, and what its replicas are doing."""
+"""The dashboard of one model: its requests, batches and replicas."""
 
 from deployments.telemetry.metrics import (
     BATCH_COST,
@@ -28,7 +28,7 @@ from deployments.telemetry.metrics import (
     WAITING_ROWS,
 )
 from serve.observability.dashboard import Dashboard, Row
-from serve.observability.drawing import ask, distribution, gauge, mean, percentiles, rate, title_of
+from serve.observability.metric_panels import distribution, gauge, mean, percentiles, promql, rate, title_of
 from serve.observability.panel import Panel, Query
 from serve.observability.symptom_alerts import PADDED
 from serve.observability.units import SHARE
@@ -43,7 +43,7 @@ def one_model() -> Dashboard:
     return Dashboard(
         "model",
         "automodel-serve: one model",
-        "One model: outcomes, where the time goes, how full batches are and how much of them is padding, its replicas.",
+        "One model: outcomes, latency by stage, batches and their padding, replicas.",
         variables(REQUESTS, several=False),
         [
             Row("Requests", _requests()),
@@ -66,14 +66,14 @@ def _requests() -> list[Panel]:
 
 
 def _time() -> list[Panel]:
-    spent = [ask.rate(part, (), part="_sum") for part in PARTS]
-    rest = f"clamp_min({ask.rate(REQUEST_SECONDS, (), part='_sum')} - {' - '.join(spent)}, 0)"
+    spent = [promql.rate(part, (), part="_sum") for part in PARTS]
+    rest = f"clamp_min({promql.rate(REQUEST_SECONDS, (), part='_sum')} - {' - '.join(spent)}, 0)"
     shares = [Query(each, title_of(part)) for each, part in zip(spent, PARTS, strict=True)]
     return [
         Panel(
             "Where the time goes",
-            "Shares of all answered requests' time. The rest is reading and sending, and a client batch's parts that "
-            "run beside each other.",
+            "Shares of the latency of all answered requests. The rest is reading and sending, and parts of a client "
+            "batch that run concurrently.",
             SHARE,
             [*shares, Query(rest, "Rest")],
             stack="percent",
@@ -90,7 +90,7 @@ def _batches() -> list[Panel]:
         mean(BATCH_ROWS, ()),
         percentiles(BATCH_COST),
         percentiles(BATCH_SECONDS),
-        mean(PADDING, (), threshold=PADDED, most=1),
+        mean(PADDING, (), threshold=PADDED, max_value=1),
         distribution(BATCH_ROWS),
         rate(SPLITS, ()),
         gauge(WAITING_ROWS, REPLICA),

@@ -1,4 +1,4 @@
-"""The dashboard of a whole service: its models side by side."""
+"""The dashboard of a whole service: all its models."""
 
 from deployments.telemetry.metrics import (
     BATCH_ROWS,
@@ -18,8 +18,8 @@ from deployments.telemetry.metrics import (
     WAITING_ROWS,
 )
 from serve.observability.dashboard import Dashboard, Row
-from serve.observability.drawing import ask, gauge, mean, quantile_by, rate
 from serve.observability.indicators import ANSWERED, FAILED, Indicator, indicators
+from serve.observability.metric_panels import gauge, mean, promql, quantile_by, rate
 from serve.observability.objectives import BURNS, Objectives
 from serve.observability.panel import Panel, Query
 from serve.observability.symptom_alerts import PADDED
@@ -32,7 +32,7 @@ def overview(objectives: Objectives) -> Dashboard:
     return Dashboard(
         "overview",
         "automodel-serve: overview",
-        "Every model of a service: load, answers, time, batches, replicas; and the gateway.",
+        "Every model of a service: load, outcomes, latency, batches, replicas; and the gateway.",
         variables(REQUESTS, several=True),
         [
             Row("Now", _now(objectives)),
@@ -44,8 +44,8 @@ def overview(objectives: Objectives) -> Dashboard:
 
 
 def _failed(by: tuple[str, ...]) -> str:
-    counted = ask.rate(REQUESTS, by, {"outcome": (*ANSWERED, *FAILED)})
-    return f"{ask.rate(REQUESTS, by, {'outcome': FAILED})} / {counted}"
+    counted = promql.rate(REQUESTS, by, {"outcome": (*ANSWERED, *FAILED)})
+    return f"{promql.rate(REQUESTS, by, {'outcome': FAILED})} / {counted}"
 
 
 def _now(objectives: Objectives) -> list[Panel]:
@@ -54,16 +54,16 @@ def _now(objectives: Objectives) -> list[Panel]:
         return Panel(title, description, unit, query, kind="stat", threshold=threshold, width=4, height=5)
 
     failed = f"Share of requests that the service failed: {', '.join(FAILED)}. Red: more than the objective allows."
-    # of those that are not: 0 where all are
-    unready = f"count(({ask.total(MODEL_READY, ('model', 'task'))}) == 0) or vector(0)"
-    p99 = ask.quantile(0.99, REQUEST_SECONDS, ())
+    # `vector(0)`: 0 instead of nothing if all are ready
+    unready = f"count(({promql.total(MODEL_READY, ('model', 'task'))}) == 0) or vector(0)"
+    p99 = promql.quantile(0.99, REQUEST_SECONDS, ())
     return [
-        latest("Requests", REQUESTS.description, unit_of_rate(REQUESTS), ask.rate(REQUESTS, ())),
+        latest("Requests", REQUESTS.description, unit_of_rate(REQUESTS), promql.rate(REQUESTS, ())),
         latest("Failed", failed, SHARE, _failed(()), 1 - objectives.availability),
         latest("p99", REQUEST_SECONDS.description, unit_of(REQUEST_SECONDS), p99),
         latest("Models without a replica", MODEL_READY.description, COUNT, unready, 1),
-        latest("Under way", IN_FLIGHT.description, COUNT, ask.total(IN_FLIGHT, ())),
-        latest("Waiting", WAITING_ROWS.description, COUNT, ask.total(WAITING_ROWS, ())),
+        latest("In progress", IN_FLIGHT.description, COUNT, promql.total(IN_FLIGHT, ())),
+        latest("Waiting", WAITING_ROWS.description, COUNT, promql.total(WAITING_ROWS, ())),
     ]
 
 
@@ -86,7 +86,7 @@ def _by_model(objectives: Objectives) -> list[Panel]:
         rate(TOKENS, ("model", "direction")),
         gauge(WAITING_ROWS, model),
         mean(BATCH_ROWS),
-        mean(PADDING, threshold=PADDED, most=1),
+        mean(PADDING, threshold=PADDED, max_value=1),
         gauge(MODEL_READY, model),
         gauge(MODEL_MEMORY, model),
     ]
@@ -96,9 +96,9 @@ def _burn(indicator: Indicator) -> Panel:
     fastest = BURNS[0]
     recorded = f'{indicator.recorded(fastest.long)}{{job=~"$job",task=~"$task",model=~"$model"}}'
     return Panel(
-        f"Budget: requests that {indicator.tells}",
-        f"How many times faster than allowed the error budget of {indicator.allowed:.2%} was used up in the last "
-        f"{fastest.long}; recorded by the rules. Red: a critical alert.",
+        f"Budget: requests that {indicator.failure}",
+        f"How many times faster than allowed the error budget of {indicator.allowed:.2%} was consumed in the last "
+        f"{fastest.long}, from the recording rules. Red: a critical alert.",
         COUNT,
         [Query(f"{recorded} / {indicator.allowed:.6g}", "{{model}}")],
         threshold=fastest.rate,
@@ -114,7 +114,7 @@ def _gateway() -> list[Panel]:
             "Versions",
             BUILD_INFO.description,
             COUNT,
-            [Query(ask.total(BUILD_INFO, BUILD_INFO.labels, function="count"), _versions())],
+            [Query(promql.total(BUILD_INFO, BUILD_INFO.labels, function="count"), _versions())],
             width=24,
             height=6,
         ),

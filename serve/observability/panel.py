@@ -1,4 +1,4 @@
-"""Panel: one picture of a dashboard, as Grafana's JSON."""
+"""Panel: one panel of a dashboard, in Grafana's JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ GOOD, BAD = "green", "red"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked, and what its lines are called (`{{label}}` for a label's value)."""
+    """A PromQL expression, and the legend of its series (`{{label}}` for a label's value)."""
 
     expression: str
     legend: str
@@ -19,17 +19,17 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture.
+    """A panel.
 
     Attributes:
-        title: above it.
-        description: shown on its corner.
-        unit: of its values, as Grafana calls it.
-        queries: what is drawn.
-        kind: a line over time, the latest value, or how values are distributed over time.
-        stack: lines on top of each other; `percent`: as shares of their sum.
-        threshold: from here on it is bad.
-        most: upper end of the scale.
+        title: its heading.
+        description: shown on hover.
+        unit: Grafana's name of the unit.
+        queries: whose results are shown.
+        kind: lines over time, the latest value, or a distribution over time.
+        stack: whether lines are stacked; `percent`: as shares of their sum.
+        threshold: values above it are bad.
+        max_value: upper end of the scale.
         width: in columns of 24.
         height: in Grafana's rows.
     """
@@ -41,12 +41,12 @@ class Panel:
     kind: Literal["timeseries", "stat", "heatmap"] = "timeseries"
     stack: Literal["none", "normal", "percent"] = "none"
     threshold: float | None = None
-    most: float | None = None
+    max_value: float | None = None
     width: int = 8
     height: int = 8
 
     def json(self, number: int, x: int, y: int) -> dict[str, Any]:
-        """At a place of its dashboard."""
+        """Grafana's JSON, at a position of its dashboard."""
         return {
             "id": number,
             "type": self.kind,
@@ -76,7 +76,7 @@ class Panel:
         steps: list[dict[str, Any]] = [{"color": GOOD, "value": None}]
         if self.threshold is not None:
             steps.append({"color": BAD, "value": self.threshold})
-        scale = {"min": 0, "max": self.most} if self.most is not None else {"min": 0}
+        scale = {"min": 0, "max": self.max_value} if self.max_value is not None else {"min": 0}
         shown = {"timeseries": self._lines(), "stat": {}, "heatmap": {}}[self.kind]
         color = {"mode": "palette-classic" if self.kind == "timeseries" else "thresholds"}
         thresholds = {"mode": "absolute", "steps": steps}

@@ -1,26 +1,26 @@
-"""PromQL from declared metrics: a name or a label that no declaration has is an error here, not an empty panel."""
+"""PromQL from declared metrics: an undeclared name or label is an error here, not an empty panel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deployments.telemetry.metrics import Metric
 
-# What Prometheus itself puts on every series: two services are two jobs (and on Kubernetes, namespaces).
-OF_TARGET = ("namespace", "job")
-BY_MODEL = (*OF_TARGET, "model", "task")
-BY_API = (*OF_TARGET, "api")
+# Labels that Prometheus adds to every series: services differ in job (and on Kubernetes, namespace).
+TARGET_LABELS = ("namespace", "job")
+BY_MODEL = (*TARGET_LABELS, "model", "task")
+BY_API = (*TARGET_LABELS, "api")
 
-# Of a label: the values that match, or a regular expression, such as a variable of Grafana.
+# By label: the values that match, or a regular expression, such as a Grafana variable.
 Where = Mapping[str, tuple[str, ...] | str]
 
 
 @dataclass(frozen=True, slots=True)
 class Expressions:
-    """Makes expressions that have this in common.
+    """Builds expressions with a common window and common matchers.
 
     Attributes:
-        window: over which rates are taken.
-        where: what all series have to match, as far as their metrics have those labels.
+        window: of rates.
+        where: matchers of all series, for those labels that a metric has.
     """
 
     window: str
@@ -30,8 +30,8 @@ class Expressions:
         """The series of a metric.
 
         Args:
-            metric: whose.
-            where: what they have to match, too.
+            metric: to select.
+            where: additional matchers.
             part: of a histogram: `_bucket`, `_sum` or `_count`.
         """
         if (metric.kind == "histogram") != bool(part):
@@ -41,41 +41,41 @@ class Expressions:
         return metric.exported_name + part + (f"{{{','.join(matchers)}}}" if matchers else "")
 
     def total(self, metric: Metric, by: tuple[str, ...], where: Where | None = None, function: str = "sum") -> str:
-        """A gauge over all series that agree in these labels."""
+        """A gauge, aggregated by these labels."""
         _check(metric, by)
         return _aggregate(function, by, self.series(metric, where))
 
     def over_time(
         self, function: str, metric: Metric, by: tuple[str, ...], where: Where | None = None, part: str = ""
     ) -> str:
-        """What a function makes of each series over the window, and the sum of that."""
+        """A function over the window of each series, summed by these labels."""
         _check(metric, by, part)
         return _aggregate("sum", by, f"{function}({self.series(metric, where, part)}[{self.window}])")
 
     def rate(self, metric: Metric, by: tuple[str, ...], where: Where | None = None, part: str = "") -> str:
-        """A counter's growth a second: of each series, which shows where one began anew, and then the sum."""
+        """A counter's rate per second: of each series, so that resets are detected, and then summed."""
         return self.over_time("rate", metric, by, where, part)
 
     def increase(self, metric: Metric, by: tuple[str, ...], where: Where | None = None, part: str = "") -> str:
-        """A counter's growth over the window."""
+        """A counter's increase over the window."""
         return self.over_time("increase", metric, by, where, part)
 
     def average(self, metric: Metric, by: tuple[str, ...]) -> str:
-        """A gauge's mean over the window; the replicas' means together."""
+        """A gauge's mean over the window, summed over replicas."""
         return self.over_time("avg_over_time", metric, by)
 
     def mean(self, metric: Metric, by: tuple[str, ...]) -> str:
-        """Of what a histogram observed: sums before the quotient, so that every value counts alike."""
+        """A histogram's mean: the quotient of sums, so that every value has the same weight."""
         return f"{self.rate(metric, by, part='_sum')} / {self.rate(metric, by, part='_count')}"
 
     def quantile(self, q: float, metric: Metric, by: tuple[str, ...]) -> str:
         return f"histogram_quantile({q:g}, {self.rate(metric, ('le', *by), part='_bucket')})"
 
     def share_above(self, metric: Metric, bound: float, by: tuple[str, ...]) -> str:
-        """Of a histogram's values, those above one of its bounds."""
+        """The share of a histogram's values above one of its bounds."""
         if bound not in metric.buckets:
             bounds = ", ".join(f"{each:g}" for each in metric.buckets)
-            raise ValueError(f"{metric.name} tells values apart at {bounds}, not at {bound:g}")
+            raise ValueError(f"{metric.name} has the bounds {bounds}, not {bound:g}")
         below = self.rate(metric, by, {"le": (repr(float(bound)),)}, part="_bucket")
         return f"1 - {below} / {self.rate(metric, by, part='_count')}"
 
@@ -83,7 +83,7 @@ class Expressions:
 def labels_of(metric: Metric, part: str = "") -> tuple[str, ...]:
     """All labels of a metric's series."""
     of_replica = ("replica",) if metric.of_replica else ()
-    return (*OF_TARGET, *metric.labels, *of_replica, *(("le",) if part == "_bucket" else ()))
+    return (*TARGET_LABELS, *metric.labels, *of_replica, *(("le",) if part == "_bucket" else ()))
 
 
 def _aggregate(function: str, by: tuple[str, ...], series: str) -> str:

@@ -1,4 +1,4 @@
-"""The rules as files: Prometheus' own `rules.yml`, and the operator's PrometheusRule."""
+"""All rules as files: Prometheus' own `rules.yml`, or the operator's PrometheusRule."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from serve.kubernetes.pod import labels
 from serve.observability.alert import Alert
 from serve.observability.budget_alerts import budget_alerts
 from serve.observability.objectives import Objectives
-from serve.observability.recording import recordings
+from serve.observability.recording_rules import recording_rules
 from serve.observability.symptom_alerts import symptom_alerts
 
 RUNBOOKS = "docs/operations.md"
@@ -16,13 +16,13 @@ HEADER = "# Written by `automodel-serve render rules`, from deployments/telemetr
 
 
 def rules(objectives: Objectives, runbooks: str = RUNBOOKS) -> dict[str, Any]:
-    """What Prometheus takes as a file of rules.
+    """The content of Prometheus' rule file.
 
     Args:
-        objectives: what is promised.
-        runbooks: where docs/operations.md is to be found.
+        objectives: for alerts and recording rules.
+        runbooks: URL of docs/operations.md.
     """
-    recorded = [{"record": rule.name, "expr": rule.expression} for rule in recordings(objectives)]
+    recorded = [{"record": rule.name, "expr": rule.expression} for rule in recording_rules(objectives)]
     return {
         "groups": [
             {"name": "automodel-budgets", "rules": [*recorded, *_alerting(budget_alerts(objectives), runbooks)]},
@@ -32,7 +32,7 @@ def rules(objectives: Objectives, runbooks: str = RUNBOOKS) -> dict[str, Any]:
 
 
 def prometheus_rule(name: str, objectives: Objectives, runbooks: str = RUNBOOKS) -> dict[str, Any]:
-    """The same for Prometheus' operator on Kubernetes."""
+    """The same as a PrometheusRule for the Prometheus operator."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

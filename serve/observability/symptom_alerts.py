@@ -1,4 +1,4 @@
-"""Alerts on what is wrong, or about to be, whatever the budgets say. Each threshold has its reason beside it."""
+"""Alerts on symptoms, independent of error budgets. Each threshold has its reason beside it."""
 
 from collections.abc import Iterator
 
@@ -21,20 +21,20 @@ from serve.observability.alert import Alert
 from serve.observability.objectives import MIN_BAD
 from serve.observability.promql import BY_API, BY_MODEL, Expressions
 
-REFUSED = 0.01  # of requests: less are the bursts that a short line is there to refuse
-IN_LINE = 0.5  # of an answer's time: from here on callers wait longer for others than for their own answer
-WAITING = 1.0  # rows on average: without a line no share of it matters
-PADDED = 0.3  # three times what the padded layout allows itself (`batching.max_padding`)
-BUSY = 0.1  # of the time in the model: what an idle one wastes costs nobody
-CACHE_FULL = 0.9  # where a row joins only when another leaves
-LOADS = 3  # of each replica within an hour: a release and a scaling are two
+REFUSED = 0.01  # of requests: fewer are bursts, which a short queue is meant to refuse
+QUEUED = 0.5  # of the latency: above this, callers wait longer for others than for their own answer
+WAITING = 1.0  # rows on average: without a queue, its share does not matter
+PADDED = 0.3  # three times the padded layout's limit (`batching.max_padding`)
+BUSY = 0.1  # of the time in the model: an idle model's waste costs nothing
+CACHE_FULL = 0.9  # a row can start only when another ends
+LOADS = 3  # of each replica within an hour: a release and a scale-up are two
 GATEWAY_FAILED = 0.05
 
 _now = Expressions("10m")
 
 
 def symptom_alerts() -> Iterator[Alert]:
-    """All of them."""
+    """All symptom alerts."""
     yield from _availability()
     yield from _replicas()
     yield from _load()
@@ -48,18 +48,18 @@ def _availability() -> Iterator[Alert]:
         "5m",
         "critical",
         "no automodel-serve is scraped",
-        "Neither a gateway nor any replica tells anything: the service is down, or the scraping is broken.",
+        "Neither a gateway nor any replica exports metrics: the service is down, or scraping is broken.",
     )
     ready = Expressions("2m").over_time(
         "max_over_time", MODEL_READY, BY_MODEL
-    )  # a replica in between two may be unseen
+    )  # a scrape may miss a replica that replaces another
     yield Alert(
         "AutomodelModelNotReady",
         f"{ready} == 0",
         "5m",
         "critical",
         "{{ $labels.model }} has no replica that is ready",
-        "Requests to this model are not answered. Its replicas load, or fail their health checks.",
+        "Requests to this model are not answered. Its replicas are loading, or fail their health checks.",
     )
     failed = _now.rate(GATEWAY_REQUESTS, BY_API, {"code": "5.."})
     yield Alert(
@@ -69,7 +69,7 @@ def _availability() -> Iterator[Alert]:
         "5m",
         "critical",
         "the gateway answers {{ $value | humanizePercentage }} of the requests to {{ $labels.api }} with 5xx",
-        "A model behind it has no replica, fails or is too late, or the gateway itself fails.",
+        "A model behind it has no replica, fails or times out, or the gateway itself fails.",
     )
 
 
@@ -82,8 +82,8 @@ def _replicas() -> Iterator[Alert]:
         "0m",
         "warning",
         "replicas of {{ $labels.model }} were loaded {{ $value | humanize }} times in an hour",
-        "They are killed, or fail their health checks, after they have become ready; each time its requests are lost "
-        "or sent again, and the others take its load.",
+        "They are killed or fail their health checks after they have become ready; each time, requests are lost or "
+        "sent again, and other replicas take over the load.",
     )
     yield Alert(
         "AutomodelLoadFailing",
@@ -91,7 +91,7 @@ def _replicas() -> Iterator[Alert]:
         "0m",
         "critical",
         "{{ $labels.model }} cannot be loaded",
-        "New replicas end while they load. Those that are up go on, but none that ends is replaced.",
+        "New replicas fail while they load. Running ones continue, but are not replaced if they end.",
     )
     yield Alert(
         "AutomodelCanaryFailing",
@@ -99,7 +99,7 @@ def _replicas() -> Iterator[Alert]:
         "0m",
         "warning",
         "an idle replica of {{ $labels.model }} could not answer its own example",
-        "Its health check fails from then on, and Ray replaces it.",
+        "Its health check fails from now on, and Ray replaces it.",
     )
 
 
@@ -111,17 +111,17 @@ def _load() -> Iterator[Alert]:
         "10m",
         "warning",
         "{{ $labels.model }} refuses {{ $value | humanizePercentage }} of its requests",
-        "More requests come than its replicas get done; callers get 429 with a Retry-After.",
+        "It is overloaded; callers get 429 with a Retry-After.",
     )
-    in_line = f"{_now.rate(QUEUE_SECONDS, BY_MODEL, part='_sum')} / {_now.rate(REQUEST_SECONDS, BY_MODEL, part='_sum')}"
+    queued = f"{_now.rate(QUEUE_SECONDS, BY_MODEL, part='_sum')} / {_now.rate(REQUEST_SECONDS, BY_MODEL, part='_sum')}"
     waiting = f"{_now.average(WAITING_ROWS, BY_MODEL)} > {WAITING:g}"
     yield Alert(
         "AutomodelQueueing",
-        f"{in_line} > {IN_LINE:g}\nand {waiting}",
+        f"{queued} > {QUEUED:g}\nand {waiting}",
         "15m",
         "warning",
-        "requests to {{ $labels.model }} wait for {{ $value | humanizePercentage }} of their time",
-        "The model is busy all the time; a little more load, and it refuses.",
+        "requests to {{ $labels.model }} spend {{ $value | humanizePercentage }} of their time in the queue",
+        "The model is busy all the time; with a little more load, it refuses requests.",
     )
     cache = f"max by ({', '.join(BY_MODEL)}) (avg_over_time({_now.series(KV_CACHE_USED)}[10m]))"
     yield Alert(
@@ -129,8 +129,8 @@ def _load() -> Iterator[Alert]:
         f"{cache} > {CACHE_FULL:g}\nand {waiting}",
         "10m",
         "warning",
-        "the cache of {{ $labels.model }} is {{ $value | humanizePercentage }} full, and rows wait for room",
-        "Answers are written one after another that could be written together.",
+        "the KV cache of {{ $labels.model }} is {{ $value | humanizePercentage }} full, and rows wait for it",
+        "Answers are generated one after another that could be generated together.",
     )
 
 
@@ -142,8 +142,8 @@ def _waste() -> Iterator[Alert]:
         f"{hour.mean(PADDING, BY_MODEL)} > {PADDED:g}\nand {busy}",
         "1h",
         "warning",
-        "{{ $value | humanizePercentage }} of what {{ $labels.model }} computes is padding",
-        "Inputs of very different length share batches; the same load would need fewer replicas.",
+        "{{ $value | humanizePercentage }} of the computation of {{ $labels.model }} is padding",
+        "Inputs of very different length share batches; without that, the load would need fewer replicas.",
     )
     yield Alert(
         "AutomodelOutOfMemory",
@@ -151,5 +151,5 @@ def _waste() -> Iterator[Alert]:
         "0m",
         "warning",
         "{{ $labels.model }} ran out of memory",
-        "The batch was split, and the budget of all further ones halved: the replica is slower until it is replaced.",
+        "The batch was split, and the budget of later batches halved: the replica is slower until it is replaced.",
     )

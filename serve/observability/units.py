@@ -1,4 +1,4 @@
-"""Units of the declarations, as Grafana names them."""
+"""Grafana's names for the units of metrics."""
 
 from deployments.telemetry.metrics import Metric
 
@@ -9,10 +9,10 @@ COUNT = "short"
 
 
 def unit_of(metric: Metric) -> str:
-    """Of a metric's values."""
+    """The unit of a metric's values."""
     return _VALUES.get(metric.unit, COUNT)
 
 
 def unit_of_rate(metric: Metric) -> str:
-    """Of how fast a counter grows."""
+    """The unit of a counter's rate."""
     return _RATES.get(metric.unit, f"suffix: {metric.unit}/s")

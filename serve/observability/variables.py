@@ -1,4 +1,4 @@
-"""Variables of a dashboard: where the data come from, and which service, tasks and models are looked at."""
+"""Variables of a dashboard: the data source, and the selected service, tasks and models."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ EVERY = ".+"
 
 
 def datasource() -> dict[str, Any]:
-    """Any Prometheus that Grafana knows."""
+    """Any Prometheus data source."""
     return {
         "type": "datasource",
         "name": "datasource",
@@ -28,14 +28,14 @@ def datasource() -> dict[str, Any]:
 
 
 def values(label: str, title: str, metric: Metric, where: Where, *, several: bool) -> dict[str, Any]:
-    """The values that a label of a metric has.
+    """A variable with the values of a metric's label.
 
     Args:
         label: also the variable's name.
-        title: what people read.
-        metric: whose.
-        where: of which series.
-        several: whether more than one can be chosen, and all at once.
+        title: its label on the dashboard.
+        metric: that has the label.
+        where: matchers of its series.
+        several: whether several values, or all, can be selected.
     """
     query = f"label_values({Expressions('').series(metric, where, '_count' if metric.buckets else '')}, {label})"
     return {
@@ -46,7 +46,7 @@ def values(label: str, title: str, metric: Metric, where: Where, *, several: boo
         "definition": query,
         "query": query,
         "regex": "",
-        "refresh": 2,  # with the range of time
+        "refresh": 2,  # when the time range changes
         "sort": 1,  # by name
         "hide": 0,
         "multi": several,
@@ -58,11 +58,11 @@ def values(label: str, title: str, metric: Metric, where: Where, *, several: boo
 
 
 def variables(metric: Metric, *, several: bool) -> list[dict[str, Any]]:
-    """Those of every dashboard.
+    """The variables of a dashboard.
 
     Args:
-        metric: that tells which models there are.
-        several: whether more than one model can be looked at.
+        metric: whose series determine the models to choose from.
+        several: whether several models can be selected.
     """
     return [
         datasource(),

@@ -1,1 +1,1 @@
-"""The page at /playground, where every model can be tried by hand."""
+"""The page at /playground, where every model can be tried."""

@@ -1,6 +1,6 @@
-"""The routes of the page: static files, which need no key, since a browser cannot send one with them.
+"""The playground's routes: static files, which need no key, as a browser cannot send one with them.
 
-What the page shows it asks of the service with JavaScript, and that needs a key where the service has keys.
+The page's JavaScript then calls the service, which needs a key if the service requires one.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from starlette.types import Scope
 PAGE = "/playground"
 FOLDER = Path(__file__).parent / "static"
 
-# Nothing of another host, nothing inline; pictures and sounds that were dropped or recorded are blobs of the page.
+# Nothing from other hosts, nothing inline; dropped or recorded images and audio are blobs of the page.
 _POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -34,7 +34,7 @@ HEADERS = {
     "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
-    # A browser asks each time whether a file has changed: after an update no old module may meet a new one.
+    # A browser revalidates each file, so that old and new modules do not mix after an update.
     "cache-control": "no-cache",
 }
 
@@ -51,9 +51,9 @@ class PageFiles(StaticFiles):
 def playground_routes() -> list[BaseRoute]:
     """`/playground`, and its files below `/playground/static`."""
     files = PageFiles(directory=FOLDER)
-    smaller = [Middleware(GZipMiddleware, minimum_size=1024)]
+    compressed = [Middleware(GZipMiddleware, minimum_size=1024)]
 
     async def page(request: Request) -> Response:
         return await files.get_response("index.html", request.scope)
 
-    return [Route(PAGE, page, middleware=smaller), Mount(f"{PAGE}/static", files, middleware=smaller)]
+    return [Route(PAGE, page, middleware=compressed), Mount(f"{PAGE}/static", files, middleware=compressed)]

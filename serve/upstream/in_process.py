@@ -1,4 +1,4 @@
-"""A replica that is asked in its own process."""
+"""InProcessReplica: a replica called within its own process."""
 
 from deployments import asgi
 from deployments.asgi import ASGIApp
@@ -7,8 +7,8 @@ from serve.routes import Route
 from serve.upstream.replicas import Reply, StreamedReply
 
 
-class InProcess:
-    """The replica's endpoint, asked as the gateway asks replicas.
+class InProcessReplica:
+    """The replica's endpoint, with the interface by which the gateway reaches replicas.
 
     Args:
         endpoint: the ASGI application.
@@ -17,12 +17,12 @@ class InProcess:
     def __init__(self, endpoint: ASGIApp) -> None:
         self._endpoint = endpoint
 
-    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
-        """The whole answer."""
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+        """The whole response."""
         return Reply(*await asgi.ask(self._endpoint, method, route.path + below, headers, body))
 
     async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
-        """The answer as it comes."""
+        """The response as it arrives."""
         response = asgi.stream(self._endpoint, method, route.path + below, headers, body)
         status, answered = await anext(response)
         return StreamedReply(status, answered, response)

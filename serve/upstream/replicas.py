@@ -1,4 +1,4 @@
-"""Replicas: what answers for a model, whether it is reached through Serve or in this process."""
+"""Replicas: the interface to the replicas of all models, through Serve or within this process."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from serve.routes import Route
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A replica's whole answer."""
+    """A replica's whole response."""
 
     status: int
     headers: Headers
@@ -28,18 +28,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class StreamedReply:
-    """A replica's answer as it comes; close `pieces` to end the request."""
+    """A replica's response as it arrives; close `chunks` to cancel the request."""
 
     status: int
     headers: Headers
-    pieces: AsyncGenerator[bytes, None]
+    chunks: AsyncGenerator[bytes, None]
 
 
 class Replicas(Protocol):
-    """Whoever can ask the model of a route; `below` is a path below the model's own."""
+    """Sends requests to the model of a route; `below` is a path below the model's own, such as `/tokenize`."""
 
-    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
-        """The whole answer."""
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+        """The whole response."""
 
     async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
-        """The answer piece by piece."""
+        """The response chunk by chunk."""

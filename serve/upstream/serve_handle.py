@@ -1,8 +1,9 @@
-"""Upstream: the replicas behind the gateway, asked as if directly, through Serve's handles."""
+"""ServeReplicas: the replicas behind the gateway, reached through Serve's handles as if directly."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray import serve
@@ -11,106 +12,95 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.batching.drain_rate import DrainRate
 from deployments.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
-from serve.http.messages import timeout_of
+from serve.http.messages import Headers, request_timeout
 from serve.routes import Route
 from serve.upstream.replicas import Reply, StreamedReply
 
-MARGIN_S = 1.0  # that a replica has to say itself that the time is over
+MARGIN_S = 1.0  # in which a replica can report a timeout itself
 
 
-class Upstream:
-    """Asks the replica of a route. A caller that is cancelled ends what it asked for.
+class ServeReplicas:
+    """Sends requests to the replicas of a route. Cancelling the caller cancels the request.
 
     Args:
-        timeout_s: for an answer, or for the beginning of a stream. The replica keeps it, but its time begins when it
-            has the request, which may wait here while there is no replica.
+        timeout_s: for a response, or for the first chunk of a stream. The replica keeps to it, too, but only from the
+            moment at which it has the request, which may wait here while there is no replica.
     """
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._handles: dict[str, DeploymentHandle[Any]] = {}
-        self._lines: defaultdict[str, DrainRate] = defaultdict(DrainRate)  # what this gateway has under way, by model
+        self._queues: defaultdict[str, DrainRate] = defaultdict(DrainRate)  # this gateway's open requests, by model
 
-    async def ask(
-        self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, below: str = ""
-    ) -> Reply:
-        """The whole answer; `below` is a path below the model's own.
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+        """The whole response; `below` is a path below the model's own.
 
         Raises:
-            Overloaded: too many requests wait here for a replica that takes them.
-            Unavailable: so they do, and none was ever answered.
-            DeadlineExceeded: none took this one in its time.
+            Overloaded: too many requests wait here for a replica.
+            Unavailable: the same, and no replica has ever answered.
+            DeadlineExceeded: no replica answered in time.
         """
-        line, answered = self._lines[route.model], False
-        time_left = self._time_for(headers)
-        line.enter()
+        queue, is_answered = self._queues[route.model], False
+        deadline = self._deadline(headers)
+        queue.enter()
         response = self._handle(route).forward.remote(method, route.path + below, list(headers), body)
         try:
-            async with time_left:
-                reply = Reply(*await response)
-            answered = reply.status != Overloaded.status
+            with self._errors(route, response):
+                async with deadline:
+                    reply = Reply(*await response)
+            is_answered = reply.status != Overloaded.status
             return reply
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except TimeoutError as error:
-            response.cancel()
-            raise _late(route) from error
-        except BackPressureError as error:
-            raise _full(route, line) from error
         finally:
-            line.leave(done=answered)
+            queue.leave(done=is_answered)
 
-    async def stream(
-        self, route: Route, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, below: str = ""
-    ) -> StreamedReply:
-        """The answer piece by piece; costs more, so only for requests that may want a stream.
+    async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
+        """The response chunk by chunk. It costs more, so only for requests that may want a stream.
 
         Raises:
-            Overloaded: too many requests wait here for a replica that takes them.
-            Unavailable: so they do, and none was ever answered.
-            DeadlineExceeded: none took this one in its time.
+            ServiceError: as `request`.
         """
-        time_left = self._time_for(headers)
+        deadline = self._deadline(headers)
         handle = self._handle(route).options(stream=True)
         response = handle.forward_stream.remote(method, route.path + below, list(headers), body)
-        try:
-            async with time_left:
-                status, answered = await anext(response)
-        except BackPressureError as error:
-            raise _full(route, self._lines[route.model]) from error
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except TimeoutError as error:
-            response.cancel()
-            raise _late(route) from error
+        with self._errors(route, response):
+            async with deadline:
+                status, response_headers = await anext(response)
 
-        async def pieces() -> AsyncGenerator[bytes, None]:
+        async def chunks() -> AsyncGenerator[bytes, None]:
             try:
-                async for piece in response:
-                    yield piece
+                async for chunk in response:
+                    yield chunk
             finally:
-                response.cancel()  # nothing, once it has ended; else the client has gone
+                response.cancel()  # without effect if it has ended; otherwise the client has disconnected
 
-        return StreamedReply(status, answered, pieces())
+        return StreamedReply(status, response_headers, chunks())
 
-    def _time_for(self, headers: Sequence[tuple[bytes, bytes]]) -> asyncio.Timeout:
-        return asyncio.timeout(timeout_of({"headers": headers}, self._timeout_s) + MARGIN_S)
+    def _deadline(self, headers: Headers) -> asyncio.Timeout:
+        return asyncio.timeout(request_timeout({"headers": headers}, self._timeout_s) + MARGIN_S)
 
     def _handle(self, route: Route) -> "DeploymentHandle[Any]":
         if route.model not in self._handles:
             self._handles[route.model] = serve.get_app_handle(route.model)
         return self._handles[route.model]
 
+    @contextmanager
+    def _errors(self, route: Route, response: Any) -> Iterator[None]:
+        """Cancel the request if it is given up, and translate Ray's errors."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except TimeoutError as error:
+            response.cancel()
+            message = f"no replica of {route.model} answered within the request's timeout"
+            raise DeadlineExceeded(message) from error
+        except BackPressureError as error:
+            raise _overloaded(route, self._queues[route.model]) from error
 
-def _late(route: Route) -> DeadlineExceeded:
-    return DeadlineExceeded(f"no replica of {route.model} answered within the request's time")
 
-
-def _full(route: Route, line: DrainRate) -> ServiceError:
-    if line.per_second is None:
-        return Unavailable(f"{route.model} has no replica that takes requests now", retry_after=5)
-    return Overloaded(
-        f"{route.model} has {line.under_way:.0f} requests waiting; try again later", retry_after=line.retry_after()
-    )
+def _overloaded(route: Route, queue: DrainRate) -> ServiceError:
+    if queue.per_second is None:
+        return Unavailable(f"{route.model} has no replica that accepts requests now", retry_after=5)
+    message = f"{route.model} has {queue.under_way:.0f} requests waiting; retry later"
+    return Overloaded(message, retry_after=queue.retry_after())

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import yaml
 
-from serve.cli.render import rendered
+from serve.cli.render import render_ray_service
 from serve.config.file import read_config_file
 from tests.faults.machines import Machines
 from tests.faults.pod import Pod
@@ -125,7 +125,7 @@ class Cluster:
     def _render(self, config: str) -> Any:
         path = self._folder / "service.yaml"
         path.write_text(config, encoding="utf-8")
-        return yaml.safe_load(rendered(read_config_file(path)))
+        return yaml.safe_load(render_ray_service(read_config_file(path)))
 
     def _deploy(self) -> bool:
         config = yaml.safe_load(self._ray_service["spec"]["serveConfigV2"])

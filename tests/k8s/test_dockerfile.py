@@ -2,7 +2,7 @@
 
 import subprocess
 
-from serve.cluster.haproxy_gate import BINARY_VARIABLE, PROGRAM
+from serve.cluster.haproxy_overload import BINARY_VARIABLE, PROGRAM
 from serve.kubernetes.pod import USER
 from tests.k8s.manifests import ROOT, tool
 

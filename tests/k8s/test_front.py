@@ -20,7 +20,7 @@ MAX_BODY = 200_000
 SLOW_S = 1  # in place of the ten seconds for a head, and the thirty for a body
 
 
-class Upstream(BaseHTTPRequestHandler):
+class ServeReplicas(BaseHTTPRequestHandler):
     """Says what arrived."""
 
     protocol_version = "HTTP/1.1"
@@ -50,7 +50,7 @@ class Upstream(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFront]:
-    upstream = QuietServer(("127.0.0.1", 0), Upstream)
+    upstream = QuietServer(("127.0.0.1", 0), ServeReplicas)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     environment = {
         "UPSTREAM": f"127.0.0.1:{upstream.server_address[1]}",
@@ -160,11 +160,11 @@ def test_a_body_that_stops_is_given_up(front: RunningFront) -> None:
 
 
 def test_a_request_that_got_no_answer_is_sent_again(front: RunningFront, client: httpx.Client) -> None:
-    Upstream.fail_once.set()
+    ServeReplicas.fail_once.set()
     before = front.sent_again()
     answer = client.post("/tasks/x", content=b"x" * 20_000)
     assert answer.json()["size"] == 20_000
-    assert not Upstream.fail_once.is_set()
+    assert not ServeReplicas.fail_once.is_set()
     end = time.monotonic() + 10
     while front.sent_again() == before and time.monotonic() < end:  # it is logged after it has been answered
         time.sleep(0.05)

@@ -9,8 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from serve.applications import named_table
-from serve.cli.render import rendered
+from serve.applications import route_table_from_config
+from serve.cli.render import render_ray_service
 from serve.config.file import read_config_file
 from serve.middleware.ray_proxy import STEERING
 from serve.observability.dashboards import dashboards
@@ -33,7 +33,7 @@ def service_of(name: str) -> Any:
 @every_overlay
 def test_its_ray_service_is_what_its_configuration_renders_to(name: str) -> None:
     written = (K8S / "overlays" / name / "rayservice.yaml").read_text(encoding="utf-8")
-    assert written == rendered(service_of(name)), "run `make k8s-render`"
+    assert written == render_ray_service(service_of(name)), "run `make k8s-render`"
 
 
 @every_overlay
@@ -108,7 +108,7 @@ def test_ray_serve_knows_every_key(name: str) -> None:
     config = yaml.safe_load(ray_service(name)["spec"]["serveConfigV2"])
     assert list(unknown_keys(config)) == []
     deployed = ServeDeploySchema.model_validate(config)
-    routes = {route.model: route.prefix for route in named_table(service_of(name)).routes}
+    routes = {route.model: route.prefix for route in route_table_from_config(service_of(name)).routes}
     assert {app.name: app.route_prefix for app in deployed.applications} == {"gateway": "/"} | routes
 
 

@@ -3,6 +3,7 @@
 import signal
 import threading
 from argparse import ArgumentParser
+from functools import partial
 
 from deployments.config import ModelConfig
 from serve.cluster.launch import cluster
@@ -35,7 +36,7 @@ def _deploy(folder: str) -> None:
     from deployments.replica.deployment import build_deployment
     from deployments.replica.limits import ReplicaLimits
     from serve.gateway.app import build_gateway
-    from serve.model.endpoint import endpoint_builder
+    from serve.model.endpoint import build_endpoint
 
     models = [
         ModelConfig.model_validate({"model": folder, "name": n, "replicas": {"min": 2, "max": 2}}) for n in MODELS
@@ -44,7 +45,7 @@ def _deploy(folder: str) -> None:
     table = RouteTable((name, Moody) for name in MODELS)
     targets = [serve.RunTarget(target=build_gateway(table, config), name=GATEWAY, route_prefix="/")]
     for model, route in zip(models, table.routes, strict=True):
-        endpoint = endpoint_builder(route, config.options)
+        endpoint = partial(build_endpoint, route=route, options=config.options)
         app = build_deployment(
             model, Moody, endpoint, limits=ReplicaLimits(), cpu_threads=1, watch=config.options.watch
         )

@@ -78,7 +78,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(changed: Changed) 
         ["masks", "upgraded"],
         ["second", "added"],
         ["sleeper", "removed"],
-        ["gateway", "exchanged"],
+        ["gateway", "replaced"],
     ]
     assert "max_length: null → 64" in ran.stdout
     assert changed.pids("masks") == before
@@ -87,10 +87,10 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(changed: Changed) 
 def test_what_cannot_be_done_is_refused_before_anything_is_touched(changed: Changed) -> None:
     ran = changed.apply(changed.second, changed.judge, changed.masks)
     assert ran.returncode == 1
-    assert "judge answers at /tasks/text-classification and has to be the first model of this task" in ran.stderr
+    assert "judge answers at /tasks/text-classification and must stay the first model of this task" in ran.stderr
     ran = changed.apply(changed.judge, changed.masks | {"resources": {"num_cpus": 65}})
     assert ran.returncode == 1
-    assert ran.stderr.startswith("error: masks: asks for 65 CPU, which no node has")
+    assert ran.stderr.startswith("error: masks: requests 65 CPU, which no node has")
 
 
 def test_changes_under_load_lose_no_request(changed: Changed) -> None:
@@ -144,7 +144,7 @@ def upgrade_that_fails(changed: Changed) -> None:
     assert ran.returncode == 1
     assert "error: second: " in ran.stderr
     assert "the checkpoint has no weights for" in ran.stderr
-    assert "what was changed has been taken back" in ran.stderr
+    assert "all changes were rolled back" in ran.stderr
     assert changed.pids("second") == before
     assert changed.ask(f"{JUDGE}/second").status_code == 200
 
@@ -170,8 +170,8 @@ def _scale(changed: Changed, replicas: int) -> None:
 def remove_the_default(changed: Changed) -> None:
     ran = changed.apply(changed.second, changed.masks | {"max_length": 64}, changed.sleeper)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "/tasks/text-classification goes to second" in ran.stdout
-    assert "/tasks/text-classification leads to second through the gateway" in ran.stdout
+    assert "/tasks/text-classification moves to second" in ran.stdout
+    assert "/tasks/text-classification reaches second through the gateway" in ran.stdout
     assert changed.pids("judge") == []
     time.sleep(1)
     assert changed.ask(JUDGE).headers["x-model"] == "second"

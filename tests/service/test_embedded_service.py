@@ -13,7 +13,7 @@ import pytest
 
 from deployments.registry import TASKS
 from deployments.zoo.embedded import DEFAULT
-from serve.cluster.haproxy_gate import FULL
+from serve.cluster.haproxy_overload import FULL
 from tests.embedded_service import MAX_WAITING
 from tests.service.running import RunningService
 

@@ -52,7 +52,7 @@ def top(service: RunningService, *options: str) -> "subprocess.CompletedProcess[
 
 
 def test_top_shows_what_models_do_to_those_with_a_key(service: RunningService) -> None:
-    for given, why in ([], "asks for an API key"), (["--key", "sk-wrong"], "does not know this API key"):
+    for given, why in ([], "requires an API key"), (["--key", "sk-wrong"], "does not know this API key"):
         refused = top(service, *given, "--interval", "0.5")
         assert refused.returncode == 1
         assert why in refused.stderr
@@ -113,13 +113,13 @@ async def test_the_playground_says_that_a_key_is_wrong(service: RunningService) 
         page = watched.page
         await page.goto("/playground#feature-extraction")
         refusal = page.locator(".refusal .error-words")
-        assert (await refusal.inner_text()).startswith("401: an API key is needed")
+        assert (await refusal.inner_text()).startswith("401: an API key is required")
         for key in ("sk-wrong", EVERYTHING):
             await page.get_by_role("button", name="API key", exact=False).first.click()
             await page.get_by_label("Key", exact=True).fill(key)
             await page.get_by_role("button", name="Use this key").click()
             if key == "sk-wrong":
-                await page.get_by_text("401: this API key is not known here").wait_for()
+                await page.get_by_text("401: unknown API key").wait_for()
         await page.get_by_role("button", name="Run").click()
         await page.locator(".matrix").wait_for()
         await page.get_by_role("tab", name="curl").click()
@@ -130,7 +130,7 @@ async def test_the_playground_says_that_a_key_is_wrong(service: RunningService) 
         await page.get_by_role("button", name="Run").wait_for()  # the tab keeps it
         other = await page.context.new_page()
         await other.goto("/playground")
-        await other.get_by_text("401: an API key is needed").wait_for()  # another does not
+        await other.get_by_text("401: an API key is required").wait_for()  # another does not
 
 
 def test_a_key_may_ask_its_own_models_at_its_own_rate(service: RunningService) -> None:

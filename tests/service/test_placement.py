@@ -36,7 +36,7 @@ neighbour = Neighbour.remote()
 ray.get(neighbour.node.remote())
 models = [ModelConfig.model_validate(model) for model in json.loads(sys.argv[1])]
 nodes = Nodes()
-print(json.dumps([[nodes.obstacle(model) for model in models], nodes.impossible(models)]))
+print(json.dumps([[nodes.obstacle(model) for model in models], nodes.unplaceable(models)]))
 ray.shutdown()
 cluster.shutdown()
 """
@@ -108,7 +108,7 @@ def test_nodes_say_who_fits() -> None:
     assert ran.returncode == 0, ran.stderr
     obstacles, impossible = json.loads(ran.stdout.splitlines()[-1])
     assert obstacles[0] == obstacles[4] == ""
-    assert obstacles[1].startswith("asks for 0.1 CPU, 1 GPU; free are ")
+    assert obstacles[1].startswith("requests 0.1 CPU, 1 GPU; free are ")
     assert "0.5 GPU" in obstacles[1]
     assert list(impossible) == ["never", "elsewhere"]
     assert "2 GPU, which no node has" in impossible["never"]
@@ -122,4 +122,4 @@ def test_up_ends_when_a_model_has_no_place(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "serve.cli.main", "up", str(config), "--port", str(free_port()), "--num-cpus", "2"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 1
-    assert ran.stderr.strip() == "error: small: asks for 65 CPU, which no node has; there are 2 CPU"
+    assert ran.stderr.strip() == "error: small: requests 65 CPU, which no node has; there are 2 CPU"

@@ -138,7 +138,7 @@ def test_a_request_that_does_not_come_as_a_whole_is_answered_by_haproxy(tmp_path
         status, body = answer_to(service.port, head + b"content-length: 20\r\n\r\n{")
         assert (status, json.loads(body)) == (
             408,
-            {"error": "the request did not come in time", "error_type": "body_timeout", "request_id": None},
+            {"error": "the request did not arrive in time", "error_type": "body_timeout", "request_id": None},
         )
         assert answer_to(service.port, head)[0] == 408
         assert answer_to(service.port, head + b"no header\r\n\r\n")[0] == 400

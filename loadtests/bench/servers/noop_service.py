@@ -9,6 +9,7 @@ import signal
 import threading
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from deployments.config import Logging, ModelConfig, Pooling
@@ -45,12 +46,12 @@ def _deploy(folder: str, kind: type[Task[Any, Any]], options: Mapping[str, Any])
     from deployments.replica.deployment import build_deployment
     from deployments.replica.limits import ReplicaLimits
     from serve.gateway.app import build_gateway
-    from serve.model.endpoint import endpoint_builder
+    from serve.model.endpoint import build_endpoint
 
     config = ServiceConfig(models=[ModelConfig(model=folder, name=NAME, pooling=Pooling())], **options)
     table = RouteTable([(NAME, kind)])
     route = table.routes[0]
-    endpoint = endpoint_builder(route, config.options)
+    endpoint = partial(build_endpoint, route=route, options=config.options)
     app = build_deployment(
         config.models[0],
         kind,

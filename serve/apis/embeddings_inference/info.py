@@ -1,4 +1,4 @@
-"""`/info`: what TEI says of its model."""
+"""`/info`: TEI's description of a model."""
 
 from importlib.metadata import version
 from typing import Any
@@ -6,33 +6,33 @@ from typing import Any
 from starlette.requests import Request
 
 from deployments.errors import Unavailable
-from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
+from serve.apis.model_client import ModelClient
 from serve.config.service import Limits
 
 
 class Info:
-    """Describes a model, the first that TEI's routes would ask or the one that `?model=` names."""
+    """Describes the model that `?model=` names, by default the first one that TEI's routes use."""
 
-    def __init__(self, caller: Caller, limits: Limits) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient, limits: Limits) -> None:
+        self._client = client
         self._limits = limits
 
     async def __call__(self, request: Request) -> Any:
-        route = self._caller.named(request.query_params.get("model"), VECTORS + CLASSES)
-        told = await self._caller.describe(request, route)
-        if "source" not in told:
+        route = self._client.any_route(request.query_params.get("model"), VECTORS + CLASSES)
+        description = await self._client.describe(request, route)
+        if "source" not in description:
             raise Unavailable(f"{route.model} is loading", retry_after=5)
         return {
-            "model_id": told["source"],
+            "model_id": description["source"],
             "served_model_name": route.model,
-            "model_sha": told["revision"],
-            "model_dtype": told["dtype"],
-            "model_type": _type(told),
+            "model_sha": description["revision"],
+            "model_dtype": description["dtype"],
+            "model_type": _type(description),
             "max_concurrent_requests": self._limits.max_waiting,
-            "max_input_length": told["max_length"],
-            "max_batch_tokens": told.get("max_cost"),
-            "max_batch_requests": told.get("max_rows"),
+            "max_input_length": description["max_length"],
+            "max_batch_tokens": description.get("max_cost"),
+            "max_batch_requests": description.get("max_rows"),
             "max_client_batch_size": self._limits.max_batch_items,
             "auto_truncate": False,
             "tokenization_workers": route.kind.preprocess_threads,
@@ -42,12 +42,12 @@ class Info:
         }
 
 
-def _type(told: dict[str, Any]) -> dict[str, Any]:
-    """TEI's kinds of models; one of another task has its task's name."""
-    if told.get("pooling"):
-        return {"embedding": {"pooling": told["pooling"]["mode"]}}
-    if "labels" in told:
-        labels = list(enumerate(told["labels"]))
+def _type(description: dict[str, Any]) -> dict[str, Any]:
+    """TEI's model types; for other tasks, the task's name."""
+    if description.get("pooling"):
+        return {"embedding": {"pooling": description["pooling"]["mode"]}}
+    if "labels" in description:
+        labels = list(enumerate(description["labels"]))
         names = {"id2label": {str(n): label for n, label in labels}, "label2id": {label: n for n, label in labels}}
         return {"reranker" if len(labels) == 1 else "classifier": names}
-    return {told["task"]: {}}
+    return {description["task"]: {}}

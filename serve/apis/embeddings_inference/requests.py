@@ -1,4 +1,4 @@
-"""What the requests of all routes share."""
+"""What the requests of all TEI routes have in common."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ Texts = Annotated[list[str], Field(min_length=1)]
 
 
 class TEIRequest(BaseModel):
-    """The base of every request."""
+    """The base class."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -18,12 +18,12 @@ class TEIRequest(BaseModel):
 
 
 class Truncation(TEIRequest):
-    """What is done with a text that is longer than the model reads; refused by default, as TEI has it."""
+    """Texts longer than the model's maximum are refused by default, as with TEI."""
 
     truncate: bool = False
     truncation_direction: Literal["Left", "Right", "left", "right"] = "Right"
 
 
 def as_list(inputs: Any) -> list[Any]:
-    """One text, or the token ids of one, as a list of one."""
+    """Wrap a single text, or the token ids of one, in a list."""
     return inputs if isinstance(inputs, list) and not isinstance(inputs[0], int) else [inputs]

@@ -1,4 +1,4 @@
-"""`/tokenize` and `/decode`: a model's tokens, of whatever task."""
+"""`/tokenize` and `/decode`: the tokens of a model of any task."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,8 @@ from pydantic import Field
 from starlette.requests import Request
 
 from deployments.text.tokens import TokenIds
-from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS, TEIRequest, Texts
+from serve.apis.model_client import ModelClient
 
 
 class TokenizeRequest(TEIRequest):
@@ -22,22 +22,22 @@ class DecodeRequest(TEIRequest):
 
 
 class Tokens:
-    """Asks a replica, where the tokenizer is."""
+    """Passes requests on to a replica, which has the tokenizer."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
 
     async def tokenize(self, request: Request) -> Any:
-        """`[[{id, text, special, start, stop}]]`; start and stop count bytes, as in TEI."""
-        asked: TokenizeRequest = await self._caller.read(request, TokenizeRequest)
-        return await self._ask(request, asked, "/tokenize", {"offsets": "bytes"})
+        """`[[{id, text, special, start, stop}]]`; offsets in bytes, as in TEI."""
+        payload: TokenizeRequest = await self._client.read(request, TokenizeRequest)
+        return await self._post(request, payload, "/tokenize", {"offsets": "bytes"})
 
     async def decode(self, request: Request) -> Any:
         """`[text]`."""
-        asked: DecodeRequest = await self._caller.read(request, DecodeRequest)
-        return await self._ask(request, asked, "/decode", {})
+        payload: DecodeRequest = await self._client.read(request, DecodeRequest)
+        return await self._post(request, payload, "/decode", {})
 
-    async def _ask(self, request: Request, asked: TEIRequest, path: str, options: dict[str, Any]) -> Any:
-        route = self._caller.named(asked.model, VECTORS + CLASSES)
-        body = asked.model_dump(exclude={"model"}, exclude_none=True) | options
-        return (await self._caller.ask(request, route, body, path)).json()
+    async def _post(self, request: Request, payload: TEIRequest, path: str, options: dict[str, Any]) -> Any:
+        route = self._client.any_route(payload.model, VECTORS + CLASSES)
+        body = payload.model_dump(exclude={"model"}, exclude_none=True) | options
+        return (await self._client.post(request, route, body, path)).json()

@@ -1,4 +1,4 @@
-"""`/embed`, `/embed_all` and `/similarity`: vectors of texts, of their tokens, and how near they are."""
+"""`/embed`, `/embed_all` and `/similarity`: embeddings of texts or tokens, and their similarity."""
 
 from typing import Annotated, Any
 
@@ -7,8 +7,8 @@ from starlette.requests import Request
 
 from deployments.errors import InvalidInput
 from deployments.text.tokens import TokenIds
-from serve.apis.caller import Caller
 from serve.apis.embeddings_inference.requests import VECTORS, TEIRequest, Texts, Truncation, as_list
+from serve.apis.model_client import ModelClient
 
 
 class EmbedAllRequest(Truncation):
@@ -42,35 +42,39 @@ class SimilarityRequest(TEIRequest):
 
 
 class Vectors:
-    """Answers texts with vectors."""
+    """Handles embedding requests."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
 
     async def embed(self, request: Request) -> Any:
         """`[[f]]`, a vector for each text."""
-        asked: EmbedRequest = await self._caller.read(request, EmbedRequest)
-        return await self._pooled(request, asked.model, asked.as_task())
+        payload: EmbedRequest = await self._client.read(request, EmbedRequest)
+        return await self._pooled(request, payload.model, payload.as_task())
 
     async def embed_all(self, request: Request) -> Any:
         """`[[[f]]]`, a vector for each token of each text, whatever the model's pooling; not normalised."""
-        asked: EmbedAllRequest = await self._caller.read(request, EmbedAllRequest)
-        route = self._caller.route(asked.model, VECTORS, "embeddings")
-        body = asked.as_task() | {"pooling": "none", "normalize": False}
-        return (await self._caller.ask(request, route, body)).json()
+        payload: EmbedAllRequest = await self._client.read(request, EmbedAllRequest)
+        route = self._client.route(payload.model, VECTORS, "embeddings")
+        body = payload.as_task() | {"pooling": "none", "normalize": False}
+        return (await self._client.post(request, route, body)).json()
 
     async def similarity(self, request: Request, *, truncate: bool = False) -> Any:
-        """`[f]`: the cosine of each sentence's vector with the first one's. `truncate` is the default of its option."""
-        asked: SimilarityRequest = await self._caller.read(request, SimilarityRequest)
-        given = asked.parameters or SimilarityParameters()
-        options = {"truncate": truncate} | given.model_dump(exclude={"model"}, exclude_unset=True, exclude_none=True)
-        texts = [asked.inputs.source_sentence, *asked.inputs.sentences]
-        source, *others = await self._pooled(request, asked.model, {"inputs": texts, "normalize": True} | options)
+        """`[f]`: the cosine similarity of each sentence to the source sentence. `truncate` is the option's default."""
+        payload: SimilarityRequest = await self._client.read(request, SimilarityRequest)
+        parameters = payload.parameters or SimilarityParameters()
+        options = {"truncate": truncate} | parameters.model_dump(
+            exclude={"model"}, exclude_unset=True, exclude_none=True
+        )
+        texts = [payload.inputs.source_sentence, *payload.inputs.sentences]
+        source, *others = await self._pooled(request, payload.model, {"inputs": texts, "normalize": True} | options)
         return [sum(a * b for a, b in zip(source, other, strict=True)) for other in others]
 
     async def _pooled(self, request: Request, model: str | None, body: dict[str, Any]) -> list[list[float]]:
-        route = self._caller.route(model, VECTORS, "embeddings")
-        vectors: list[Any] = (await self._caller.ask(request, route, body)).json()
+        route = self._client.route(model, VECTORS, "embeddings")
+        vectors: list[Any] = (await self._client.post(request, route, body)).json()
         if isinstance(vectors[0][0], list):
-            raise InvalidInput(f"model: {route.model!r} gives a vector per token; set `pooling` in its configuration")
+            raise InvalidInput(
+                f"model: {route.model!r} returns one vector per token; set `pooling` in its configuration"
+            )
         return vectors

@@ -1,1 +1,1 @@
-"""What Hugging Face's clients ask for below the URL of a model."""
+"""The paths below a model's URL that Hugging Face's clients use."""

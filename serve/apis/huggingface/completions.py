@@ -1,4 +1,4 @@
-"""`/v1/completions` below a model's URL, where Hugging Face's JavaScript client asks for text-generation."""
+"""`/v1/completions` below a model's URL, which Hugging Face's JavaScript client uses for text-generation."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from serve.apis.openai.completions import CompletionRequest, Completions
 
 
 class HuggingFaceCompletionRequest(CompletionRequest):
-    """OpenAI's request, with options under the names of Hugging Face's API."""
+    """OpenAI's request with additional options of Hugging Face's API."""
 
     do_sample: bool | None = None
     typical_p: float | None = None
@@ -21,6 +21,6 @@ class HuggingFaceCompletionRequest(CompletionRequest):
 
 
 class HuggingFaceCompletions(Completions):
-    """Answers prompts."""
+    """Handles completion requests."""
 
     request = HuggingFaceCompletionRequest

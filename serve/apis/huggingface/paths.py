@@ -1,4 +1,4 @@
-"""Paths below a model's URL, as the gateway knows them: which there are, and which one a request means."""
+"""The paths below a model's URL, and how the gateway chooses one for a request."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ COMPLETIONS = "/v1/completions"
 INFO = "/info"
 HEALTH = "/health"
 
-# The views of a task, and the field by which each one's requests are known; None where it is no other's but for a name.
+# The views of a task, and the field that identifies a view's requests; None if only the path can name the view.
 VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
     "zero-shot-classification": re.compile(rb'"candidate(?:_l|L)abels"\s*:'),
     "sentence-similarity": re.compile(rb'"source_sentence"\s*:'),
@@ -26,7 +26,7 @@ VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
 
 
 class BelowModel(Convertor[str]):
-    """`{below:below}` behind the path of a model: one of the paths above, or nothing."""
+    """`{below:below}` after the path of a model: one of the paths above, or nothing."""
 
     regex = f"(?:{PIPELINE}[^/]+|{CHAT}|{COMPLETIONS}|{INFO}|{HEALTH})?"
 
@@ -41,12 +41,12 @@ register_url_convertor("below", BelowModel())
 
 
 def below_model(request: Request, kind: type[Task[Any, Any]], body: bytes) -> str:
-    """Where below a model's own path a request to the gateway is answered.
+    """The path below the model's own that answers a request to the gateway.
 
     Args:
-        request: whose path names the model, or an alias of its task, and perhaps a path below it.
+        request: whose path names the model or an alias of its task, and perhaps a path below it.
         kind: the model's task.
-        body: of the request. A string in JSON cannot contain a field's name with its quotes and colon.
+        body: of the request. No JSON string can contain a field's name with its quotes and colon.
     """
     below: str = request.path_params["below"]
     if below or request.method != "POST":

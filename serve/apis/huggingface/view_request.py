@@ -1,4 +1,4 @@
-"""The base of the views' requests."""
+"""The base class of the views' requests."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from deployments.errors import InvalidInput
 
 
 class ViewRequest(BaseModel):
-    """Fields that a view does not know go to the task, which says what is wrong with them."""
+    """Fields that a view does not know are passed on and validated by the task."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -16,9 +16,9 @@ class ViewRequest(BaseModel):
         """The fields that the view does not know.
 
         Raises:
-            InvalidInput: a stream is wanted.
+            InvalidInput: a stream is requested.
         """
         others = dict(self.model_extra or {})
         if others.pop("stream", False):
-            raise InvalidInput("stream: this has none; ask for it at the model's own URL")
+            raise InvalidInput("stream: not available here; use the model's own URL")
         return others

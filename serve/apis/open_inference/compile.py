@@ -1,4 +1,4 @@
-"""Compiles `protocol.proto`; run it as a module once that has changed. Needs grpcio-tools."""
+"""Compiles `protocol.proto`; run it as a module after a change. Needs grpcio-tools."""
 
 import tempfile
 from pathlib import Path

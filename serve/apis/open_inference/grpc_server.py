@@ -1,4 +1,4 @@
-"""The server for gRPC beside the gateway: it lives in the gateway's process, as long as the gateway does."""
+"""The gRPC server, which runs in the gateway's process for the gateway's lifetime."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -15,19 +15,19 @@ from serve.middleware.api_keys import KeyRing
 
 logger = logging.getLogger(__name__)
 
-END_S = 5.0  # for calls under way when the gateway ends
-MAX_CALLS = 4096  # at once, as many as the gateway takes over HTTP
+GRACE_S = 5.0  # for calls in progress when the gateway ends
+MAX_CALLS = 4096  # concurrent calls, as many as the gateway accepts over HTTP
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
 
 def grpc_lifespan(inference: OpenInference, config: Service, host: Callable[[], str]) -> Lifespan:
-    """What an application does around its life: serve gRPC, where a port is configured.
+    """An ASGI lifespan that serves gRPC if a port is configured.
 
     Args:
-        inference: what there is to answer.
-        config: the service.
-        host: the address to listen on, which is HTTP's; asked only where there is a port.
+        inference: handles the calls.
+        config: of the service.
+        host: returns the address to listen on, which is HTTP's; called only if there is a port.
     """
 
     @asynccontextmanager
@@ -37,27 +37,27 @@ def grpc_lifespan(inference: OpenInference, config: Service, host: Callable[[], 
             return
         keys = config.auth.api_keys_file
         service = GrpcService(inference, KeyRing(Path(keys)) if keys else None)
-        server = await started(service, host(), config.grpc.port, config.limits, is_shared=True)
+        server = await start_server(service, host(), config.grpc.port, config.limits, is_shared=True)
         try:
             yield
         finally:
-            await server.stop(END_S)
+            await server.stop(GRACE_S)
 
     return lifespan
 
 
-async def started(
+async def start_server(
     service: GrpcService, host: str, port: int, limits: Limits, *, is_shared: bool = False
 ) -> grpc.aio.Server:
-    """A server that listens.
+    """Start a server.
 
     Args:
-        service: what it answers.
+        service: handles the calls.
         host: address to listen on.
         port: to listen on; 0 for any.
-        limits: of a client's message and its metadata.
-        is_shared: others may listen there at the same time, as a gateway does until the next one has taken its place.
-            Two services would each get some of the calls: `up` looks beforehand whether the port is free.
+        limits: on messages and metadata.
+        is_shared: whether others may listen on the port, as a gateway does until its successor has taken over. Two
+            services would each get some of the calls, so `up` checks beforehand that the port is free.
 
     Raises:
         RuntimeError: the port is in use.
@@ -73,5 +73,5 @@ async def started(
     server.add_generic_rpc_handlers((service.handler(),))
     server.add_insecure_port(f"{host}:{port}")
     await server.start()
-    logger.info("gRPC on %s:%d", host, port)
+    logger.info("serving gRPC on %s:%d", host, port)
     return server

@@ -1,25 +1,24 @@
-"""The protocol over gRPC: each method, keys, and errors as status codes."""
+"""The protocol over gRPC: methods, authentication, and errors as status codes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-import orjson
 from starlette.requests import Request
 
-from serve.apis.caller import Refused
+from serve.apis.model_client import ReplicaError
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.protobuf import PACKAGE, SERVICE, Messages, fill_response, infer_request
-from serve.http.errors import error_answer
+from serve.http.errors import error_content
 from serve.http.messages import request_id
 from serve.middleware.api_keys import KeyRing
-from serve.middleware.auth import known_key
+from serve.middleware.auth import authenticate
 
-Method = Callable[[Request, Any, Any], Awaitable[None]]  # the client's headers, its message, and the answer to fill
+Method = Callable[[Request, Any, Any], Awaitable[None]]  # the client's headers, its message, and the response to fill
 
-PUBLIC = ("ServerLive", "ServerReady")  # what needs no key, as /v2/health/
-PASSED_ON = ("authorization", "x-request-id", "timeout")  # of the client's metadata, what models read as headers
+PUBLIC = ("ServerLive", "ServerReady")  # methods that need no key, like /v2/health/
+FORWARDED = ("authorization", "x-request-id", "timeout")  # client metadata that models read as headers
 
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -36,11 +35,11 @@ _CODES = {
 
 
 class GrpcService:
-    """Answers what is asked over gRPC. A call that its client ends, or whose deadline has passed, ends the request.
+    """Handles gRPC calls. Cancelling a call, or its deadline, cancels the request to the model.
 
     Args:
-        inference: what there is to answer.
-        ring: the keys; None where nobody needs one.
+        inference: answers the calls.
+        ring: the API keys; None without authentication.
     """
 
     def __init__(self, inference: OpenInference, ring: KeyRing | None) -> None:
@@ -48,7 +47,7 @@ class GrpcService:
         self._ring = ring
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """All methods, for a server."""
+        """The handler of all methods, for a server."""
         methods: dict[str, Method] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -60,33 +59,33 @@ class GrpcService:
         }
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
-                self._answering(methods[name], answer, is_public=name in PUBLIC),
-                request_deserializer=question.FromString,
-                response_serializer=answer.SerializeToString,
+                self._wrap(methods[name], response, is_public=name in PUBLIC),
+                request_deserializer=request.FromString,
+                response_serializer=response.SerializeToString,
             )
-            for name, (question, answer) in Messages().methods().items()
+            for name, (request, response) in Messages().methods().items()
         }
         return grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", handlers)
 
-    def _answering(self, method: Method, kind: Any, *, is_public: bool) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _wrap(self, method: Method, kind: Any, *, is_public: bool) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(message: Any, context: Any) -> Any:
             request = _as_request(context)
             try:
                 if self._ring is not None and not is_public:
-                    known_key(self._ring, request.headers.get("authorization"))
-                filled = kind()
-                await method(request, message, filled)
-                return filled
+                    authenticate(self._ring, request.headers.get("authorization"))
+                response = kind()
+                await method(request, message, response)
+                return response
             except asyncio.CancelledError:
                 raise
-            except Refused as refused:
-                status, body, headers = refused.reply.status, refused.reply.body, refused.reply.headers
+            except ReplicaError as error:
+                status, content, headers = error.reply.status, error.reply.json(), error.reply.headers
             except Exception as error:
-                status, body, headers = error_answer(error, request_id(request.scope))
-            told = [("x-request-id", request_id(request.scope))]
-            told += [("retry-after", value.decode()) for name, value in headers if name == b"retry-after"]
+                status, content, headers = error_content(error, request_id(request.scope))
+            metadata = [("x-request-id", request_id(request.scope))]
+            metadata += [("retry-after", value.decode()) for name, value in headers if name == b"retry-after"]
             code = _CODES.get(status, grpc.StatusCode.INTERNAL)
-            return await context.abort(code, orjson.loads(body)["error"], tuple(told))
+            return await context.abort(code, content["error"], tuple(metadata))
 
         return answer
 
@@ -108,15 +107,15 @@ class GrpcService:
         found = await self._inference.metadata(request, message.name, message.version)
         answer.name, answer.platform = found["name"], found["platform"]
         answer.versions.extend(found["versions"])
-        for tensors, said in ((answer.inputs, found["inputs"]), (answer.outputs, found["outputs"])):
-            for tensor in said:
-                tensors.add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
+        for field, tensors in ((answer.inputs, found["inputs"]), (answer.outputs, found["outputs"])):
+            for tensor in tensors:
+                field.add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
         optional = [tensor["name"] for tensor in found["inputs"] if "parameters" in tensor]
         answer.properties["optional_inputs"] = ",".join(optional)
 
     async def _model_infer(self, request: Request, message: Any, answer: Any) -> None:
-        asked = infer_request(message)
-        answered = await self._inference.infer(request, message.model_name, message.model_version, asked)
+        payload = infer_request(message)
+        answered = await self._inference.infer(request, message.model_name, message.model_version, payload)
         fill_response(answer, answered, raw=bool(message.raw_input_contents))
 
     async def _repository_index(self, request: Request, message: Any, answer: Any) -> None:
@@ -125,8 +124,8 @@ class GrpcService:
 
 
 def _as_request(context: Any) -> Request:
-    """The call as models are asked: with its key and id, and with the time that it has left."""
-    metadata = {name: value for name, value in context.invocation_metadata() or () if name in PASSED_ON}
+    """The call as an HTTP request, with its key, its id and its remaining time."""
+    metadata = {name: value for name, value in context.invocation_metadata() or () if name in FORWARDED}
     if (left := context.time_remaining()) is not None:
         metadata["timeout"] = f"{max(left, 0.001):.3f}"
     headers = [(name.encode(), value.encode()) for name, value in metadata.items() if isinstance(value, str)]

@@ -1,4 +1,4 @@
-"""What the protocol can ask, over HTTP and gRPC alike."""
+"""The protocol's operations, for HTTP and gRPC alike."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from deployments.errors import DeadlineExceeded, NotFound
-from serve.apis.caller import Caller
+from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.inputs import JSON
 from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse
 from serve.apis.open_inference.outputs import VECTOR, output_tensors
@@ -18,43 +18,44 @@ from serve.cluster.states import ModelState
 from serve.routes import Route, RouteTable
 
 NAME = "automodel-serve"
+_OPTIONAL = {"parameters": {"optional": True}}
 EXTENSIONS = ("binary_tensor_data", "generate", "model_repository", "parameters")
 
 States = Callable[[], Awaitable[Mapping[str, ModelState]]]
 
 
 class OpenInference:
-    """Answers the protocol's questions.
+    """Implements the protocol's operations.
 
     Args:
         caller: asks the models.
-        table: which there are.
-        states: how far each is.
+        table: the served models.
+        states: of the models.
     """
 
-    def __init__(self, caller: Caller, table: RouteTable, states: States) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient, table: RouteTable, states: States) -> None:
+        self._client = client
         self._table = table
         self._states = states
         self._outputs: dict[str, list[dict[str, Any]]] = {}
 
     def server(self) -> dict[str, Any]:
-        """What this server is."""
+        """Name, version and extensions of the server."""
         return {"name": NAME, "version": version_of(NAME), "extensions": list(EXTENSIONS)}
 
     def names(self) -> list[str]:
-        """The models."""
+        """The names of all models."""
         return [route.model for route in self._table.routes]
 
     async def is_ready(self) -> bool:
-        """Whether every model answers."""
+        """Whether every model is ready."""
         return all(state.is_ready for state in (await self._states()).values())
 
     async def is_model_ready(self, model: str, version: str) -> bool:
-        """Whether a model answers.
+        """Whether a model is ready.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: no such model.
         """
         return (await self._states())[self.route(model, version).model].is_ready
 
@@ -82,35 +83,35 @@ class OpenInference:
             raise NotFound(f"no version {version!r} of {model!r}; there is {VERSION}")
         return route
 
-    async def infer(self, request: Request, model: str, version: str, asked: InferRequest) -> InferResponse:
+    async def infer(self, request: Request, model: str, version: str, payload: InferRequest) -> InferResponse:
         """A model's answer.
 
         Args:
-            request: whose headers go with the question.
+            request: whose headers are passed on.
             model: its name.
             version: its version; empty for any.
             asked: the question.
 
         Raises:
-            ServiceError: it cannot be asked so, or the time is up.
-            Refused: the model answers with an error.
+            ServiceError: the request is invalid, or not answered in time.
+            ReplicaError: the model's response is an error.
         """
         route = self.route(model, version)
-        question = task_request(route.kind, asked)
-        answers = await self._ask(request, route, question.body, question.timeout_s)
-        return InferResponse(model, asked.id, output_tensors(route.kind, answers, asked.outputs))
+        converted = task_request(route.kind, payload)
+        answers = await self._post(request, route, converted.body, converted.timeout_s)
+        return InferResponse(model, payload.id, output_tensors(route.kind, answers, payload.outputs))
 
     async def metadata(self, request: Request, model: str, version: str) -> dict[str, Any]:
-        """What a model reads and answers.
+        """The input and output tensors of a model.
 
         Raises:
-            NotFound: there is no such model.
-            Refused: it is not there now, or may not be asked.
+            NotFound: no such model.
+            ReplicaError: the model is not available, or the key may not use it.
         """
         route = self.route(model, version)
-        described = await self._caller.describe(request, route)
+        described = await self._client.describe(request, route)
         if model not in self._outputs:
-            self._outputs[model] = await self._answered(request, route, described["example"])
+            self._outputs[model] = await self._output_tensors(request, route, described["example"])
         return {
             "name": model,
             "versions": [VERSION],
@@ -119,33 +120,30 @@ class OpenInference:
             "outputs": self._outputs[model],
         }
 
-    async def _answered(self, request: Request, route: Route, example: dict[str, Any]) -> list[dict[str, Any]]:
-        """The tensors of a model's answer: what it answers to its example, as what it gives depends on the model."""
-        answers = await self._ask(request, route, example | {"inputs": [example["inputs"]]}, None)
+    async def _output_tensors(self, request: Request, route: Route, example: dict[str, Any]) -> list[dict[str, Any]]:
+        """The tensors of the answer to the model's example, as they depend on the model."""
+        answers = await self._post(request, route, example | {"inputs": [example["inputs"]]}, None)
         tensors = output_tensors(route.kind, answers, None)
         found = [
             _metadata(tensor.name, tensor.datatype, _variable(tensor)) for tensor in tensors if tensor.name != JSON
         ]
         return [*found, _metadata(JSON, "BYTES", [-1])]
 
-    async def _ask(self, request: Request, route: Route, body: dict[str, Any], timeout_s: float | None) -> list[Any]:
+    async def _post(self, request: Request, route: Route, body: dict[str, Any], timeout_s: float | None) -> list[Any]:
         try:
             async with asyncio.timeout(timeout_s):
-                answers: list[Any] = (await self._caller.ask(request, route, body)).json()
+                answers: list[Any] = (await self._client.post(request, route, body)).json()
         except TimeoutError:
-            raise DeadlineExceeded(f"no answer within the {timeout_s:g} s that the request gave") from None
+            raise DeadlineExceeded(f"no answer within the request's timeout of {timeout_s:g} s") from None
         return answers
 
 
 def _inputs(route: Route) -> list[dict[str, Any]]:
-    """The tensors that a task reads; of those that may be left out it says so."""
+    """The input tensors of a task, with those marked that are optional."""
     tensors = input_tensors(route.kind)
     inputs = [_metadata(name, source.datatype, list(source.shape)) for name, source in tensors.sources.items()]
     inputs.append(_metadata(JSON, "BYTES", [-1]))
     return [tensor if tensor["name"] in tensors.required else tensor | _OPTIONAL for tensor in inputs]
-
-
-_OPTIONAL = {"parameters": {"optional": True}}
 
 
 def _metadata(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
@@ -153,5 +151,5 @@ def _metadata(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
 
 
 def _variable(tensor: Tensor) -> list[int]:
-    """A shape whose dimensions vary, but for the size of a vector."""
+    """A shape of variable dimensions, except for the size of an embedding."""
     return [-1] * (tensor.values.ndim - 1) + [tensor.shape[-1] if tensor.name == VECTOR else -1]

@@ -1,4 +1,4 @@
-"""A request and an answer of the protocol, whichever way they came and go."""
+"""Requests and responses of the protocol, independent of HTTP and gRPC."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any, Self
 from deployments.errors import InvalidInput
 from serve.apis.open_inference.tensor import Tensor
 
-VERSION = "1"  # of every model: there is one of each
+VERSION = "1"  # of every model
 
-BINARY = "binary_data"  # of an output; over gRPC it says nothing
+BINARY = "binary_data"  # parameter of an output; without effect over gRPC
 
 Parameters = Mapping[str, Any]
 
 
 def flag(parameters: Parameters, name: str) -> bool | None:
-    """A parameter that is true or false; None where it is not there.
+    """A boolean parameter; None if it is absent.
 
     Raises:
-        InvalidInput: it is something else.
+        InvalidInput: it is not a boolean.
     """
     value = parameters.get(name)
     if value is not None and not isinstance(value, bool):
@@ -27,49 +27,49 @@ def flag(parameters: Parameters, name: str) -> bool | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An output that is asked for.
+class RequestedOutput:
+    """An output tensor that the client requests.
 
     Attributes:
         name: of the tensor.
-        binary: whether as bytes, over HTTP; None leaves it to the request.
+        binary: whether it is sent as bytes over HTTP; None for the request's default.
     """
 
     name: str
     binary: bool | None = None
 
     @classmethod
-    def of(cls, name: str, parameters: Parameters) -> Self:
-        """An output with its parameters.
+    def parse(cls, name: str, parameters: Parameters) -> Self:
+        """An output from its name and parameters.
 
         Raises:
-            InvalidInput: one that there is not.
+            InvalidInput: an unknown parameter.
         """
         if unknown := sorted(parameters.keys() - {BINARY}):
-            raise InvalidInput(f"output {name!r}: parameter {unknown[0]!r} is not known; there is {BINARY}")
+            raise InvalidInput(f"output {name!r}: unknown parameter {unknown[0]!r}; there is {BINARY}")
         return cls(name, flag(parameters, BINARY))
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What is asked.
+    """An inference request.
 
     Attributes:
-        id: the client's own, which comes back.
+        id: set by the client, returned in the response.
         parameters: of the whole request.
         inputs: the tensors.
-        outputs: what is asked for; None for what the model gives by itself.
+        outputs: the requested tensors; None for the model's default.
     """
 
     id: str
     parameters: Parameters
     inputs: Sequence[Tensor]
-    outputs: Sequence[Wanted] | None
+    outputs: Sequence[RequestedOutput] | None
 
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """What a model answers."""
+    """An inference response."""
 
     model: str
     id: str

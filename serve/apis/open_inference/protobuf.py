@@ -1,6 +1,6 @@
-"""The protocol's messages over gRPC, from `protocol.binpb`, which `python -m serve.apis.open_inference.compile` makes.
+"""The protocol's gRPC messages, from `protocol.binpb`, which `python -m serve.apis.open_inference.compile` generates.
 
-They have a pool of their own: in the common one, clients' libraries have registered messages of the same names.
+They have a descriptor pool of their own, as client libraries register messages of the same names in the default one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,24 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from deployments.errors import InvalidInput, MalformedRequest
-from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, Wanted
+from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, RequestedOutput
 from serve.apis.open_inference.tensor import (
+    BINARY_ONLY,
     NUMBERS,
-    ONLY_BYTES,
     Array,
     Tensor,
     as_bytes,
     from_bytes,
-    of_objects,
-    require_form,
+    object_array,
     to_bytes,
+    validate_tensor,
 )
 
 COMPILED = Path(__file__).with_name("protocol.binpb")
 PACKAGE = "inference"
 SERVICE = "GRPCInferenceService"
 
-# Where the elements of a datatype stand; FP16 and BF16 come as bytes only.
+# The field with the elements of each datatype; FP16 and BF16 exist only as bytes.
 _CONTENTS: Mapping[str, str] = {
     "BOOL": "bool_contents",
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
@@ -45,7 +45,7 @@ _CONTENTS: Mapping[str, str] = {
 
 
 class Messages:
-    """The messages' classes, as attributes, and the methods of the service."""
+    """The classes of the messages, by method of the service."""
 
     def __init__(self) -> None:
         pool = DescriptorPool()
@@ -54,7 +54,7 @@ class Messages:
         self._service = pool.FindServiceByName(f"{PACKAGE}.{SERVICE}")
 
     def methods(self) -> dict[str, tuple[Any, Any]]:
-        """Names of the service's methods to the classes of what they take and give."""
+        """The service's methods, with the classes of request and response."""
         return {
             method.name: (GetMessageClass(method.input_type), GetMessageClass(method.output_type))
             for method in self._service.methods
@@ -62,16 +62,16 @@ class Messages:
 
 
 def infer_request(message: Any) -> InferRequest:
-    """The question in a `ModelInferRequest`.
+    """Parse a `ModelInferRequest`.
 
     Raises:
-        ServiceError: a tensor that is none.
+        ServiceError: an invalid tensor or parameter.
     """
     raw: Sequence[bytes] = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise MalformedRequest(f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs")
     inputs = [_tensor(tensor, raw[place] if raw else None) for place, tensor in enumerate(message.inputs)]
-    outputs = [Wanted.of(output.name, _parameters(output.parameters)) for output in message.outputs]
+    outputs = [RequestedOutput.parse(output.name, _parameters(output.parameters)) for output in message.outputs]
     return InferRequest(message.id, _parameters(message.parameters), inputs, outputs or None)
 
 
@@ -80,17 +80,17 @@ def _tensor(tensor: Any, raw: bytes | None) -> Tensor:
     if raw is None:
         values = _typed(tensor, shape)
     elif tensor.HasField("contents"):
-        raise MalformedRequest(f"input {tensor.name!r}: has contents and raw_input_contents; one of them is enough")
+        raise MalformedRequest(f"input {tensor.name!r}: has both contents and raw_input_contents")
     else:
         values = from_bytes(tensor.name, tensor.datatype, shape, raw)
     return Tensor(tensor.name, tensor.datatype, values, _parameters(tensor.parameters))
 
 
 def _typed(tensor: Any, shape: tuple[int, ...]) -> Array:
-    """The array of a tensor whose elements are numbers of the message."""
-    require_form(tensor.name, tensor.datatype, shape)
-    if tensor.datatype in ONLY_BYTES:
-        raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} comes in raw_input_contents only")
+    """The array of a tensor whose elements are fields of the message."""
+    validate_tensor(tensor.name, tensor.datatype, shape)
+    if tensor.datatype in BINARY_ONLY:
+        raise InvalidInput(f"input {tensor.name!r}: {tensor.datatype} is accepted in raw_input_contents only")
     field = _CONTENTS[tensor.datatype]
     elements = list(getattr(tensor.contents, field))
     if len(elements) != prod(shape):
@@ -99,11 +99,11 @@ def _typed(tensor: Any, shape: tuple[int, ...]) -> Array:
             f"{prod(shape):,}"
         )
     if tensor.datatype == "BYTES":
-        return of_objects(elements, shape)
+        return object_array(elements, shape)
     try:
         return np.array(elements, NUMBERS[tensor.datatype]).reshape(shape)
     except OverflowError:
-        raise InvalidInput(f"input {tensor.name!r}: {field} holds a number that is none of {tensor.datatype}") from None
+        raise InvalidInput(f"input {tensor.name!r}: {field} has a number out of range for {tensor.datatype}") from None
 
 
 def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fill_response(message: Any, response: InferResponse, raw: bool) -> None:
-    """Write an answer into a `ModelInferResponse`, its tensors as bytes or as numbers of the message."""
+    """Fill a `ModelInferResponse`, with tensors as bytes (`raw`) or as fields of the message."""
     message.model_name, message.model_version, message.id = response.model, VERSION, response.id
     for tensor in response.outputs:
         output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)

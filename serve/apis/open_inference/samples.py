@@ -1,4 +1,4 @@
-"""Recordings that come as samples: tensors to WAV files, which the tasks read."""
+"""Audio samples: tensors to WAV files, which the tasks read."""
 
 import base64
 import struct
@@ -7,15 +7,15 @@ from typing import Any
 from deployments.errors import InvalidInput
 from serve.apis.open_inference.tensor import Array, Tensor
 
-MAX_RATE = 768_000  # samples per second; beyond it no recording is meant
+MAX_RATE = 768_000  # samples per second; a higher rate is an error
 _FORMATS = {"INT16": (1, "<i2"), "FP16": (3, "<f4"), "BF16": (3, "<f4"), "FP32": (3, "<f4"), "FP64": (3, "<f4")}
 
 
-def as_file(tensor: Tensor, samples: Array, rate: Any) -> str:
-    """One recording of a batch as a WAV file, in base64. Floating-point samples are from -1 to 1.
+def to_wav(tensor: Tensor, samples: Array, rate: Any) -> str:
+    """The audio of one input as a WAV file in base64. Floating-point samples are from -1 to 1.
 
     Raises:
-        InvalidInput: samples of another datatype, or no sampling rate.
+        InvalidInput: the datatype is not supported, or the sampling rate is missing.
     """
     if tensor.datatype not in _FORMATS:
         known = ", ".join(_FORMATS)

@@ -1,6 +1,6 @@
-"""Tensors: named arrays, and their forms in JSON and as bytes.
+"""Tensors: named arrays, and their forms as JSON and as bytes.
 
-Numbers are numpy arrays; elements of BYTES are `str` where they came in JSON and `bytes` else, in arrays of objects.
+Numbers are numpy arrays. BYTES are object arrays with elements of type `str` if they come from JSON, else `bytes`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from deployments.errors import InvalidInput, MalformedRequest
 
 Array = np.ndarray[Any, Any]
 
-# Little-endian, as the protocol says. BF16 is none of numpy's: its bits are the upper half of a float32's.
+# Little-endian, as the protocol demands. numpy has no BF16: its bits are the upper half of a float32's.
 NUMBERS: Mapping[str, "np.dtype[Any]"] = {
     "BOOL": np.dtype("?"),
     "UINT8": np.dtype("u1"),
@@ -32,12 +32,12 @@ NUMBERS: Mapping[str, "np.dtype[Any]"] = {
     "BF16": np.dtype("<u2"),
 }
 DATATYPES = (*NUMBERS, "BYTES")
-ONLY_BYTES = ("FP16", "BF16")  # no form in JSON
+BINARY_ONLY = ("FP16", "BF16")  # no form in JSON
 MAX_DIMENSIONS = 8
 MAX_SIZE = 1 << 31  # of one dimension
-LENGTH = np.dtype("<u4")  # in front of every element of BYTES
+LENGTH = np.dtype("<u4")  # before every element of BYTES
 
-_KINDS = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}  # what a number in JSON may be, by numpy's kind of the datatype
+_KINDS = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}  # accepted kinds of JSON numbers, by numpy's kind of the datatype
 _JSON_NAMES = {"b": "booleans", "u": "integers", "i": "integers", "f": "numbers"}
 
 
@@ -49,7 +49,7 @@ class Tensor:
         name: of the tensor.
         datatype: one of `DATATYPES`.
         values: the elements, in the tensor's shape.
-        parameters: what was said about this tensor alone.
+        parameters: of this tensor alone.
     """
 
     name: str
@@ -62,42 +62,42 @@ class Tensor:
         return tuple(int(size) for size in self.values.shape)
 
 
-def of_objects(elements: list[Any], shape: tuple[int, ...]) -> Array:
-    """An array whose elements are the objects themselves, whatever they are."""
+def object_array(elements: list[Any], shape: tuple[int, ...]) -> Array:
+    """An object array with these elements."""
     array = np.empty(len(elements), dtype=object)
     array[:] = elements
     return array.reshape(shape)
 
 
-def require_form(name: str, datatype: str, shape: tuple[int, ...]) -> None:
-    """Refuse what no tensor can be.
+def validate_tensor(name: str, datatype: str, shape: tuple[int, ...]) -> None:
+    """Check datatype and shape.
 
     Raises:
-        InvalidInput: no such datatype, or no such shape.
+        InvalidInput: an unknown datatype or an invalid shape.
     """
     if datatype not in DATATYPES:
-        raise InvalidInput(f"input {name!r}: no datatype {datatype!r}; there are {', '.join(DATATYPES)}")
+        raise InvalidInput(f"input {name!r}: unknown datatype {datatype!r}; there are {', '.join(DATATYPES)}")
     if len(shape) > MAX_DIMENSIONS:
-        raise InvalidInput(f"input {name!r}: its shape has {len(shape)} dimensions; at most {MAX_DIMENSIONS} are read")
+        raise InvalidInput(f"input {name!r}: its shape has {len(shape)} dimensions; the limit is {MAX_DIMENSIONS}")
     if not all(0 <= size < MAX_SIZE for size in shape):
-        raise InvalidInput(f"input {name!r}: its shape {list(shape)} is none")
+        raise InvalidInput(f"input {name!r}: its shape {list(shape)} is invalid")
 
 
 def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> Array:
-    """The array whose elements lie in `data`, row by row.
+    """The array whose elements are in `data`, in row-major order.
 
     Raises:
-        InvalidInput: no such datatype or shape.
-        MalformedRequest: not as many bytes as the shape says.
+        InvalidInput: an unknown datatype or an invalid shape.
+        MalformedRequest: the number of bytes does not match the shape.
     """
-    require_form(name, datatype, shape)
+    validate_tensor(name, datatype, shape)
     if datatype == "BYTES":
-        return of_objects(list(_elements(name, shape, data)), shape)
+        return object_array(list(_elements(name, shape, data)), shape)
     dtype = NUMBERS[datatype]
     needed = prod(shape) * dtype.itemsize
     if len(data) != needed:
         raise MalformedRequest(
-            f"input {name!r}: {len(data):,} bytes, but {needed:,} are {datatype} of the shape {list(shape)}"
+            f"input {name!r}: {len(data):,} bytes, but {datatype} of the shape {list(shape)} has {needed:,}"
         )
     values = np.frombuffer(data, dtype).reshape(shape)
     if datatype == "BF16":
@@ -107,7 +107,7 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) ->
 
 
 def _elements(name: str, shape: tuple[int, ...], data: bytes) -> Iterator[bytes]:
-    """Elements of BYTES: each behind its length."""
+    """Elements of BYTES, each after its length."""
     count, place = 0, 0
     while place < len(data):
         start = place + LENGTH.itemsize
@@ -121,14 +121,14 @@ def _elements(name: str, shape: tuple[int, ...], data: bytes) -> Iterator[bytes]
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Array:
-    """The array of a list of elements, flat or nested.
+    """The array of a flat or nested list of elements.
 
     Raises:
-        InvalidInput: no such datatype, elements of another, or not as many as the shape says.
+        InvalidInput: an unknown datatype, or elements that do not match datatype or shape.
     """
-    require_form(name, datatype, shape)
-    if datatype in ONLY_BYTES:
-        raise InvalidInput(f"input {name!r}: {datatype} has no form in JSON; send its bytes, or FP32")
+    validate_tensor(name, datatype, shape)
+    if datatype in BINARY_ONLY:
+        raise InvalidInput(f"input {name!r}: {datatype} has no form in JSON; send it as bytes, or use FP32")
     elements = _flat(data)
     if len(elements) != prod(shape):
         raise InvalidInput(
@@ -136,8 +136,8 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Ar
         )
     if datatype == "BYTES":
         if not all(isinstance(element, str) for element in elements):
-            raise InvalidInput(f"input {name!r}: its datatype is BYTES, so data should hold strings")
-        return of_objects(elements, shape)
+            raise InvalidInput(f"input {name!r}: its datatype is BYTES, so data should contain strings")
+        return object_array(elements, shape)
     return _numbers(name, datatype, elements).reshape(shape)
 
 
@@ -153,19 +153,23 @@ def _flat(data: Any) -> list[Any]:
 def _numbers(name: str, datatype: str, elements: list[Any]) -> Array:
     dtype = NUMBERS[datatype]
     try:
-        given = np.array(elements) if elements else np.empty(0, dtype)
+        array = np.array(elements) if elements else np.empty(0, dtype)
     except (ValueError, OverflowError):
-        given = np.array(None)
-    if given.dtype.kind not in _KINDS[dtype.kind]:
-        raise InvalidInput(f"input {name!r}: its datatype is {datatype}, so data should hold {_JSON_NAMES[dtype.kind]}")
+        array = np.array(None)
+    # numpy makes a float array of integers above and below 2**63.
+    are_integers = dtype.kind in "iu" and all(type(element) is int for element in elements)
+    if array.dtype.kind not in _KINDS[dtype.kind] and not are_integers:
+        raise InvalidInput(
+            f"input {name!r}: its datatype is {datatype}, so data should contain {_JSON_NAMES[dtype.kind]}"
+        )
     try:
         return np.array(elements, dtype)
     except (ValueError, OverflowError):
-        raise InvalidInput(f"input {name!r}: data holds a number that is none of {datatype}") from None
+        raise InvalidInput(f"input {name!r}: data has a number out of range for {datatype}") from None
 
 
 def to_bytes(tensor: Tensor) -> bytes:
-    """The elements row by row, as `from_bytes` reads them. There is no way to write BF16."""
+    """The elements in row-major order, as `from_bytes` reads them; BF16 is not supported."""
     if tensor.datatype != "BYTES":
         return tensor.values.astype(NUMBERS[tensor.datatype], copy=False).tobytes()
     encoded = [as_bytes(element) for element in tensor.values.ravel()]
@@ -173,7 +177,7 @@ def to_bytes(tensor: Tensor) -> bytes:
 
 
 def to_json(tensor: Tensor) -> Any:
-    """The elements row by row, for orjson with numpy."""
+    """The elements in row-major order, for orjson with numpy."""
     if tensor.datatype != "BYTES":
         return np.ascontiguousarray(tensor.values.ravel())
     return [str(element) for element in tensor.values.ravel()]

@@ -1,4 +1,4 @@
-"""`/v1/audio/transcriptions` and `/v1/audio/translations`: a recording's text."""
+"""`/v1/audio/transcriptions` and `/v1/audio/translations`: speech recognition."""
 
 import base64
 from collections.abc import AsyncGenerator
@@ -10,20 +10,21 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from deployments.errors import InvalidInput, UnsupportedMedia
-from serve.apis.caller import Caller
-from serve.apis.openai.errors import event_error
-from serve.apis.openai.events import event_stream
+from serve.apis.model_client import ModelClient
+from serve.apis.openai.errors import openai_error
+from serve.apis.openai.generation import DONE
 from serve.apis.openai.subtitles import srt, vtt
-from serve.http.body import form_of
+from serve.http.body import open_form
 from serve.http.errors import JSONResponse, validation_error
+from serve.http.sse import event_response
 from serve.routes import Route
 
-# What the chunks of each task are asked to be, where times are wanted.
-PIECES = {"speech-recognition-seq2seq": "segment", "speech-recognition-ctc": "word"}
+# The timestamp granularity of each task.
+TIMESTAMPS = {"speech-recognition-seq2seq": "segment", "speech-recognition-ctc": "word"}
 
 
 class AudioRequest(BaseModel):
-    """The fields of a form."""
+    """The fields of the form."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -40,10 +41,10 @@ class AudioRequest(BaseModel):
         parameters: dict[str, Any] = {}
         if self.response_format in ("srt", "vtt", "verbose_json"):
             wants_words = self.timestamp_granularities == ["word"]
-            parameters["return_timestamps"] = "word" if wants_words else PIECES[route.task]
+            parameters["return_timestamps"] = "word" if wants_words else TIMESTAMPS[route.task]
         if self.language is not None:
             parameters["language"] = self.language
-        if self.temperature:  # 0, OpenAI's default, is the likeliest token every time
+        if self.temperature:  # 0, OpenAI's default, means greedy decoding
             parameters["temperature"] = self.temperature
         if task is not None:
             parameters["task"] = task
@@ -51,36 +52,36 @@ class AudioRequest(BaseModel):
 
 
 class Audio:
-    """Answers recordings.
+    """Handles audio requests.
 
     Args:
         caller: asks the models.
-        task: what they are told to do; None for what they do anyway.
+        task: `translate`, or None for the model's default.
     """
 
-    def __init__(self, caller: Caller, task: str | None = None) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient, task: str | None = None) -> None:
+        self._client = client
         self._task = task
 
     async def __call__(self, request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
         if not content_type.startswith("multipart/form-data"):
-            raise UnsupportedMedia(f"this reads multipart/form-data, not {content_type or 'a body without a type'}")
-        body = await self._caller.read_bytes(request)
-        async with form_of(body, content_type, max_files=2) as form:
-            asked = await _read(form)
-        route = self._caller.route(asked.model, PIECES, "speech recognition")
-        content = asked.as_task(route, self._task)
-        if asked.stream:
-            return await event_stream(self._chunks(request, route, content))
-        return _written(asked, (await self._caller.ask(request, route, content)).json(), self._task)
+            raise UnsupportedMedia(f"expected multipart/form-data, not {content_type or 'no content type'}")
+        body = await self._client.read_bytes(request)
+        async with open_form(body, content_type, max_files=2) as form:
+            payload = await _read(form)
+        route = self._client.route(payload.model, TIMESTAMPS, "speech recognition")
+        content = payload.as_task(route, self._task)
+        if payload.stream:
+            return await event_response(self._chunks(request, route, content), DONE)
+        return _response(payload, (await self._client.post(request, route, content)).json(), self._task)
 
     async def _chunks(
         self, request: Request, route: Route, content: dict[str, Any]
     ) -> AsyncGenerator[dict[str, Any], None]:
-        async for event in self._caller.events(request, route, content):
+        async for event in self._client.stream(request, route, content):
             if "error" in event:
-                yield event_error(event)
+                yield openai_error(event)
                 return
             if event["token"]["text"]:
                 yield {"type": "transcript.text.delta", "delta": event["token"]["text"]}
@@ -93,34 +94,34 @@ async def _read(form: FormData) -> AudioRequest:
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             if name != "file":
-                raise InvalidInput(f"{name}: unknown field; send the recording as `file`")
+                raise InvalidInput(f"{name}: unknown field; send the audio as `file`")
             values[name] = await value.read()
         elif name.endswith("[]"):
             values.setdefault(name.removesuffix("[]"), []).append(value)
         else:
             values[name] = value
     if not isinstance(values.get("file"), bytes) or not values["file"]:
-        raise InvalidInput("file: is missing, or empty")
+        raise InvalidInput("file: is missing or empty")
     try:
         return AudioRequest.model_validate(values)
     except ValidationError as error:
         raise validation_error(error) from None
 
 
-def _written(asked: AudioRequest, answer: dict[str, Any], task: str | None) -> Response:
-    """The answer in the form that was asked for."""
+def _response(payload: AudioRequest, answer: dict[str, Any], task: str | None) -> Response:
+    """The response in the requested format."""
     text = answer["text"].strip()
     chunks = answer.get("chunks") or []
-    if asked.response_format == "text":
+    if payload.response_format == "text":
         return PlainTextResponse(text + "\n")
-    if asked.response_format == "srt":
+    if payload.response_format == "srt":
         return PlainTextResponse(srt(chunks))
-    if asked.response_format == "vtt":
+    if payload.response_format == "vtt":
         return PlainTextResponse(vtt(chunks))
-    if asked.response_format == "json":
+    if payload.response_format == "json":
         return JSONResponse({"text": text})
     timed = [{"start": chunk["timestamp"][0], "end": chunk["timestamp"][1]} for chunk in chunks]
-    words = asked.timestamp_granularities == ["word"]
+    words = payload.timestamp_granularities == ["word"]
     both = zip(chunks, timed, strict=True)
     parts = (
         {"words": [{"word": chunk["text"].strip()} | time for chunk, time in both]}
@@ -128,5 +129,10 @@ def _written(asked: AudioRequest, answer: dict[str, Any], task: str | None) -> R
         else {"segments": [{"id": n, "text": chunk["text"]} | time for n, (chunk, time) in enumerate(both)]}
     )
     ends = [time["end"] for time in timed if time["end"] is not None]
-    head = {"task": task or "transcribe", "language": asked.language, "duration": max(ends, default=0.0), "text": text}
+    head = {
+        "task": task or "transcribe",
+        "language": payload.language,
+        "duration": max(ends, default=0.0),
+        "text": text,
+    }
     return JSONResponse(head | parts)

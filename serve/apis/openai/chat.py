@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: a chat's next message, by a model of text or of text and pictures."""
+"""`/v1/chat/completions`: the next message of a chat, with text or text and images."""
 
 import time
 import uuid
@@ -9,18 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.apis.caller import Caller
-from serve.apis.openai.errors import event_error
-from serve.apis.openai.events import event_stream
-from serve.apis.openai.writing import FINISH, Options, StreamUsage, usage_of
+from serve.apis.model_client import ModelClient
+from serve.apis.openai.errors import openai_error
+from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage, usage_of
 from serve.http.errors import JSONResponse
+from serve.http.sse import event_response
 from serve.routes import Route
 
-TASKS = ("text-generation", "image-to-text")  # those whose `inputs` may be a chat
+TASKS = ("text-generation", "image-to-text")  # whose `inputs` may be a chat
 
 
 class Message(BaseModel):
-    """A message; its parts go to the task as they are, which says what it cannot read."""
+    """A message; its parts are passed on unchanged and validated by the task."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,18 +37,18 @@ class Message(BaseModel):
 
 
 class NamedSchema(BaseModel):
-    """A JSON schema as OpenAI's clients send it; its name and description change nothing."""
+    """A JSON schema as OpenAI's clients send it; name and description have no effect."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = None
     description: str | None = None
-    given: dict[str, Any] | None = Field(default=None, alias="schema")
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
 
 class ResponseFormat(BaseModel):
-    """What the text must be: OpenAI's forms, and Hugging Face's with a `value`."""
+    """The format of the text: OpenAI's types, and Hugging Face's with a `value`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,11 +61,11 @@ class ResponseFormat(BaseModel):
         if self.type == "text":
             return None
         if self.type == "json_schema" and self.json_schema is not None:
-            return {"type": "json", "value": self.json_schema.given}
+            return {"type": "json", "value": self.json_schema.schema_}
         return {"type": self.type, "value": self.value}
 
 
-class ChatRequest(Options):
+class ChatRequest(GenerationOptions):
     """The body of a request."""
 
     messages: list[Message] = Field(min_length=1)
@@ -89,45 +89,47 @@ class ChatRequest(Options):
         if self.logprobs:
             parameters |= {"details": True, "top_n_tokens": self.top_logprobs or 0}
         elif self.n > 1 or not self.stream:
-            parameters["details"] = True  # for the reasons why the texts ended
+            parameters["details"] = True  # for the finish reasons
         return {"inputs": [message.as_input() for message in self.messages], "parameters": parameters}
 
 
 class Chat:
-    """Answers chats."""
+    """Handles chat requests."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
 
     async def __call__(self, request: Request) -> Response:
-        asked: ChatRequest = await self._caller.read(request, ChatRequest)
-        route = self._caller.route(asked.model, TASKS, "chat")
-        if asked.stream:
-            return await event_stream(self._chunks(request, route, asked))
-        reply = await self._caller.ask(request, route, asked.as_task())
-        choices = [_choice(index, text, asked.logprobs) for index, text in enumerate(reply.json())]
-        answer = _head("chat.completion", asked.model) | {"choices": choices, "usage": usage_of(reply)}
+        payload: ChatRequest = await self._client.read(request, ChatRequest)
+        route = self._client.route(payload.model, TASKS, "chat")
+        if payload.stream:
+            return await event_response(self._chunks(request, route, payload), DONE)
+        reply = await self._client.post(request, route, payload.as_task())
+        choices = [_choice(index, text, payload.logprobs) for index, text in enumerate(reply.json())]
+        answer = _head("chat.completion", payload.model) | {"choices": choices, "usage": usage_of(reply)}
         return JSONResponse(answer)
 
-    async def _chunks(self, request: Request, route: Route, asked: ChatRequest) -> AsyncGenerator[dict[str, Any], None]:
-        head = _head("chat.completion.chunk", asked.model)
-        empty: dict[str, Any] = {"usage": None} if asked.wants_usage else {}
-        used = StreamUsage(asked.n)
-        async for event in self._caller.events(request, route, asked.as_task()):
+    async def _chunks(
+        self, request: Request, route: Route, payload: ChatRequest
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        head = _head("chat.completion.chunk", payload.model)
+        empty: dict[str, Any] = {"usage": None} if payload.wants_usage else {}
+        used = StreamUsage(payload.n)
+        async for event in self._client.stream(request, route, payload.as_task()):
             if "error" in event:
-                yield event_error(event)
+                yield openai_error(event)
                 return
             index = event.get("choice", 0)
             delta: dict[str, Any] = {"role": "assistant"} if event["index"] == 1 else {}
             delta["content"] = event["token"]["text"]
-            logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]} if asked.logprobs else None
+            logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]} if payload.logprobs else None
             reason = None
             if details := event["details"]:
-                reason = FINISH[details["finish_reason"]]
+                reason = FINISH_REASONS[details["finish_reason"]]
                 used.add(index, details)
             choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
             yield head | {"choices": [choice]} | empty
-        if asked.wants_usage:
+        if payload.wants_usage:
             yield head | {"choices": [], "usage": used.total()}
 
 
@@ -141,17 +143,17 @@ def _choice(index: int, text: dict[str, Any], with_logprobs: bool) -> dict[str, 
     if with_logprobs:
         top = details.get("top_tokens") or [None] * len(details["tokens"])
         tokens = zip(details["tokens"], top, strict=True)
-        logprobs = {"content": [_logprob(token, likeliest) for token, likeliest in tokens if not token["special"]]}
+        logprobs = {"content": [_logprob(token, top_tokens) for token, top_tokens in tokens if not token["special"]]}
     return {
         "index": index,
         "message": {"role": "assistant", "content": text["generated_text"]},
         "logprobs": logprobs,
-        "finish_reason": FINISH[details["finish_reason"]],
+        "finish_reason": FINISH_REASONS[details["finish_reason"]],
     }
 
 
-def _logprob(token: dict[str, Any], likeliest: list[dict[str, Any]] | None) -> dict[str, Any]:
-    return _named(token) | {"top_logprobs": [_named(other) for other in likeliest or ()]}
+def _logprob(token: dict[str, Any], top_tokens: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return _named(token) | {"top_logprobs": [_named(other) for other in top_tokens or ()]}
 
 
 def _named(token: dict[str, Any]) -> dict[str, Any]:

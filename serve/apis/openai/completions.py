@@ -1,4 +1,4 @@
-"""`/v1/completions`: text that goes on where a prompt ends, in OpenAI's older form."""
+"""`/v1/completions`: the continuation of a prompt."""
 
 import time
 import uuid
@@ -10,18 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.text.tokens import TokenIds, are_ids
-from serve.apis.caller import Caller
-from serve.apis.openai.errors import event_error
-from serve.apis.openai.events import event_stream
-from serve.apis.openai.writing import FINISH, Options, StreamUsage, usage_of
+from serve.apis.model_client import ModelClient
+from serve.apis.openai.errors import openai_error
+from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage, usage_of
 from serve.http.errors import JSONResponse
+from serve.http.sse import event_response
 from serve.routes import Route
 
 TASKS = ("text-generation", "text2text-generation")
-MOST = 16  # tokens where the request names no number, as OpenAI has it
+DEFAULT_MAX_TOKENS = 16  # OpenAI's default
 
 
-class CompletionRequest(Options):
+class CompletionRequest(GenerationOptions):
     """The body of a request."""
 
     prompt: str | Annotated[list[str], Field(min_length=1)] | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
@@ -32,12 +32,12 @@ class CompletionRequest(Options):
 
     @property
     def prompts(self) -> list[Any]:
-        """Texts, or the token ids of texts."""
+        """Texts, or lists of token ids."""
         return self.prompt if isinstance(self.prompt, list) and not are_ids(self.prompt) else [self.prompt]
 
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
-        parameters = self.parameters(self.max_tokens or MOST)
+        parameters = self.parameters(self.max_tokens or DEFAULT_MAX_TOKENS)
         if not self.stream or self.logprobs is not None:
             parameters["details"] = True
         if self.logprobs is not None:
@@ -49,61 +49,61 @@ class CompletionRequest(Options):
 
 
 class Completions:
-    """Answers prompts."""
+    """Handles completion requests."""
 
     request: type[CompletionRequest] = CompletionRequest
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
 
     async def __call__(self, request: Request) -> Response:
-        asked: CompletionRequest = await self._caller.read(request, self.request)
-        route = self._caller.route(asked.model, TASKS, "completions")
-        echoed = await self._echoed(request, route, asked)
-        if asked.stream:
-            return await event_stream(self._chunks(request, route, asked, echoed))
-        reply = await self._caller.ask(request, route, asked.as_task())
+        payload: CompletionRequest = await self._client.read(request, self.request)
+        route = self._client.route(payload.model, TASKS, "completions")
+        echoed = await self._echoed(request, route, payload)
+        if payload.stream:
+            return await event_response(self._chunks(request, route, payload, echoed), DONE)
+        reply = await self._client.post(request, route, payload.as_task())
         answers = reply.json()
-        texts = [text for item in answers for text in item] if len(asked.prompts) > 1 else answers
+        texts = [text for item in answers for text in item] if len(payload.prompts) > 1 else answers
         choices = [
-            _choice(index, text, asked.logprobs is not None, echoed[index // asked.n])
+            _choice(index, text, payload.logprobs is not None, echoed[index // payload.n])
             for index, text in enumerate(texts)
         ]
-        return JSONResponse(_head(asked.model) | {"choices": choices, "usage": usage_of(reply)})
+        return JSONResponse(_head(payload.model) | {"choices": choices, "usage": usage_of(reply)})
 
-    async def _echoed(self, request: Request, route: Route, asked: CompletionRequest) -> list[str]:
-        """What the texts to each prompt begin with."""
-        if not asked.echo:
-            return [""] * len(asked.prompts)
-        if not are_ids(asked.prompts[0]):
-            return asked.prompts
-        texts: list[str] = (await self._caller.ask(request, route, {"ids": asked.prompts}, "/decode")).json()
+    async def _echoed(self, request: Request, route: Route, payload: CompletionRequest) -> list[str]:
+        """The text of each prompt if it is echoed; else empty texts."""
+        if not payload.echo:
+            return [""] * len(payload.prompts)
+        if not are_ids(payload.prompts[0]):
+            return payload.prompts
+        texts: list[str] = (await self._client.post(request, route, {"ids": payload.prompts}, "/decode")).json()
         return texts
 
     async def _chunks(
-        self, request: Request, route: Route, asked: CompletionRequest, echoed: list[str]
+        self, request: Request, route: Route, payload: CompletionRequest, echoed: list[str]
     ) -> AsyncGenerator[dict[str, Any], None]:
-        head = _head(asked.model)
-        empty: dict[str, Any] = {"usage": None} if asked.wants_usage else {}
-        used = StreamUsage(asked.n)
-        offsets = [len(text) for text in echoed for _ in range(asked.n)]
-        async for event in self._caller.events(request, route, asked.as_task()):
+        head = _head(payload.model)
+        empty: dict[str, Any] = {"usage": None} if payload.wants_usage else {}
+        used = StreamUsage(payload.n)
+        offsets = [len(text) for text in echoed for _ in range(payload.n)]
+        async for event in self._client.stream(request, route, payload.as_task()):
             if "error" in event:
-                yield event_error(event)
+                yield openai_error(event)
                 return
             index, token = event.get("choice", 0), event["token"]
             logprobs = None
-            if asked.logprobs is not None:
+            if payload.logprobs is not None:
                 logprobs = _logprobs([token], [event.get("top_tokens") or []], offsets[index])
             offsets[index] += len(token["text"])
             reason = None
             if details := event["details"]:
-                reason = FINISH[details["finish_reason"]]
+                reason = FINISH_REASONS[details["finish_reason"]]
                 used.add(index, details)
-            text = (echoed[index // asked.n] if event["index"] == 1 else "") + token["text"]
+            text = (echoed[index // payload.n] if event["index"] == 1 else "") + token["text"]
             choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
             yield head | {"choices": [choice]} | empty
-        if asked.wants_usage:
+        if payload.wants_usage:
             yield head | {"choices": [], "usage": used.total()}
 
 
@@ -117,9 +117,8 @@ def _choice(index: int, text: dict[str, Any], with_logprobs: bool, echoed: str) 
     if with_logprobs:
         top = details.get("top_tokens") or [[]] * len(details["tokens"])
         logprobs = _logprobs(details["tokens"], top, len(echoed))
-    reason = FINISH[details["finish_reason"]]
-    written = echoed + text["generated_text"]
-    return {"index": index, "text": written, "logprobs": logprobs, "finish_reason": reason}
+    reason = FINISH_REASONS[details["finish_reason"]]
+    return {"index": index, "text": echoed + text["generated_text"], "logprobs": logprobs, "finish_reason": reason}
 
 
 def _logprobs(tokens: list[dict[str, Any]], top: list[list[dict[str, Any]]], offset: int) -> dict[str, Any]:
@@ -128,6 +127,6 @@ def _logprobs(tokens: list[dict[str, Any]], top: list[list[dict[str, Any]]], off
     return {
         "tokens": texts,
         "token_logprobs": [token["logprob"] for token in tokens],
-        "top_logprobs": [{other["text"]: other["logprob"] for other in likeliest} for likeliest in top],
+        "top_logprobs": [{other["text"]: other["logprob"] for other in top_tokens} for top_tokens in top],
         "text_offset": offsets,
     }

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from deployments.text.tokens import TokenIds, are_ids
-from serve.apis.caller import Caller
-from serve.apis.openai.writing import usage_of
+from serve.apis.model_client import ModelClient
+from serve.apis.openai.generation import usage_of
 from serve.http.errors import JSONResponse
 
 TASKS = ("feature-extraction",)
@@ -20,7 +20,7 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    model: str | None = None  # OpenAI wants one; TEI's clients leave it out
+    model: str | None = None  # required by OpenAI, omitted by TEI's clients
     input: str | Annotated[list[str], Field(min_length=1)] | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
@@ -29,23 +29,25 @@ class EmbeddingsRequest(BaseModel):
     def as_task(self) -> dict[str, Any]:
         """The task's own request: always a list, so that the answer is one."""
         inputs = [self.input] if isinstance(self.input, str) or are_ids(self.input) else self.input
-        given = {"dimensions": self.dimensions} if self.dimensions is not None else {}
-        return {"inputs": inputs, "encoding_format": self.encoding_format} | given
+        options = {"dimensions": self.dimensions} if self.dimensions is not None else {}
+        return {"inputs": inputs, "encoding_format": self.encoding_format} | options
 
 
 class Embeddings:
-    """Answers texts with vectors."""
+    """Handles embedding requests."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
 
     async def __call__(self, request: Request) -> Response:
-        asked: EmbeddingsRequest = await self._caller.read(request, EmbeddingsRequest)
-        route = self._caller.route(asked.model, TASKS, "embeddings")
-        reply = await self._caller.ask(request, route, asked.as_task())
+        payload: EmbeddingsRequest = await self._client.read(request, EmbeddingsRequest)
+        route = self._client.route(payload.model, TASKS, "embeddings")
+        reply = await self._client.post(request, route, payload.as_task())
         vectors = reply.json()
         if isinstance(vectors[0], list) and isinstance(vectors[0][0], list):
-            raise InvalidInput(f"model: {route.model!r} gives a vector per token; set `pooling` in its configuration")
+            raise InvalidInput(
+                f"model: {route.model!r} returns one vector per token; set `pooling` in its configuration"
+            )
         data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
         used = usage_of(reply)
         used.pop("completion_tokens")

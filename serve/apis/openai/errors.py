@@ -1,14 +1,10 @@
-"""OpenAI's error object, from ours."""
+"""OpenAI's error object."""
 
 from typing import Any
 
-import orjson
 from pydantic import BaseModel
-from starlette.responses import Response
 
-from serve.http.messages import Headers
-
-# By our `error_type`; anything else is the service's own fault.
+# By the service's `error_type`; all others are `invalid_request_error`.
 _TYPES = {
     "not_found": "not_found_error",
     "overloaded": "rate_limit_error",
@@ -20,7 +16,7 @@ _TYPES = {
 
 
 class OpenAIProblem(BaseModel):
-    """What was wrong."""
+    """The error."""
 
     message: str
     type: str
@@ -29,25 +25,19 @@ class OpenAIProblem(BaseModel):
 
 
 class OpenAIError(BaseModel):
-    """Every error of OpenAI's routes."""
+    """The body of every error of OpenAI's routes."""
 
     error: OpenAIProblem
 
 
-def error_object(body: bytes) -> dict[str, Any]:
-    """`{"error": {"message", "type", "param", "code"}}` from the body of one of our errors."""
-    return event_error(orjson.loads(body))
-
-
-def event_error(said: dict[str, Any]) -> dict[str, Any]:
-    """The same from an error that has been read, such as one in the middle of a stream."""
-    kind = said["error_type"]
-    error = {"message": said["error"], "type": _TYPES.get(kind, "invalid_request_error"), "param": None, "code": kind}
-    return {"error": error}
-
-
-def openai_error(status: int, body: bytes, headers: Headers) -> Response:
-    """One of our errors as OpenAI answers."""
-    response = Response(orjson.dumps(error_object(body)), status, media_type="application/json")
-    response.raw_headers.extend(headers)
-    return response
+def openai_error(content: dict[str, Any]) -> dict[str, Any]:
+    """The service's error object as OpenAI's, for responses and for events of a stream."""
+    kind = content["error_type"]
+    return {
+        "error": {
+            "message": content["error"],
+            "type": _TYPES.get(kind, "invalid_request_error"),
+            "param": None,
+            "code": kind,
+        }
+    }

@@ -5,14 +5,14 @@ from functools import partial
 
 from starlette.routing import Route
 
-from serve.apis.caller import Answer, Caller
+from serve.apis.model_client import Handler, ModelClient
 from serve.apis.openai import audio, chat, completions, embeddings
 from serve.apis.openai.audio import Audio, AudioRequest
 from serve.apis.openai.chat import Chat, ChatRequest
 from serve.apis.openai.completions import CompletionRequest, Completions
 from serve.apis.openai.embeddings import Embeddings, EmbeddingsRequest
 from serve.apis.openai.errors import OpenAIError, openai_error
-from serve.apis.operation import Operation, routes_of
+from serve.apis.operation import Operation, build_routes
 from serve.http.sse import EVENT_STREAM
 
 _operation = partial(Operation, error=OpenAIError)
@@ -25,7 +25,7 @@ CHAT = _operation(
 )
 COMPLETIONS = _operation(
     path="/v1/completions",
-    summary="The text that goes on where a prompt ends.",
+    summary="The continuation of a prompt.",
     request=CompletionRequest,
     tasks=completions.TASKS,
     also=(EVENT_STREAM,),
@@ -35,9 +35,9 @@ _EMBEDDINGS = _operation(
 )
 _TRANSCRIPTIONS = _operation(
     path="/v1/audio/transcriptions",
-    summary="A recording's text.",
+    summary="The text of a recording.",
     request=AudioRequest,
-    tasks=tuple(audio.PIECES),
+    tasks=tuple(audio.TIMESTAMPS),
     is_form=True,
     also=("text/plain", EVENT_STREAM),
 )
@@ -47,18 +47,18 @@ OPERATIONS = (
     _EMBEDDINGS,
     replace(_EMBEDDINGS, path="/embeddings"),
     _TRANSCRIPTIONS,
-    replace(_TRANSCRIPTIONS, path="/v1/audio/translations", summary="A recording's text in English."),
+    replace(_TRANSCRIPTIONS, path="/v1/audio/translations", summary="The text of a recording in English."),
 )
 
 
-def openai_routes(caller: Caller) -> list[Route]:
-    """`/v1/…`, and TEI's other name for embeddings; the list of models is the gateway's own."""
-    answers: dict[str, Answer] = {
-        "/embeddings": Embeddings(caller),
-        "/v1/chat/completions": Chat(caller),
-        "/v1/completions": Completions(caller),
-        "/v1/embeddings": Embeddings(caller),
-        "/v1/audio/transcriptions": Audio(caller),
-        "/v1/audio/translations": Audio(caller, "translate"),
+def openai_routes(client: ModelClient) -> list[Route]:
+    """`/v1/…`, and TEI's alias for embeddings; the gateway itself lists the models."""
+    handlers: dict[str, Handler] = {
+        "/embeddings": Embeddings(client),
+        "/v1/chat/completions": Chat(client),
+        "/v1/completions": Completions(client),
+        "/v1/embeddings": Embeddings(client),
+        "/v1/audio/transcriptions": Audio(client),
+        "/v1/audio/translations": Audio(client, "translate"),
     }
-    return routes_of(OPERATIONS, answers, openai_error)
+    return build_routes(OPERATIONS, handlers, openai_error)

@@ -1,4 +1,4 @@
-"""Text with times as subtitles: SubRip and WebVTT."""
+"""Timed text as subtitles: SubRip and WebVTT."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def vtt(chunks: Sequence[dict[str, Any]]) -> str:
 
 
 def _timed(chunks: Sequence[dict[str, Any]]) -> list[tuple[float, float, str]]:
-    """(start, end, text); a chunk that has no end, since the recording ends in it, lasts as long as it began."""
+    """(start, end, text). A chunk without an end, because the recording ends within it, ends at its start."""
     timed = []
     for chunk in chunks:
         start, end = chunk["timestamp"]

@@ -12,15 +12,14 @@ from rich.markup import escape
 from deployments.checkpoint import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.applications import ModelArguments
-from serve.cli.apply.applying import Outcome
-from serve.cli.apply.applying import apply as apply_steps
-from serve.cli.apply.difference import Change, Kind, differences, through_gateway
-from serve.cli.apply.finding import running_service
-from serve.cli.apply.running_service import NotChangeable
+from serve.cli.apply import report
+from serve.cli.apply.changes import Change, Kind, differences, through_gateway
+from serve.cli.apply.discovery import running_service
+from serve.cli.apply.executor import Outcome, execute
+from serve.cli.apply.running_service import ApplyError
 from serve.cli.apply.steps import Step, steps
-from serve.cli.apply.telling import note, plan_table, summary
 from serve.cli.embedded import build_embedded, show_notices
-from serve.cli.terminal import console, end, errors, log, stop_on_signals
+from serve.cli.terminal import configure_logging, console, error_console, fail, stop_on_signals
 from serve.cluster.launch import Cluster, StartError
 from serve.config.file import ConfigError, read_config_file
 from serve.config.service import ServiceConfig
@@ -28,24 +27,22 @@ from serve.middleware.api_keys import check_keys
 from serve.routes import RouteTable, route_table
 
 if TYPE_CHECKING:
-    from serve.cli.apply.on_serve import OnServe
+    from serve.cli.apply.serve_client import ServeClient
 
 INTERRUPTED = "interrupted"
 
 
 def apply(
-    config: Annotated[Path, typer.Argument(help="YAML file of the service as it shall be.", show_default=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    config: Annotated[Path, typer.Argument(help="YAML file describing the desired state.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the changes.")] = False,
     port: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=65535, help="Port of the service, where several run on this machine.", show_default=False
-        ),
+        typer.Option(min=1, max=65535, help="Port of the service, if several run on this machine.", show_default=False),
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(
-            metavar="RAY_ADDRESS", help="Ray cluster of the service; default: of this machine.", show_default=False
+            metavar="RAY_ADDRESS", help="Ray cluster of the service; default: on this machine.", show_default=False
         ),
     ] = None,
     restart: Annotated[
@@ -53,28 +50,28 @@ def apply(
         typer.Option(
             "--restart",
             metavar="NAME",
-            help="Start this model anew even if nothing differs, as when its folder has other weights; repeatable.",
+            help="Restart this model even if nothing differs, for example after its weights changed; repeatable.",
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Longest time for each change.")] = 600.0,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray logs.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Timeout for each change.")] = 600.0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Ray's log.")] = False,
 ) -> None:
-    """Change a running service to what a file says, model by model, while it answers.
+    """Change a running service to the desired state, model by model, without downtime.
 
-    Models that do not differ are not touched. One that differs gets new
-    replicas, and the old ones answer until those are ready; where only
-    `replicas` differs, its replicas stay. If a new version does not become
-    ready, everything is taken back, and the command says why.
+    Models that do not differ are not touched. A model that differs gets new
+    replicas, and the old ones answer until those are ready; if only `replicas`
+    differs, its replicas are kept. If a new version does not become ready,
+    everything is rolled back, and the command prints the reason.
     """
-    log(verbose)
+    configure_logging(verbose)
     try:
         service = read_config_file(config)
         check_keys(service.auth.api_keys_file)
         table = route_table(service)
         with running_service(address, port, verbose=verbose) as cluster:
-            _apply(service, table, cluster, restart or [], timeout, dry_run=dry_run, is_here=address is None)
-    except (ConfigError, SettingsError, LoadError, StartError, NotChangeable) as error:
-        end(str(error))
+            _apply(service, table, cluster, restart or [], timeout, dry_run=dry_run, is_local=address is None)
+    except (ConfigError, SettingsError, LoadError, StartError, ApplyError) as error:
+        fail(str(error))
 
 
 def _apply(
@@ -85,78 +82,78 @@ def _apply(
     timeout_s: float,
     *,
     dry_run: bool,
-    is_here: bool,
+    is_local: bool,
 ) -> None:
-    # Ray Serve reads its environment when it is imported: not before the cluster was joined.
-    from serve.cli.apply.on_serve import OnServe
+    # Ray Serve reads its environment when it is imported, so not before the cluster is joined.
+    from serve.cli.apply.serve_client import ServeClient
 
-    deployed = OnServe()
-    changes = differences(deployed.read(), service, table, cores=os.cpu_count() or 1, restarted=restarted)
+    client = ServeClient()
+    changes = differences(client.read(), service, table, cores=os.cpu_count() or 1, restarted=restarted)
     console.print(f"Service at {cluster.url}")
-    console.print(plan_table(changes))
+    console.print(report.plan_table(changes))
     planned = steps(changes)
     if dry_run or not planned:
-        console.print("[dim]nothing was changed[/]" if planned else "[green]✓[/] it is as it shall be")
+        console.print("[dim]dry run: nothing was changed[/]" if planned else "[green]✓[/] no changes")
         return
-    _prepare(changes, is_here=is_here)
+    _prepare(changes, is_local=is_local)
     stop = stop_on_signals()
     console.print()
-    outcome = apply_steps(
+    outcome = execute(
         planned,
-        deployed,
-        follow=_Following(deployed, timeout_s, stop.is_set, note),
-        take_back=_Following(deployed, timeout_s, lambda: False, lambda change: "taken back"),
+        client,
+        follow=_ProgressFollower(client, timeout_s, stop.is_set, report.label),
+        follow_rollback=_ProgressFollower(client, timeout_s, lambda: False, lambda change: "rolled back"),
     )
     if outcome.failed:
-        _end_with(outcome)
-    console.print(f"[green]✓[/] {summary(changes)}")
+        _fail_with(outcome)
+    console.print(f"[green]✓[/] {report.summary(changes)}")
     for route in through_gateway(changes, table):
-        words = f"/tasks/{route.task} leads to {route.model} through the gateway until the service is started anew"
-        console.print(words, style="dim", soft_wrap=True)
+        message = f"/tasks/{route.task} reaches {route.model} through the gateway until the service is restarted"
+        console.print(message, style="dim", soft_wrap=True)
 
 
-def _end_with(outcome: Outcome) -> NoReturn:
-    """Say why changes were not made, and what is so now."""
+def _fail_with(outcome: Outcome) -> NoReturn:
+    """Print why changes failed, and the resulting state."""
     for name, reason in outcome.failed.items():
-        errors.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
-    for name, reason in outcome.stuck.items():
-        errors.print(f"[red]error:[/] {name} cannot be taken back: {escape(reason)}", soft_wrap=True)
-    if outcome.is_taken_back and not outcome.stuck:
-        errors.print("what was changed has been taken back; the service answers as before", style="dim")
-    if not outcome.is_taken_back:
-        errors.print("all else was changed", style="dim")
+        error_console.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
+    for name, reason in outcome.rollback_failed.items():
+        error_console.print(f"[red]error:[/] {name} cannot be rolled back: {escape(reason)}", soft_wrap=True)
+    if outcome.is_rolled_back and not outcome.rollback_failed:
+        error_console.print("all changes were rolled back; the service answers as before", style="dim")
+    if not outcome.is_rolled_back:
+        error_console.print("all other changes were applied", style="dim")
     raise typer.Exit(1)
 
 
-def _prepare(changes: Sequence[Change], *, is_here: bool) -> None:
-    """What can be found out or done before anything is touched.
+def _prepare(changes: Sequence[Change], *, is_local: bool) -> None:
+    """Check placement and build embedded models, before anything is changed.
 
     Raises:
-        LoadError: a model has no place on any node, or cannot be built.
+        LoadError: a model fits on no node, or cannot be built.
     """
     from serve.cluster.placement import Nodes
 
     apps = [change.after for change in changes if change.kind in (Kind.ADDED, Kind.UPGRADED)]
     models = [app.arguments.model for app in apps if app is not None and isinstance(app.arguments, ModelArguments)]
-    if impossible := Nodes().impossible(models):
-        raise LoadError("\n".join(f"{name}: {reason}" for name, reason in impossible.items()))
+    if unplaceable := Nodes().unplaceable(models):
+        raise LoadError("\n".join(f"{name}: {reason}" for name, reason in unplaceable.items()))
     embedded = [model.model for model in models if model.model.startswith(EMBEDDED_PREFIX)]
-    if is_here:
+    if is_local:
         build_embedded(console, embedded)
     else:  # they are built on the cluster's nodes
         show_notices(console, embedded)
 
 
-class _Following:
-    """Shows how far the changes of a step are, until all are done or one has failed."""
+class _ProgressFollower:
+    """Shows the progress of a step until all its changes are done or one has failed."""
 
     def __init__(
-        self, deployed: "OnServe", timeout_s: float, stopped: Callable[[], bool], told: Callable[[Change], str]
+        self, client: "ServeClient", timeout_s: float, stopped: Callable[[], bool], label: Callable[[Change], str]
     ) -> None:
-        self._deployed = deployed
+        self._client = client
         self._timeout_s = timeout_s
         self._stopped = stopped
-        self._told = told
+        self._label = label
 
     def __call__(self, step: Step, begin: Callable[[], None]) -> Mapping[str, str]:
         from deployments.replica import stages
@@ -164,15 +161,18 @@ class _Following:
         from serve.cli.progress import Progress
 
         reader = ChangeReader(
-            step, look=self._deployed.look, stage=stages.read, obstacle=_obstacle, timeout_s=self._timeout_s
+            step,
+            statuses=self._client.statuses,
+            stage=stages.read,
+            obstacle=_obstacle,
+            timeout_s=self._timeout_s,
         )
         try:
             begin()
-        except Exception as error:  # whatever it is, what was changed before has to be taken back
+        except Exception as error:  # of any kind, as earlier changes have to be rolled back
             return {change.name: str(error) for change in step}
-        failed = Progress(console, {change.name: self._told(change) for change in step}).follow(
-            reader.read, self._stopped
-        )
+        labels = {change.name: self._label(change) for change in step}
+        failed = Progress(console, labels).follow(reader.read, self._stopped)
         return failed or ({change.name: INTERRUPTED for change in step} if self._stopped() else {})
 
 

@@ -1,24 +1,24 @@
-"""How far a change is: from what Serve says of the applications, and what their replicas say while they load."""
+"""The progress of changes, from Serve's status of the applications and the stages that their replicas report."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments.replica.stages import ModelStage
-from serve.cli.apply.difference import Change, Kind
+from serve.cli.apply.changes import Change, Kind
 from serve.cluster.states import ModelState
 
-NO_ROOM_S = 30.0  # a node may still have to answer for what it had before, or come
+NO_ROOM_S = 30.0  # until a missing node is a failure: old replicas may still have to finish, or a node to come
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An application as Serve sees it.
+class ApplicationStatus:
+    """Serve's status of an application.
 
     Attributes:
-        status: Serve's word, such as "RUNNING" or "DEPLOYING".
-        message: why it is so, where it is not well.
-        replicas: the state of each by its id.
+        status: such as "RUNNING" or "DEPLOYING".
+        message: the reason, if it is unhealthy.
+        replicas: the state of each replica, by its id.
     """
 
     status: str
@@ -31,69 +31,70 @@ class Seen:
 
 
 class ChangeReader:
-    """Reads how far some changes are, again and again. Make one before the changes begin.
+    """Reads the progress of changes, as often as needed. Must be created before the changes begin.
 
     Args:
-        changes: those that are made.
-        look: how Serve sees all applications.
-        stage: what a model's replicas said last.
-        obstacle: why a replica of an application's model is not placed; empty where there is room.
-        timeout_s: after this a change that is not done has failed.
-        clock: seconds that only grow.
+        changes: to follow.
+        statuses: returns Serve's status of all applications.
+        stage: returns the latest stage that a model's replicas reported.
+        obstacle: returns why a replica is not placed; empty if there is room.
+        timeout_s: until a change that is not done has failed.
+        clock: a monotonic clock.
     """
 
     def __init__(
         self,
         changes: Sequence[Change],
         *,
-        look: Callable[[], Mapping[str, Seen]],
+        statuses: Callable[[], Mapping[str, ApplicationStatus]],
         stage: Callable[[str], ModelStage | None],
         obstacle: Callable[[Change], str],
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._changes = changes
-        self._look = look
+        self._statuses = statuses
         self._stage = stage
         self._obstacle = obstacle
         self._timeout_s = timeout_s
         self._clock = clock
         self._began = clock()
-        seen = look()
-        self._replaced = {c.name: seen[c.name].running if c.name in seen else set() for c in changes}
-        self._said = {change.name: stage(change.name) for change in changes}
+        before = statuses()
+        self._replaced = {c.name: before[c.name].running if c.name in before else set() for c in changes}
+        self._stages_before = {change.name: stage(change.name) for change in changes}
         self._no_room_since: dict[str, float] = {}
 
     def read(self) -> dict[str, ModelState]:
-        """The state of each change. Asks Serve's controller: milliseconds."""
-        seen = self._look()
+        """The state of each change. Calls Serve's controller: milliseconds."""
+        statuses = self._statuses()
         return {
-            change.name: self._patient(change, self._state(change, seen.get(change.name))) for change in self._changes
+            change.name: self._with_timeouts(change, self._state(change, statuses.get(change.name)))
+            for change in self._changes
         }
 
-    def _state(self, change: Change, seen: Seen | None) -> ModelState:
+    def _state(self, change: Change, app: ApplicationStatus | None) -> ModelState:
         if change.kind is Kind.REMOVED:
-            return ModelState("gone" if seen is None else "leaving", "", 0)
-        if seen is None:
+            return ModelState("gone" if app is None else "leaving", "", 0)
+        if app is None:
             return ModelState("waiting", "", 0)
-        stage = self._stage(change.name)
-        news = None if stage == self._said[change.name] else stage
-        if news is not None and news.stage == "failed":
-            return ModelState("failed", news.detail, 0)
-        if seen.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            return ModelState("failed", _last_line(seen.message), 0)
+        latest = self._stage(change.name)
+        stage = None if latest == self._stages_before[change.name] else latest
+        if stage is not None and stage.stage == "failed":
+            return ModelState("failed", stage.detail, 0)
+        if app.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            return ModelState("failed", _last_line(app.message), 0)
         replaced = self._replaced[change.name] if change.kind is Kind.UPGRADED else set()
-        if seen.status == "RUNNING" and not seen.running & replaced:
-            return ModelState("ready" if seen.running else "idle", "", len(seen.running))
-        if seen.running - replaced:
-            return ModelState(_between(seen), "", 0)
-        if news is None:
+        if app.status == "RUNNING" and not app.running & replaced:
+            return ModelState("ready" if app.running else "idle", "", len(app.running))
+        if app.running - replaced:
+            return ModelState(_transition(app), "", 0)
+        if stage is None:
             return ModelState("waiting", self._obstacle(change), 0)
-        # "ready" is said by a replica that Serve has not taken up yet.
-        return ModelState("warming" if news.stage == "ready" else news.stage, news.detail, 0)
+        # A replica reports "ready" before Serve counts it.
+        return ModelState("warming" if stage.stage == "ready" else stage.stage, stage.detail, 0)
 
-    def _patient(self, change: Change, state: ModelState) -> ModelState:
-        """The state, which is a failure where it lasts too long."""
+    def _with_timeouts(self, change: Change, state: ModelState) -> ModelState:
+        """The state, or a failure if it has lasted too long."""
         now = self._clock()
         if state.state != "waiting" or not state.detail:
             self._no_room_since.pop(change.name, None)
@@ -105,13 +106,13 @@ class ChangeReader:
         return state
 
 
-def _between(seen: Seen) -> str:
-    """What an application does some replicas of which answer as they shall."""
-    states = seen.replicas.values()
+def _transition(app: ApplicationStatus) -> str:
+    """The state of an application some of whose new replicas are running."""
+    states = app.replicas.values()
     return "warming" if "STARTING" in states else "leaving" if "STOPPING" in states else "changing"
 
 
 def _last_line(message: str) -> str:
-    """Of a stack trace that Ray passes on, what was raised."""
+    """The exception at the end of a stack trace that Ray passes on."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else "Serve does not say why"
+    return lines[-1] if lines else "Serve gives no reason"

@@ -1,4 +1,4 @@
-"""RunningService: what a running service was made of, as data."""
+"""RunningService: the configuration of a running service, read back from Serve."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from serve.applications import ModelArguments, ServeApplication
 from serve.config.service import Service
 
 
-class NotChangeable(Exception):
-    """What runs cannot be changed from here, or not in this way; the message says why, and what can be done."""
+class ApplyError(Exception):
+    """The running service cannot be changed in this way; the message says why, and what can be done."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningApplication:
-    """One application as Serve has it.
+    """One running application.
 
     Attributes:
-        app: what it was made of.
-        version: Serve's name of that; a replica of this version stays if it is deployed again.
-        has_failed: its replicas did not start, or are not well.
+        app: as it was built.
+        version: Serve's version; replicas are kept if the same version is deployed again.
+        has_failed: its replicas failed to start or are unhealthy.
     """
 
     app: ServeApplication
@@ -27,18 +27,18 @@ class RunningApplication:
 
     @property
     def arguments(self) -> ModelArguments:
-        """Of a model's application."""
+        """The arguments of a model's application."""
         assert isinstance(self.app.arguments, ModelArguments)
         return self.app.arguments
 
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that runs.
+    """A running service.
 
     Attributes:
         gateway: the application at "/".
-        models: the others by name.
+        models: the others, by name.
     """
 
     gateway: RunningApplication
@@ -46,6 +46,6 @@ class RunningService:
 
     @property
     def service(self) -> Service:
-        """What is served, as the gateway was told."""
+        """The service's configuration, as the gateway has it."""
         assert isinstance(self.gateway.app.arguments, Service)
         return self.gateway.app.arguments

@@ -1,39 +1,39 @@
-"""The order in which changes are made, and how each is taken back: pure functions of the differences."""
+"""The order in which changes are applied, and how they are rolled back: pure functions of the changes."""
 
 from collections.abc import Iterator, Sequence
 
-from serve.cli.apply.difference import Change, Kind
+from serve.cli.apply.changes import Change, Kind
 from serve.routes import GATEWAY
 
-Step = tuple[Change, ...]  # changes that are made at once
+Step = tuple[Change, ...]  # changes that are applied at once
 
 
 def steps(changes: Sequence[Change]) -> list[Step]:
-    """First what may fail, and last what cannot be taken back.
+    """First the changes that may fail, last those that cannot be rolled back.
 
     New models come first, all at once. Models with new replicas follow one by one, so that the nodes need room for one
-    replica more and not for one of each. The gateway comes before models are taken away, so that it names none that
-    is gone; and it answers for a path from the moment in which the model leaves that had it.
+    additional replica, not for one of each. The gateway comes before removals, so that it never lists a removed model;
+    and it serves a removed model's path from the moment that the model is gone.
     """
     models = [change for change in changes if change.name != GATEWAY]
     gateway = [change for change in changes if change.name == GATEWAY and change.kind is not Kind.UNCHANGED]
     ordered = [
-        _of(models, Kind.ADDED),
-        *((change,) for change in _of(models, Kind.UPGRADED)),
-        _of(models, Kind.RECONFIGURED),
+        _of_kind(models, Kind.ADDED),
+        *((change,) for change in _of_kind(models, Kind.UPGRADED)),
+        _of_kind(models, Kind.RECONFIGURED),
         tuple(gateway),
-        _of(models, Kind.REMOVED),
+        _of_kind(models, Kind.REMOVED),
     ]
     return [step for step in ordered if step]
 
 
-def taken_back(made: Sequence[Step]) -> Iterator[Step]:
-    """The steps that undo those that were made, the last one first, and each change by itself."""
-    for step in reversed(made):
+def rollback_steps(done: Sequence[Step]) -> Iterator[Step]:
+    """The steps that undo these, the last one first, and each change on its own."""
+    for step in reversed(done):
         yield from ((_inverse(change),) for change in reversed(step))
 
 
-def _of(changes: Sequence[Change], kind: Kind) -> Step:
+def _of_kind(changes: Sequence[Change], kind: Kind) -> Step:
     return tuple(change for change in changes if change.kind is kind)
 
 

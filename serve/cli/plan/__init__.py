@@ -1,1 +1,1 @@
-"""What a configuration takes, and whether some workers hold it."""
+"""`automodel-serve plan`: the resources that a configuration needs."""

@@ -1,4 +1,4 @@
-"""ModelRow: what one model did between two scrapes."""
+"""ModelRow: the load of one model between two scrapes."""
 
 import math
 from collections.abc import Mapping
@@ -11,23 +11,23 @@ from serve.cli.top.scrape import Scrape
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """Rates are a second; what nothing was measured of is None.
+    """Rates are per second; values without measurements are None.
 
     Attributes:
         model: its name.
-        task: its task's.
-        state: as `/health/ready` tells it.
-        replicas: that answer.
-        requests: that ended, however they did.
-        rejected: of them, those that were refused.
-        p50: of the time of answered requests, in seconds.
-        p99: of the same.
-        queue_share: of that time, what was spent in line; 0 to 1.
+        task: its task's name.
+        state: from `/health/ready`.
+        replicas: that are running.
+        requests: that ended, with any outcome.
+        rejected: those of them that were refused.
+        p50: latency of answered requests in seconds.
+        p99: the same.
+        queue_share: share of the latency that was spent in the queue; 0 to 1.
         batch_rows: mean rows of a batch.
         padding: mean share of padding; 0 to 1.
-        waiting: rows that wait now.
-        tokens_in: that were read.
-        tokens_out: that were written.
+        waiting: rows in the queue now.
+        tokens_in: prompt tokens.
+        tokens_out: generated tokens.
     """
 
     model: str
@@ -47,16 +47,16 @@ class ModelRow:
 
 
 def model_row(model: str, task: str, state: str, replicas: int, before: Scrape, now: Scrape) -> ModelRow:
-    """The difference of two scrapes of which the later one is `now`; the same one twice says what is now."""
+    """The difference of two scrapes. With the same one twice, rates are 0."""
 
     seconds = now.at - before.at
 
-    def more(metric: Metric, part: str = "", label: str | None = None) -> float:
-        # What a replica that ended had counted may be gone from one scrape to the next.
+    def growth(metric: Metric, part: str = "", label: str | None = None) -> float:
+        # The counts of a replica that has ended may be missing from the later scrape.
         return max(0.0, now.sum(model, metric, part, label) - before.sum(model, metric, part, label))
 
     def rate(metric: Metric, label: str | None = None) -> float:
-        return more(metric, "", label) / seconds if seconds else 0.0
+        return growth(metric, "", label) / seconds if seconds else 0.0
 
     earlier, buckets = before.buckets(model, metrics.REQUEST_SECONDS), now.buckets(model, metrics.REQUEST_SECONDS)
     counts = {bound: max(0.0, count - earlier.get(bound, 0.0)) for bound, count in buckets.items()}
@@ -69,9 +69,9 @@ def model_row(model: str, task: str, state: str, replicas: int, before: Scrape, 
         rejected=rate(metrics.REJECTED),
         p50=quantile(0.5, counts),
         p99=quantile(0.99, counts),
-        queue_share=_ratio(more(metrics.QUEUE_SECONDS, "_sum"), more(metrics.REQUEST_SECONDS, "_sum")),
-        batch_rows=_ratio(more(metrics.BATCH_ROWS, "_sum"), more(metrics.BATCH_ROWS, "_count")),
-        padding=_ratio(more(metrics.PADDING, "_sum"), more(metrics.PADDING, "_count")),
+        queue_share=_ratio(growth(metrics.QUEUE_SECONDS, "_sum"), growth(metrics.REQUEST_SECONDS, "_sum")),
+        batch_rows=_ratio(growth(metrics.BATCH_ROWS, "_sum"), growth(metrics.BATCH_ROWS, "_count")),
+        padding=_ratio(growth(metrics.PADDING, "_sum"), growth(metrics.PADDING, "_count")),
         waiting=now.sum(model, metrics.WAITING_ROWS),
         tokens_in=rate(metrics.TOKENS, "in"),
         tokens_out=rate(metrics.TOKENS, "out"),
@@ -83,25 +83,25 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def quantile(share: float, counts: Mapping[float, float]) -> float | None:
-    """The value below which a share of all values lies; within a bucket they count as evenly spread.
+    """A quantile of a histogram, interpolated linearly within a bucket.
 
     Args:
         share: 0 to 1.
-        counts: how many values there were up to each upper bound, infinity among them.
+        counts: cumulative counts by upper bound, including infinity.
 
     Returns:
-        None where there were no values; the largest finite bound where the value lies beyond it.
+        None if there are no values; the largest finite bound if the value is beyond it.
     """
     bounds = sorted(counts)
     total = counts[bounds[-1]] if bounds else 0.0
     if total <= 0:
         return None
-    wanted, lower, below = share * total, 0.0, 0.0
+    rank, lower, below = share * total, 0.0, 0.0
     for bound in bounds:
-        if counts[bound] >= wanted and counts[bound] > below:
+        if counts[bound] >= rank and counts[bound] > below:
             if math.isinf(bound):
                 return lower
-            return lower + (bound - lower) * (wanted - below) / (counts[bound] - below)
+            return lower + (bound - lower) * (rank - below) / (counts[bound] - below)
         if not math.isinf(bound):
             lower, below = bound, max(below, counts[bound])
     return lower

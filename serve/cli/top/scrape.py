@@ -1,4 +1,4 @@
-"""Scrape: what `/metrics` said at one moment, summed up by model."""
+"""Scrape: the metrics at one moment, summed by model."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ Buckets = dict[float, float]
 
 
 class Scrape:
-    """The sums of every model over its replicas and nodes.
+    """Every model's metrics, summed over replicas and nodes.
 
     Args:
         text: in Prometheus' format.
-        at: when, `time.monotonic()`.
+        at: time of the scrape, `time.monotonic()`.
     """
 
     def __init__(self, text: str, at: float) -> None:
@@ -28,12 +28,12 @@ class Scrape:
         self._read(text_string_to_metric_families(text))
 
     def sum(self, model: str, metric: Metric, part: str = "", label: str | None = None) -> float:
-        """A counter or gauge, or of a histogram its `_sum` or `_count` (`part`); of one label's value where named."""
+        """A counter or gauge, or a histogram's `_sum` or `_count` (`part`); for one value of a label if given."""
         name = metric.exported_name + part
         return self._sums[model, name] if label is None else self._labelled[model, name, label]
 
     def buckets(self, model: str, metric: Metric) -> Buckets:
-        """Of a histogram: how many values there were up to each bound."""
+        """A histogram's cumulative counts by upper bound."""
         return self._buckets[model, metric.exported_name]
 
     def _read(self, families: Iterable[Family]) -> None:

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from tests.loadtests.recorded_load import records
 
 from loadtests.load.records import Recorder, RequestRecord, began_at, read_records
+from tests.loadtests.recorded_load import records
 
 
 def test_latency_counts_from_when_it_was_due() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from tests.loadtests.recorded_load import PLAN, records, results
 
 from loadtests.plan import Plan
 from loadtests.report import slo
 from loadtests.report.output import write
 from loadtests.report.result import LoadTestResult
 from loadtests.report.windows import window_results
+from tests.loadtests.recorded_load import PLAN, records, results
 
 PLOTS = {"latency", "throughput", "time-share", "models", "over-time"}
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.loadtests.recorded_load import PLAN, records, results, scrapes
 from typer.testing import CliRunner
 
 from loadtests import __main__ as command
@@ -14,6 +13,7 @@ from loadtests.report import slo
 from loadtests.report.result import LoadTestResult
 from loadtests.report.windows import window_results
 from loadtests.traffic.callers import CALLERS
+from tests.loadtests.recorded_load import PLAN, records, results, scrapes
 
 OBJECTIVES = slo.Objectives.model_validate({"up_to_rate": 4, "callers": {"short text": {"p99_s": 0.3}}})
 

@@ -1,8 +1,8 @@
 import pytest
-from tests.loadtests.recorded_load import PLAN, records, results
 
 from loadtests.report.windows import ALL, window_results
 from loadtests.traffic.callers import CALLERS
+from tests.loadtests.recorded_load import PLAN, records, results
 
 
 def test_each_window_has_its_own_requests() -> None:

@@ -1,6 +1,5 @@
-from tests.loadtests.recorded_load import scrapes
-
 from loadtests.service.metrics import metric_sums, metrics_by_model, metrics_of_all
+from tests.loadtests.recorded_load import scrapes
 
 METRICS = """\
 # HELP ray_automodel_batch_rows Rows.

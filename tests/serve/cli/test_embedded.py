@@ -19,11 +19,11 @@ def test_by_default_those_that_need_not_be_asked_for() -> None:
 
 
 def test_models_are_added_and_left_out() -> None:
-    assert names(left_out=["minilm"]) == [name for name in DEFAULT if name != "minilm"]
+    assert names(excluded=["minilm"]) == [name for name in DEFAULT if name != "minilm"]
     assert set(names(added=OPT_IN)) == set(EMBEDDED)
     assert names(added=["minilm"]) == names(), "what is there already comes once"
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(LoadError, match=r"no embedded model 'minilmm'; did you mean 'minilm'\?"):
-        embedded_config(left_out=["minilmm"])
+        embedded_config(excluded=["minilmm"])

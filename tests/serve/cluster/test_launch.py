@@ -11,7 +11,7 @@ from serve.cluster import launch
 def test_a_free_port_can_be_bound_and_is_none_that_the_kernel_gives_away():
     lowest, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     for port in {launch.free_port() for _ in range(20)}:
-        assert launch.FIRST <= port <= launch.LAST < lowest
+        assert launch.FIRST_PORT <= port <= launch.LAST_PORT < lowest
         with socket.socket() as server:
             server.bind(("127.0.0.1", port))
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.config import ModelConfig
-from serve.cluster.resource_requests import asked, obstacle
+from serve.cluster.resource_requests import placement_obstacle, resource_request
 
 L4 = {"CPU": 4.0, "GPU": 1.0, "memory": 16.0 * 2**30, "accelerator_type:L4": 1.0, "node:10.0.0.1": 1.0}
 CPUS = {"CPU": 8.0, "memory": 32.0 * 2**30}
@@ -21,35 +21,38 @@ def model(**resources: Any) -> ModelConfig:
     [
         ({"num_cpus": 2}, [L4, CPUS], ""),
         ({"num_cpus": 8}, [L4, CPUS], ""),
-        ({"num_cpus": 9}, [L4, CPUS], "asks for 9 CPU, which no node has; there are 4 CPU / 8 CPU"),
+        ({"num_cpus": 9}, [L4, CPUS], "requests 9 CPU, which no node has; there are 4 CPU / 8 CPU"),
         (
             {"num_cpus": 5, "num_gpus": 1},
             [L4, CPUS],
-            "asks for 5 CPU, 1 GPU, which no node has; there are 4 CPU, 1 GPU / 8 CPU, 0 GPU",
+            "requests 5 CPU, 1 GPU, which no node has; there are 4 CPU, 1 GPU / 8 CPU, 0 GPU",
         ),
         (
             {"num_cpus": 1, "num_gpus": 0.5, "accelerator_type": "H100"},
             [L4],
-            "asks for 1 CPU, 0.5 GPU (H100), which no node has; there are 4 CPU, 1 GPU (L4)",
+            "requests 1 CPU, 0.5 GPU (H100), which no node has; there are 4 CPU, 1 GPU (L4)",
         ),
         (
             {"num_cpus": 1, "num_gpus": 0.5, "accelerator_type": "L4"},
             [L4 | {"GPU": 0.25}, CPUS],
-            "asks for 1 CPU, 0.5 GPU (L4); free are 4 CPU, 0.25 GPU (L4) / 8 CPU, 0 GPU",
+            "requests 1 CPU, 0.5 GPU (L4); free are 4 CPU, 0.25 GPU (L4) / 8 CPU, 0 GPU",
         ),
         (
             {"num_cpus": 1, "memory_gib": 20},
             [L4, CPUS | {"memory": 10.0 * 2**30}],
-            "asks for 1 CPU, 20 GiB of memory; free are 4 CPU, 16 GiB of memory / 8 CPU, 10 GiB of memory",
+            "requests 1 CPU, 20 GiB of memory; free are 4 CPU, 16 GiB of memory / 8 CPU, 10 GiB of memory",
         ),
     ],
 )
 def test_why_it_is_not_placed(resources: dict[str, Any], free: list[dict[str, float]], reason: str) -> None:
-    assert obstacle(asked(model(**resources)), [L4, CPUS][: len(free)], free) == reason
+    assert placement_obstacle(resource_request(model(**resources)), [L4, CPUS][: len(free)], free) == reason
 
 
 def test_without_a_node() -> None:
-    assert obstacle(asked(model()), [], []) == "asks for 0.1 CPU, which no node has; there are no nodes"
+    assert (
+        placement_obstacle(resource_request(model()), [], [])
+        == "requests 0.1 CPU, which no node has; there are no nodes"
+    )
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
 
 def test_two_models_of_one_name(tmp_path: Path) -> None:
     message = refused(tmp_path, "models:\n  - model: a/x\n  - model: b/x\n")
-    assert "two models are called x" in message
+    assert "duplicate model names: x" in message
 
 
 @pytest.mark.parametrize(

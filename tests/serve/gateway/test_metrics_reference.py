@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from deployments.telemetry.metrics import METRICS
-from serve.gateway.metrics_reference import reference, written_into
+from serve.gateway.metrics_reference import reference, updated
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 def test_the_page_has_the_tables_as_they_are_now() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert reference() in page, "run `python -m serve.gateway.metrics_reference docs/metrics.md`"
-    assert written_into(page) == page
+    assert updated(page) == page
 
 
 def test_every_metric_is_in_the_tables() -> None:

@@ -45,13 +45,13 @@ def fetcher(*hosts: str) -> Fetcher:
 
 
 async def test_a_listed_host_is_asked(host: str) -> None:
-    request = await fetcher(host).fetched(REQUEST(inputs=f"http://{host}/file"))
+    request = await fetcher(host).fetch(REQUEST(inputs=f"http://{host}/file"))
     assert request.inputs.data == FILE
 
 
 async def test_urls_may_stand_among_other_inputs(host: str) -> None:
     request = REQUEST(inputs=["AAAA", f"http://{host}/file", Media(b"mine")])
-    got = await fetcher(host).fetched(request)
+    got = await fetcher(host).fetch(request)
     assert [media.data for media in got.inputs] == [b"\0\0\0", FILE, b"mine"]
 
 
@@ -61,50 +61,50 @@ async def test_urls_in_objects_and_chats_are_asked_once_each(host: str) -> None:
     parts[2]["image"] = "AAAA"
     chat = [{"role": "user", "content": "Look."}, {"role": "user", "content": parts}]
     Files.asked.clear()
-    got = await fetcher(host).fetched(kind(inputs=[{"image": url, "text": "a"}, chat]))
+    got = await fetcher(host).fetch(kind(inputs=[{"image": url, "text": "a"}, chat]))
     pictured, (words, shown) = got.inputs
     assert (pictured.image.data, pictured.text, words.content) == (FILE, "a", "Look.")
     assert [part.picture.data for part in shown.content] == [FILE, FILE, b"\0\0\0"]
     assert Files.asked == ["/file"]
     for inputs in ({"image": url}, chat, [chat]):
-        with pytest.raises(InvalidInput, match="list the host in `media.allow_urls`"):
-            await fetcher().fetched(kind(inputs=inputs))
+        with pytest.raises(InvalidInput, match="add the host to `media.allow_urls`"):
+            await fetcher().fetch(kind(inputs=inputs))
     assert Files.asked == ["/file"]
 
 
 async def test_nothing_is_asked_by_default(host: str) -> None:
     before = list(Files.asked)
-    with pytest.raises(InvalidInput, match="list the host in `media.allow_urls`"):
-        await fetcher().fetched(REQUEST(inputs=f"http://{host}/file"))
+    with pytest.raises(InvalidInput, match="add the host to `media.allow_urls`"):
+        await fetcher().fetch(REQUEST(inputs=f"http://{host}/file"))
     with pytest.raises(InvalidInput, match=host):
-        await fetcher("localhost", "127.0.0.1").fetched(REQUEST(inputs=f"http://{host}/file"))
+        await fetcher("localhost", "127.0.0.1").fetch(REQUEST(inputs=f"http://{host}/file"))
     assert Files.asked == before
 
 
 @pytest.mark.parametrize("url", ["http://listed@{host}/file", "http://{host}/file?listed", "http://{host}#@listed"])
 async def test_a_url_cannot_pretend(host: str, url: str) -> None:
-    with pytest.raises(InvalidInput, match="not fetched"):
-        await fetcher("listed").fetched(REQUEST(inputs=url.format(host=host)))
+    with pytest.raises(InvalidInput, match="not an allowed host"):
+        await fetcher("listed").fetch(REQUEST(inputs=url.format(host=host)))
 
 
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
-        ("missing", InvalidInput, "answered 404"),
-        ("elsewhere", InvalidInput, "answered 302"),
+        ("missing", InvalidInput, "returned status 404"),
+        ("elsewhere", InvalidInput, "returned status 302"),
         ("large", TooLarge, "more than 10,000 bytes"),
     ],
 )
 async def test_what_does_not_come(host: str, path: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        await fetcher(host).fetched(REQUEST(inputs=f"http://{host}/{path}"))
+        await fetcher(host).fetch(REQUEST(inputs=f"http://{host}/{path}"))
 
 
 async def test_a_host_that_does_not_answer() -> None:
     with pytest.raises(InvalidInput, match="cannot be fetched"):
-        await fetcher("127.0.0.1:1").fetched(REQUEST(inputs="http://127.0.0.1:1/file"))
+        await fetcher("127.0.0.1:1").fetch(REQUEST(inputs="http://127.0.0.1:1/file"))
 
 
 async def test_requests_without_urls_are_left_alone() -> None:
     for request in (REQUEST(inputs="AAAA"), TASKS["text-classification"].request(inputs="http://not.a/file")):
-        assert await fetcher().fetched(request) is request
+        assert await fetcher().fetch(request) is request

@@ -70,7 +70,7 @@ def test_only_what_serve_takes(tmp_path: Path) -> None:
         ("models:\n  - {model: /somewhere/else, task: fill-mask}\n", "below /models, not /somewhere/else"),
         ("models:\n  - {model: /models/chat}\n", "/models/chat"),
         (MODEL + "grpc: {port: 9000}\n", "grpc.port"),
-        ("models:\n  - {model: a/b, task: fill-mask, resources: {num_cpus: 9}}\n", "asks for 9 CPU"),
+        ("models:\n  - {model: a/b, task: fill-mask, resources: {num_cpus: 9}}\n", "requests 9 CPU"),
     ],
 )
 def test_what_cannot_be_rendered(tmp_path: Path, text: str, message: str) -> None:

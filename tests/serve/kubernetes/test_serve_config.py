@@ -12,7 +12,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from deployments.config import ModelConfig, Replicas
-from serve.applications import ModelArguments, applications, named_table
+from serve.applications import ModelArguments, applications, route_table_from_config
 from serve.apps import build_apps
 from serve.config.service import ServiceConfig
 from serve.kubernetes.manifest import as_yaml
@@ -39,7 +39,7 @@ SERVICE = ServiceConfig(
 @pytest.fixture(scope="module")
 def config() -> Any:
     """As it comes out of the file."""
-    return yaml.safe_load(as_yaml(serve_config(SERVICE, named_table(SERVICE))))
+    return yaml.safe_load(as_yaml(serve_config(SERVICE, route_table_from_config(SERVICE))))
 
 
 def built(app: dict[str, Any]) -> serve.Application:
@@ -90,7 +90,7 @@ def test_arguments_come_back_as_they_were_but_for_the_number_of_replicas(config:
         for model in SERVICE.models
     ]
     unscaled = ServiceConfig(**SERVICE.model_dump(exclude={"models"}), models=per_node)
-    given = applications(unscaled, named_table(unscaled))
+    given = applications(unscaled, route_table_from_config(unscaled))
     for app, expected in zip(config["applications"], given, strict=True):
         assert type(expected.arguments).model_validate(app["args"]) == expected.arguments
 
@@ -111,7 +111,7 @@ def test_another_number_of_replicas_is_no_other_version(config: Any) -> None:
     minilm = minilm.model_copy(update={"replicas": Replicas(min=2, max=2)})
     guard = guard.model_copy(update={"replicas": Replicas(min=1, max=5, max_per_node=1)})
     scaled = ServiceConfig(**SERVICE.model_dump(exclude={"models"}), models=[minilm, guard, *rest])
-    rendered = yaml.safe_load(as_yaml(serve_config(scaled, named_table(scaled))))
+    rendered = yaml.safe_load(as_yaml(serve_config(scaled, route_table_from_config(scaled))))
     for before, after in zip(config["applications"], rendered["applications"], strict=True):
         assert get_app_code_version(ServeApplicationSchema(**after)) == get_app_code_version(
             ServeApplicationSchema(**before)
@@ -126,8 +126,8 @@ def test_threads_are_the_cpus_that_were_asked_for(config: Any) -> None:
 def test_a_model_knows_nothing_of_the_others() -> None:
     """So that Ray, which deploys an application anew when its arguments change, leaves it alone when they do."""
     fewer = ServiceConfig(**SERVICE.model_dump(exclude={"models"}), models=SERVICE.models[:2])
-    before = {app.name: app.arguments for app in applications(SERVICE, named_table(SERVICE))}
-    after = {app.name: app.arguments for app in applications(fewer, named_table(fewer))}
+    before = {app.name: app.arguments for app in applications(SERVICE, route_table_from_config(SERVICE))}
+    after = {app.name: app.arguments for app in applications(fewer, route_table_from_config(fewer))}
     assert all(after[name] == before[name] for name in ("minilm", "guard"))
 
 

@@ -41,8 +41,8 @@ def test_gpus_are_shared_by_fractions() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (model("large", cpus=5), "large: asks for 5 CPU, which no node has; there are 4 CPU"),
-        (model("large", cpus=1, gpus=2), "asks for 1 CPU, 2 GPU, which no node has; there are 4 CPU, 1 GPU"),
+        (model("large", cpus=5), "large: requests 5 CPU, which no node has; there are 4 CPU"),
+        (model("large", cpus=1, gpus=2), "requests 1 CPU, 2 GPU, which no node has; there are 4 CPU, 1 GPU"),
         (model("free", cpus=0), "on the head"),
     ],
 )

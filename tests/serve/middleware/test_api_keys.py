@@ -6,7 +6,7 @@ import pytest
 
 from deployments.errors import LoadError
 from serve.middleware import api_keys
-from serve.middleware.api_keys import Key, KeyRing, Rate, digest, entry_of, new_key, read_keys
+from serve.middleware.api_keys import Key, KeyRing, RateLimiter, digest, entry_of, new_key, read_keys
 
 
 def write(path: Path, *entries: str) -> Path:
@@ -28,7 +28,7 @@ def test_an_entry_as_it_is_printed_is_read_again(tmp_path: Path) -> None:
         ("keys: [", ":1: not YAML"),
         ("keys:\n  - {name: a, sha256: secret}", "keys.0.sha256"),
         ("keys:\n  - {name: a, sha256: " + "a" * 64 + ", model: b}", "keys.0.model: Extra inputs"),
-        ("keys:\n" + 2 * ("  - {name: a, sha256: " + "a" * 64 + "}\n"), "two keys are called a"),
+        ("keys:\n" + 2 * ("  - {name: a, sha256: " + "a" * 64 + "}\n"), "duplicate key names: a"),
         ("", "file: "),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_change_is_heard_of_and_a_mistake_leaves_the_keys(tmp_path: Path, monk
 def test_a_rate_refills(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(api_keys.time, "monotonic", lambda: now)
-    rate, key = Rate(), Key(name="a", sha256="a" * 64, requests_per_minute=6)
+    rate, key = RateLimiter(), Key(name="a", sha256="a" * 64, requests_per_minute=6)
     assert [rate.wait(key) for _ in range(6)] == [0] * 6
     assert rate.wait(key) == pytest.approx(10)
     assert rate.wait(Key(name="b", sha256="a" * 64, requests_per_minute=6)) == 0, "each key has its own"

@@ -7,10 +7,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from serve.middleware.limits import SMALL, BodyMemory
+from serve.middleware.limits import SMALL_BODY, BodyMemoryMiddleware
 
-LARGE = b"x" * (2 * SMALL)
-MOST = 3 * len(LARGE)
+LARGE = b"x" * (2 * SMALL_BODY)
+MAX_BYTES = 3 * len(LARGE)
 
 
 class Slow:
@@ -34,7 +34,7 @@ def slow() -> Slow:
 
 @pytest.fixture
 async def client(slow: Slow) -> AsyncIterator[httpx.AsyncClient]:
-    app = BodyMemory(slow, most=MOST, longest=len(LARGE))
+    app = BodyMemoryMiddleware(slow, max_bytes=MAX_BYTES, max_body_bytes=len(LARGE))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -57,7 +57,7 @@ async def test_bodies_over_the_bound_are_refused_before_they_are_read(client: ht
     refused = await client.post("/", content=LARGE, headers={"x-request-id": "demo"})
     assert refused.status_code == 429
     assert refused.json() == {
-        "error": "the bodies of requests under way have 393,216 bytes; try again later",
+        "error": "requests in progress hold 393,216 bytes of bodies; retry later",
         "error_type": "overloaded",
         "request_id": "demo",
     }
@@ -70,7 +70,7 @@ async def test_bodies_over_the_bound_are_refused_before_they_are_read(client: ht
 
 async def test_small_bodies_are_not_counted(client: httpx.AsyncClient, slow: Slow) -> None:
     tasks = await begin(client, slow, 3, lambda: LARGE)
-    tasks += await begin(client, slow, 50, lambda: b"x" * SMALL)
+    tasks += await begin(client, slow, 50, lambda: b"x" * SMALL_BODY)
     slow.may.set()
     assert {(await task).status_code for task in tasks} == {200}
 
@@ -85,7 +85,7 @@ async def test_a_body_in_chunks_counts_as_the_longest(client: httpx.AsyncClient,
 
 async def test_what_is_declared_beyond_the_longest_is_left_to_the_application(slow: Slow) -> None:
     slow.may.set()
-    app = BodyMemory(slow, most=10, longest=len(LARGE))  # one body always fits
+    app = BodyMemoryMiddleware(slow, max_bytes=10, max_body_bytes=len(LARGE))  # one body always fits
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         assert (await client.post("/", content=LARGE * 2)).text == str(2 * len(LARGE))
 

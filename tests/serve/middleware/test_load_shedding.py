@@ -11,11 +11,11 @@ from deployments.batching.drain_rate import DrainRate
 from deployments.config import ModelConfig
 from deployments.registry import find_task
 from deployments.replica.replica import Replica
-from serve.cluster.haproxy_gate import FULL
+from serve.cluster.haproxy_overload import FULL
 from serve.config.service import Auth, Options
 from serve.middleware.api_keys import entry_of, new_key
-from serve.middleware.load_shedding import Shortcut
-from serve.model.endpoint import endpoint_builder
+from serve.middleware.load_shedding import LoadSheddingMiddleware
+from serve.model.endpoint import build_endpoint
 from serve.routes import RouteTable
 from tests.checkpoints import small_checkpoint
 
@@ -40,13 +40,15 @@ def through_ray() -> list[str]:
 
 @pytest.fixture
 async def client(replica: Replica, through_ray: list[str]) -> AsyncIterator[httpx.AsyncClient]:
-    application = endpoint_builder(ROUTE, Options())(replica)
+    application = build_endpoint(replica, ROUTE, Options())
 
     async def ray(scope: Any, receive: Any, send: Any) -> None:
         through_ray.append(scope["path"])
         await application(scope, receive, send)
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Shortcut(ray)), base_url="http://test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(LoadSheddingMiddleware(ray)), base_url="http://test"
+    ) as client:
         yield client
 
 
@@ -73,8 +75,8 @@ async def test_who_has_no_key_is_told_so_although_the_model_is_full(
     monkeypatch.setattr(replica, "places", replica.limits.max_waiting)
     key, keys = new_key(), tmp_path / "keys.yaml"
     keys.write_text("keys:\n" + entry_of("team", key) + "\n")
-    application = endpoint_builder(ROUTE, Options(auth=Auth(api_keys_file=str(keys))))(replica)
-    transport = httpx.ASGITransport(Shortcut(application))
+    application = build_endpoint(replica, ROUTE, Options(auth=Auth(api_keys_file=str(keys))))
+    transport = httpx.ASGITransport(LoadSheddingMiddleware(application))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert (await client.post(PATH, json=ASKED)).status_code == 401
         known = {"authorization": f"Bearer {key}"}

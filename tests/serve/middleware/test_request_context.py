@@ -15,12 +15,12 @@ from deployments.registry import find_task
 from deployments.telemetry.logs import FIELDS, JsonLines, TextLines
 from deployments.telemetry.measurements import Answer
 from deployments.telemetry.model_meter import ModelMeter
-from serve.cluster.haproxy_gate import REFUSED_BEFORE
+from serve.cluster.haproxy_overload import REFUSED_BEFORE
 from serve.http.messages import Receive, Scope, Send, header, send_json
-from serve.http.request_context import Record, current
+from serve.http.request_context import RequestContext, current_context
 from serve.http.sse import send_events
-from serve.middleware.access_log import told_of_gateway, told_of_model
-from serve.middleware.request_context import Access
+from serve.middleware.access_log import gateway_request_logger, model_request_logger
+from serve.middleware.request_context import RequestContextMiddleware
 from serve.routes import Route
 
 ROUTE = Route("small", find_task("fill-mask"), is_default=True)
@@ -55,8 +55,8 @@ def meter() -> ModelMeter:
     return ModelMeter("small", "fill-mask")
 
 
-def app_of(meter: ModelMeter, inner: Any) -> Access:
-    return Access(inner, ended=told_of_model(meter, ROUTE), headers=[(b"x-model", b"small")])
+def app_of(meter: ModelMeter, inner: Any) -> RequestContextMiddleware:
+    return RequestContextMiddleware(inner, on_end=model_request_logger(meter, ROUTE), headers=[(b"x-model", b"small")])
 
 
 async def ask(app: Any, method: str = "POST", **headers: str) -> httpx.Response:
@@ -69,7 +69,7 @@ async def ask(app: Any, method: str = "POST", **headers: str) -> httpx.Response:
 def answers(status: int) -> Any:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if status == 200:
-            current().answer = ANSWER
+            current_context().answer = ANSWER
         await send_json(send, status, b"{}", [])
 
     return app
@@ -247,16 +247,18 @@ async def test_a_stream_whose_client_leaves(meter: ModelMeter) -> None:
 
 
 async def test_the_gateway_adds_its_time_and_logs_what_it_refuses_itself(lines: Lines) -> None:
-    told: list[Record] = []
+    told: list[RequestContext] = []
 
     async def passed_on(scope: Scope, receive: Receive, send: Send) -> None:
         status = 404 if scope["method"] == "GET" else 429
         headers = [(b"server-timing", b"queue;dur=1.00, total;dur=2.00"), (b"x-model", b"m")]
         await send_json(send, status, b"{}", headers if status == 429 else [])
 
-    app = Access(passed_on, ended=told_of_gateway(lambda scope, record, s: told.append(record)), name=b"gateway")
+    app = RequestContextMiddleware(
+        passed_on, on_end=gateway_request_logger(lambda scope, context, s: told.append(context)), timing_name=b"gateway"
+    )
     timing = (await ask(app)).headers["server-timing"]
     assert [part.split(";")[0] for part in timing.split(", ")] == ["queue", "total", "gateway"]
     await ask(app, "GET")
-    assert [record.status for record in told] == [429, 404]
+    assert [context.status for context in told] == [429, 404]
     assert [getattr(record, FIELDS)["status"] for record in lines.records] == [404]

@@ -11,9 +11,9 @@ from deployments.config import ModelConfig
 from deployments.registry import find_task
 from deployments.replica.replica import Replica
 from serve.config.service import Cors, Limits, Options
-from serve.http.messages import timeout_of
+from serve.http.messages import request_timeout
 from serve.middleware.ray_proxy import middlewares
-from serve.model.endpoint import endpoint_builder
+from serve.model.endpoint import build_endpoint
 from serve.routes import RouteTable
 from tests.checkpoints import small_checkpoint
 
@@ -32,7 +32,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
 
 
 def client_of(replica: Replica, options: Options) -> httpx.AsyncClient:
-    app = endpoint_builder(TABLE.routes[0], options)(replica)
+    app = build_endpoint(replica, TABLE.routes[0], options)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 
@@ -47,7 +47,7 @@ async def client(replica: Replica) -> AsyncIterator[httpx.AsyncClient]:
 async def test_headers_over_the_limit(client: httpx.AsyncClient) -> None:
     answer = await client.post(PATH, json=ASKED, headers={"x-long": "a" * 1024, "x-request-id": "mine"})
     assert (answer.status_code, answer.json()["error_type"]) == (431, "headers_too_large")
-    assert "at most 1,024 are read" in answer.json()["error"]
+    assert "the limit is 1,024" in answer.json()["error"]
     assert answer.json()["request_id"] == "mine"
     many = {f"x-{number}": "" for number in range(200)}
     assert (await client.post(PATH, json=ASKED, headers=many)).status_code == 431
@@ -63,7 +63,7 @@ async def test_a_body_that_does_not_come(client: httpx.AsyncClient, replica: Rep
 
     answer = await client.post(PATH, content=slow(), headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error_type"]) == (408, "body_timeout")
-    assert answer.json()["error"] == "the body did not come within 0.2 s"
+    assert answer.json()["error"] == "the body did not arrive within 0.2 s"
     assert replica.in_flight == 0
 
 
@@ -80,7 +80,7 @@ async def test_a_client_may_shorten_its_time(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(("said", "meant"), [("1.5", 1.5), ("100", 60), ("inf", 60), (None, 60)])
 def test_no_header_goes_beyond_the_limit(said: str | None, meant: float) -> None:
     headers = [] if said is None else [(b"timeout", said.encode())]
-    assert timeout_of({"headers": headers}, 60) == meant
+    assert request_timeout({"headers": headers}, 60) == meant
 
 
 async def test_pages_of_listed_origins_may_ask(client: httpx.AsyncClient) -> None:

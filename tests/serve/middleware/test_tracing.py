@@ -13,13 +13,13 @@ from deployments.telemetry.logs import FIELDS
 from deployments.telemetry.measurements import Answer
 from deployments.telemetry.observer import Observer
 from serve.http.messages import Headers, Receive, Scope, Send, send_json
-from serve.http.request_context import current
-from serve.middleware.access_log import told_of_model
-from serve.middleware.request_context import Access
+from serve.http.request_context import current_context
+from serve.middleware.access_log import model_request_logger
+from serve.middleware.request_context import RequestContextMiddleware
 from serve.middleware.tracing import RequestSpans
 from serve.routes import Route
 from serve.upstream.replicas import Reply, StreamedReply
-from serve.upstream.traced import TracedUpstream
+from serve.upstream.traced import TracedReplicas
 from tests.spans import KeptSpans
 
 ROUTE = Route("small", find_task("feature-extraction"), is_default=True)
@@ -35,13 +35,13 @@ async def post(app: Any, path: str, headers: dict[str, str] | None = None, metho
         return await client.request(method, path, headers=headers or {}, json={"inputs": "a secret text"})
 
 
-def app_of(kept: KeptSpans, status: int) -> Access:
+def app_of(kept: KeptSpans, status: int) -> RequestContextMiddleware:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        current().answer = ANSWER if status == 200 else None
+        current_context().answer = ANSWER if status == 200 else None
         await send_json(send, status, b"{}", [])
 
     spans = RequestSpans(kept.tracer, ROUTE.paths)
-    return Access(app, ended=told_of_model(Observer(), ROUTE), spans=spans)
+    return RequestContextMiddleware(app, on_end=model_request_logger(Observer(), ROUTE), spans=spans)
 
 
 async def test_a_replica_goes_on_with_the_callers_trace(caplog: pytest.LogCaptureFixture) -> None:
@@ -100,7 +100,7 @@ class Replicas:
         self.heard: Headers = []
         self._status, self._error = status, error
 
-    async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
+    async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         self.heard = headers
         if self._error is not None:
             raise self._error
@@ -116,21 +116,23 @@ class Replicas:
         return StreamedReply(200, [], pieces())
 
 
-def gateway_of(kept: KeptSpans, replicas: Replicas, *, streams: bool = False) -> Access:
-    upstream = TracedUpstream(replicas)
+def gateway_of(kept: KeptSpans, replicas: Replicas, *, streams: bool = False) -> RequestContextMiddleware:
+    upstream = TracedReplicas(replicas)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(scope["headers"])
         scope["route"] = type("Matched", (), {"path": "/models/{model}{below:below}"})()
         if streams:
             streamed = await upstream.stream(ROUTE, "POST", headers, b"")
-            assert [piece async for piece in streamed.pieces] == [b"a", b"b"]
+            assert [piece async for piece in streamed.chunks] == [b"a", b"b"]
             status = streamed.status
         else:
-            status = (await upstream.ask(ROUTE, "POST", headers, b"")).status
+            status = (await upstream.request(ROUTE, "POST", headers, b"")).status
         await send_json(send, status, b"{}", [])
 
-    return Access(app, ended=lambda scope, record: None, spans=RequestSpans(kept.tracer), name=b"gateway")
+    return RequestContextMiddleware(
+        app, on_end=lambda scope, context: None, spans=RequestSpans(kept.tracer), timing_name=b"gateway"
+    )
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -166,5 +168,5 @@ async def test_what_a_replica_refuses_and_what_never_reached_one() -> None:
 
 async def test_what_is_asked_outside_of_a_traced_request() -> None:
     replicas = Replicas()
-    await TracedUpstream(replicas).ask(ROUTE, "POST", [(b"a", b"b")], b"")
+    await TracedReplicas(replicas).request(ROUTE, "POST", [(b"a", b"b")], b"")
     assert replicas.heard == [(b"a", b"b")], "asked without a request, such as over gRPC"

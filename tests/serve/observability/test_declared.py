@@ -6,7 +6,7 @@ import pytest
 
 from deployments.telemetry.metrics import METRICS
 from serve.observability.objectives import Objectives
-from serve.observability.recording import recordings
+from serve.observability.recording_rules import recording_rules
 from tests.serve.observability.expressions import Expression, expressions, found_in
 
 TARGET = {"namespace", "job"}
@@ -18,7 +18,7 @@ LABELS = {
     | ({"le"} if part == "_bucket" else set())
     for metric in METRICS
     for part in PARTS[metric.kind]
-} | {rule.name: TARGET | {"model", "task"} for rule in recordings(Objectives())}
+} | {rule.name: TARGET | {"model", "task"} for rule in recording_rules(Objectives())}
 VALUES = {metric.exported_name: metric.values for metric in METRICS}
 BOUNDS = {f"{metric.exported_name}_bucket": metric.buckets for metric in METRICS}
 

@@ -47,7 +47,7 @@ def test_a_share_above_a_bound_is_what_is_not_below():
         (lambda: ask.rate(REQUEST_SECONDS, ()), "is a histogram"),
         (lambda: ask.rate(REQUESTS, (), part="_sum"), "is a counter"),
         (lambda: ask.rate(REQUEST_SECONDS, ("le",), part="_sum"), "no label 'le'"),
-        (lambda: ask.share_above(REQUEST_SECONDS, 3, ()), "not at 3"),
+        (lambda: ask.share_above(REQUEST_SECONDS, 3, ()), "not 3"),
     ],
 )
 def test_what_is_not_declared_is_refused(make, says):

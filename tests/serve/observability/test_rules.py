@@ -10,7 +10,7 @@ from deployments.telemetry.metrics import OUTCOMES
 from serve.observability.budget_alerts import budget_alerts
 from serve.observability.indicators import ANSWERED, FAILED, NOT_COUNTED
 from serve.observability.objectives import BURNS, WINDOWS, Objectives
-from serve.observability.recording import recordings
+from serve.observability.recording_rules import recording_rules
 from serve.observability.rules import as_text, prometheus_rule, rules
 from serve.observability.symptom_alerts import symptom_alerts
 
@@ -34,7 +34,7 @@ def test_every_outcome_is_a_success_a_failure_or_the_callers_own() -> None:
 
 
 def test_recordings_are_named_level_metric_operation() -> None:
-    names = [rule.name for rule in recordings(Objectives())]
+    names = [rule.name for rule in recording_rules(Objectives())]
     assert len(set(names)) == len(names) == 3 * len(WINDOWS)
     assert all(re.fullmatch(r"model:ray_automodel_[a-z_]+:ratio_rate\d+[mhd]", name) for name in names)
 

@@ -13,7 +13,7 @@ from deployments.errors import DeadlineExceeded, InvalidInput, Overloaded, Unava
 from deployments.registry import find_task
 from serve.routes import RouteTable
 from serve.upstream import serve_handle as module
-from serve.upstream.serve_handle import Upstream
+from serve.upstream.serve_handle import ServeReplicas
 
 ROUTE = RouteTable([("small", find_task("text-classification"))]).routes[0]
 
@@ -57,18 +57,18 @@ async def full() -> Any:
     raise BackPressureError(num_queued_requests=4096, max_queued_requests=4096)
 
 
-def upstream(answer: Answer, timeout_s: float = 60.0) -> Upstream:
-    made = Upstream(timeout_s)
+def upstream(answer: Answer, timeout_s: float = 60.0) -> ServeReplicas:
+    made = ServeReplicas(timeout_s)
     made._handles["small"] = Handle(answer)  # type: ignore[assignment]
     return made
 
 
-async def ask(gateway: Upstream) -> Any:
-    return await gateway.ask(ROUTE, "POST", [], b"{}")
+async def ask(gateway: ServeReplicas) -> Any:
+    return await gateway.request(ROUTE, "POST", [], b"{}")
 
 
 async def test_a_model_that_never_answered_is_not_there_yet() -> None:
-    with pytest.raises(Unavailable, match="small has no replica that takes requests now") as told:
+    with pytest.raises(Unavailable, match="small has no replica that accepts requests now") as told:
         await ask(upstream(full))
     assert told.value.retry_after == 5
     with pytest.raises(Unavailable):
@@ -84,7 +84,7 @@ async def test_a_model_that_answers_is_overloaded_for_as_long_as_its_line_takes(
 
     clock = Clock()
     gateway = upstream(slow)
-    gateway._lines["small"] = DrainRate(clock)
+    gateway._queues["small"] = DrainRate(clock)
     tasks = [asyncio.create_task(ask(gateway)) for _ in range(40)]
     await asyncio.sleep(0)
     for answered in range(1, 11):  # five a second
@@ -101,7 +101,7 @@ async def test_a_model_that_answers_is_overloaded_for_as_long_as_its_line_takes(
     for _ in tasks:
         may.release()
     await asyncio.gather(*tasks)
-    assert gateway._lines["small"].under_way == 0
+    assert gateway._queues["small"].under_way == 0
 
 
 async def test_refusals_of_the_model_itself_are_no_answers() -> None:
@@ -111,7 +111,7 @@ async def test_refusals_of_the_model_itself_are_no_answers() -> None:
     gateway = upstream(refused)
     for _ in range(50):
         assert (await ask(gateway)).header(b"retry-after") == "3"
-    assert gateway._lines["small"].per_second is None
+    assert gateway._queues["small"].per_second is None
 
 
 async def never() -> Any:
@@ -124,12 +124,12 @@ async def test_what_no_replica_takes_ends_with_its_time(
 ) -> None:
     monkeypatch.setattr(module, "MARGIN_S", 0.01)
     gateway = upstream(never, timeout_s)
-    with pytest.raises(DeadlineExceeded, match="no replica of small answered within the request's time"):
-        await gateway.ask(ROUTE, "POST", headers, b"{}")
+    with pytest.raises(DeadlineExceeded, match="no replica of small answered within the request's timeout"):
+        await gateway.request(ROUTE, "POST", headers, b"{}")
     with pytest.raises(DeadlineExceeded):
         await gateway.stream(ROUTE, "POST", headers, b"{}")
     assert gateway._handles["small"].cancelled == ["a request"] * 2  # type: ignore[attr-defined]
-    assert gateway._lines["small"].under_way == 0
+    assert gateway._queues["small"].under_way == 0
 
 
 async def test_a_caller_that_leaves_ends_its_request() -> None:
@@ -144,4 +144,4 @@ async def test_a_caller_that_leaves_ends_its_request() -> None:
 
 async def test_a_time_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidInput, match="timeout"):
-        await upstream(never).ask(ROUTE, "POST", [(b"timeout", b"soon")], b"{}")
+        await upstream(never).request(ROUTE, "POST", [(b"timeout", b"soon")], b"{}")

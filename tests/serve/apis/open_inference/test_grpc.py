@@ -15,7 +15,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from serve.apis.open_inference.compile import compiled
-from serve.apis.open_inference.grpc_server import started
+from serve.apis.open_inference.grpc_server import start_server
 from serve.apis.open_inference.grpc_service import GrpcService
 from serve.apis.open_inference.protobuf import COMPILED, Messages
 from serve.cluster.launch import StartError, cluster, free_port
@@ -43,7 +43,7 @@ def ring() -> KeyRing | None:
 @pytest.fixture
 async def address(service: Service, ring: KeyRing | None) -> AsyncIterator[str]:
     port = free_port()
-    server = await started(GrpcService(service.inference, ring), "127.0.0.1", port, LIMITS)
+    server = await start_server(GrpcService(service.inference, ring), "127.0.0.1", port, LIMITS)
     yield f"127.0.0.1:{port}"
     await server.stop(0)
 
@@ -153,11 +153,11 @@ async def test_every_datatype_of_the_message(
     ("message", "told"),
     [
         (question(), "input 'text': 0 elements in bytes_contents, but the shape [1] has 1"),
-        (question(shape=[-1]), "input 'text': its shape [-1] is none"),
-        (question(datatype="FP16"), "input 'text': FP16 comes in raw_input_contents only"),
-        (question(datatype="INT8", contents={"int_contents": [300]}), "holds a number that is none of INT8"),
-        (question(name="texts", contents={"bytes_contents": [b"a"]}), "input 'texts': is not known"),
-        (QUESTION(model_name=MODEL), "inputs: there is no text"),
+        (question(shape=[-1]), "input 'text': its shape [-1] is invalid"),
+        (question(datatype="FP16"), "input 'text': FP16 is accepted in raw_input_contents only"),
+        (question(datatype="INT8", contents={"int_contents": [300]}), "has a number out of range for INT8"),
+        (question(name="texts", contents={"bytes_contents": [b"a"]}), "input 'texts': unknown"),
+        (QUESTION(model_name=MODEL), "inputs: text missing"),
         (
             QUESTION(model_name=MODEL, raw_input_contents=[b"a"]),
             "raw_input_contents has 1 entries for 0 inputs",
@@ -243,13 +243,13 @@ async def test_metadata_over_the_limit_are_not_read(service: Service, client: In
 
 async def test_a_port_in_use_is_refused(service: Service, address: str) -> None:
     with pytest.raises(RuntimeError):
-        await started(GrpcService(service.inference, None), "127.0.0.1", int(address.rpartition(":")[2]), LIMITS)
+        await start_server(GrpcService(service.inference, None), "127.0.0.1", int(address.rpartition(":")[2]), LIMITS)
 
 
 async def test_a_gateway_listens_beside_the_one_whose_place_it_takes(service: Service) -> None:
     port = free_port()
     grpc_service = GrpcService(service.inference, None)
-    old, new = [await started(grpc_service, "127.0.0.1", port, LIMITS, is_shared=True) for _ in range(2)]
+    old, new = [await start_server(grpc_service, "127.0.0.1", port, LIMITS, is_shared=True) for _ in range(2)]
     await old.stop(0)
     assert await call(f"127.0.0.1:{port}", question(contents={"bytes_contents": [b"a"]}))
     await new.stop(0)
@@ -263,7 +263,7 @@ def test_up_refuses_a_port_in_use_before_anything_starts() -> None:
             cluster("127.0.0.1", free_port(), grpc_port=port),
         ):
             pass
-    with pytest.raises(StartError, match="is that of HTTP"), cluster("127.0.0.1", port, grpc_port=port):
+    with pytest.raises(StartError, match="is used for HTTP"), cluster("127.0.0.1", port, grpc_port=port):
         pass
 
 

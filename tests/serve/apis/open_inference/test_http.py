@@ -35,7 +35,7 @@ def service() -> Service:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=open_inference_routes(service.caller, service.inference, LIMITS))
+    app = Starlette(routes=open_inference_routes(service.client, service.inference, LIMITS))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -134,7 +134,7 @@ async def test_a_body_may_be_packed(service: Service, client: httpx.AsyncClient,
     assert service.replicas.bodies[0]["inputs"] == ["a"]
     for content, status, message in (
         (pack(bytes(LIMITS.body.size + 1)), 413, "more than 262,144 bytes"),
-        (pack(body)[:-9], 400, f"ends in the middle of its {encoding}"),
+        (pack(body)[:-9], 400, f"'s {encoding} data is incomplete"),
         (b"no such thing", 400, f"the body is not {encoding}"),
     ):
         refused = await client.post(CLASSES + "/infer", content=content, headers={"content-encoding": encoding})
@@ -145,7 +145,7 @@ async def test_a_body_may_be_packed(service: Service, client: httpx.AsyncClient,
 async def test_a_timeout_of_the_request_ends_it(service: Service, client: httpx.AsyncClient) -> None:
     service.replicas.wait_s = 60
     answer = await client.post(CLASSES + "/infer", json={"inputs": [TEXT], "parameters": {"timeout": 20_000}})
-    assert (answer.status_code, answer.json()) == (504, {"error": "no answer within the 0.02 s that the request gave"})
+    assert (answer.status_code, answer.json()) == (504, {"error": "no answer within the request's timeout of 0.02 s"})
     assert service.replicas.cancelled.is_set()
 
 
@@ -164,19 +164,19 @@ async def test_an_error_of_the_model_is_passed_on(service: Service, client: http
         (b"{", 400, "the body is not JSON"),
         (b"[]", 422, "body: should be a valid dictionary"),
         ({}, 422, "inputs: is missing"),
-        ({"inputs": []}, 422, "inputs: there is no text"),
+        ({"inputs": []}, 422, "inputs: text missing"),
         ({"inputs": [TEXT], "output": []}, 422, "output: unknown field"),
         ({"inputs": [TEXT | {"shape": [-1]}]}, 422, "inputs[0].shape[0]: should be greater than or equal to 0"),
         ({"inputs": [TEXT | {"shape": [2]}]}, 422, "input 'text': 1 elements in data, but the shape [2] has 2"),
-        ({"inputs": [TEXT | {"datatype": "STRING"}]}, 422, "input 'text': no datatype 'STRING'"),
-        ({"inputs": [TEXT | {"data": [1]}]}, 422, "input 'text': its datatype is BYTES, so data should hold strings"),
+        ({"inputs": [TEXT | {"datatype": "STRING"}]}, 422, "input 'text': unknown datatype 'STRING'"),
+        ({"inputs": [TEXT | {"data": [1]}]}, 422, "its datatype is BYTES, so data should contain strings"),
         ({"inputs": [TEXT | {"data": None}]}, 422, "input 'text': data is missing"),
-        ({"inputs": [TEXT | {"name": "texts"}]}, 422, "input 'texts': is not known; did you mean 'text'?"),
-        ({"inputs": [TEXT | {"parameters": {"binary_data_size": 1}}]}, 422, "has data and binary_data_size"),
+        ({"inputs": [TEXT | {"name": "texts"}]}, 422, "input 'texts': unknown; did you mean 'text'?"),
+        ({"inputs": [TEXT | {"parameters": {"binary_data_size": 1}}]}, 422, "has both data and binary_data_size"),
         (
             {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}]},
             400,
-            "input 'text': binary_data_size is 9; 0 bytes are left",
+            "input 'text': binary_data_size is 9, but 0 bytes are left",
         ),
         (
             {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": "9"}}]},
@@ -190,13 +190,13 @@ async def test_an_error_of_the_model_is_passed_on(service: Service, client: http
                 ]
             },
             422,
-            "input 'text': shared memory is not offered",
+            "input 'text': shared memory is not supported",
         ),
-        ({"inputs": [TEXT], "outputs": [{"name": "scores"}]}, 422, "output 'scores': is not among"),
+        ({"inputs": [TEXT], "outputs": [{"name": "scores"}]}, 422, "output 'scores': does not exist"),
         (
             {"inputs": [TEXT], "outputs": [{"name": "score", "parameters": {"classification": 2}}]},
             422,
-            "output 'score': parameter 'classification' is not known",
+            "output 'score': unknown parameter 'classification'",
         ),
         (
             {"inputs": [TEXT], "outputs": [{"name": "score", "parameters": {"binary_data": 1}}]},
@@ -223,7 +223,7 @@ async def test_wrong_lengths_and_names(client: httpx.AsyncClient) -> None:
         assert answer.status_code == 400
         assert "Inference-Header-Content-Length" in answer.json()["error"]
     more = await client.post(CLASSES + "/infer", content=body + b"x", headers=headers)
-    assert (more.status_code, more.json()["error"]) == (400, "1 bytes are left behind the tensors")
+    assert (more.status_code, more.json()["error"]) == (400, "1 extra bytes after the tensors")
     for path in ("/v2/models/text", "/v2/models/text/ready", CLASSES + "/versions/2", CLASSES + "/versions/2/ready"):
         answer = await client.get(path)
         assert answer.status_code == 404
@@ -280,10 +280,10 @@ async def test_generate_stream(service: Service, client: httpx.AsyncClient) -> N
 @pytest.mark.parametrize(
     ("model", "asked", "status", "message"),
     [
-        ("text-classification-text", {"text_input": "a"}, 422, "which writes no text; ask for /infer"),
+        ("text-classification-text", {"text_input": "a"}, 422, "which generates no text; use /infer"),
         ("text-generation-text", {"text": "a"}, 422, "text_input: is missing"),
         ("text-generation-text", {"text_input": ["a"]}, 422, "text_input: should be a valid string"),
-        ("text-generation-text", {"text_input": "a", "stream": True}, 422, "ask /generate_stream"),
+        ("text-generation-text", {"text_input": "a", "stream": True}, 422, "use /generate_stream"),
         ("text-generation", {"text_input": "a"}, 404, "no model 'text-generation'"),
     ],
 )
@@ -334,7 +334,7 @@ def test_any_body_is_read_or_refused(body: Any, behind: bytes, length: str | Non
 
 async def test_a_client_that_leaves_ends_its_request(service: Service) -> None:
     service.replicas.wait_s = 60
-    app = Starlette(routes=open_inference_routes(service.caller, service.inference, LIMITS))
+    app = Starlette(routes=open_inference_routes(service.client, service.inference, LIMITS))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         asking = asyncio.create_task(client.post(CLASSES + "/infer", json={"inputs": [TEXT]}))
         await service.replicas.asked.wait()

@@ -9,7 +9,7 @@ import pytest
 from deployments.contract.task import Task
 from deployments.errors import InvalidInput
 from deployments.registry import KINDS
-from serve.apis.open_inference.messages import Wanted
+from serve.apis.open_inference.messages import RequestedOutput
 from serve.apis.open_inference.outputs import output_tensors
 
 HIGH, LOW = {"label": "high", "score": 0.75}, {"label": "low", "score": 0.25}
@@ -25,7 +25,7 @@ def kind(name: str, medium: str = "text") -> type[Task[Any, Any]]:
 
 def tensors(task: type[Task[Any, Any]], answers: list[Any], *names: str) -> dict[str, tuple[str, Any]]:
     """Datatype and values by name."""
-    wanted = [Wanted(name) for name in names] or None
+    wanted = [RequestedOutput(name) for name in names] or None
     found = output_tensors(task, answers, wanted)
     if names:
         assert [tensor.name for tensor in found] == list(names)
@@ -152,9 +152,7 @@ def test_only_what_is_asked_for_is_given_in_its_order() -> None:
     assert orjson.loads(found["json"][1][0]) == [HIGH, LOW]
     assert tensors(classes, [[HIGH, LOW]], "count") == {"count": ("INT64", [2])}
     assert tensors(kind("token-classification"), [[]], "word") == {"word": ("BYTES", [[]])}
-    with pytest.raises(
-        InvalidInput, match="output 'scores': is not among what this answer has: label, score, count, json"
-    ):
+    with pytest.raises(InvalidInput, match="output 'scores': does not exist; there are label, score, count, json"):
         tensors(classes, [[HIGH, LOW]], "label", "scores")
 
 

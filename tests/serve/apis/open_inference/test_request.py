@@ -14,7 +14,7 @@ from deployments.errors import InvalidInput, ServiceError
 from deployments.registry import KINDS
 from serve.apis.open_inference.messages import InferRequest
 from serve.apis.open_inference.request import input_tensors, task_request
-from serve.apis.open_inference.tensor import Tensor, of_objects
+from serve.apis.open_inference.tensor import Tensor, object_array
 
 PNG = b"\x89PNG\r\n\x1a\n\xff"
 WAV_SILENCE = b"RIFF$\0\0\0WAVEfmt " + bytes(28)
@@ -25,7 +25,7 @@ def kind(name: str, medium: str = "text") -> type[Task[Any, Any]]:
 
 
 def of(name: str, *elements: Any, shape: tuple[int, ...] | None = None, **parameters: Any) -> Tensor:
-    return Tensor(name, "BYTES", of_objects(list(elements), shape or (len(elements),)), parameters)
+    return Tensor(name, "BYTES", object_array(list(elements), shape or (len(elements),)), parameters)
 
 
 def number(name: str, values: Any, datatype: str = "INT32", **parameters: Any) -> Tensor:
@@ -150,23 +150,23 @@ def test_the_timeout_is_in_microseconds() -> None:
 @pytest.mark.parametrize(
     ("task", "inputs", "parameters", "message"),
     [
-        ("fill-mask", [], {}, "inputs: there is no text"),
-        ("question-answering", [], {}, "inputs: there is no question and no context"),
-        ("fill-mask", [of("txt", "a")], {}, "input 'txt': is not known; did you mean 'text'?"),
-        ("fill-mask", [of("zzz", "a")], {}, "input 'zzz': is not known; there are text, json, and parameters"),
-        ("fill-mask", [of("text", "a"), of("text", "b")], {}, "input 'text': is there twice"),
+        ("fill-mask", [], {}, "inputs: text missing"),
+        ("question-answering", [], {}, "inputs: question and context missing"),
+        ("fill-mask", [of("txt", "a")], {}, "input 'txt': unknown; did you mean 'text'?"),
+        ("fill-mask", [of("zzz", "a")], {}, "input 'zzz': unknown; there are text, json, and parameters"),
+        ("fill-mask", [of("text", "a"), of("text", "b")], {}, "input 'text': appears twice"),
         ("fill-mask", [of("text", "a", "b", shape=(1, 2))], {}, "input 'text': its shape [1, 2] should be [batch]"),
         ("fill-mask", [number("text", [1])], {}, "input 'text': should be BYTES, not INT32"),
         ("fill-mask", [of("text", b"\xff")], {}, "input 'text': an element is not UTF-8, at byte 0"),
         ("fill-mask", [of("json", b"{")], {}, "input 'json': element 0 is not JSON"),
         ("fill-mask", [number("json", [1])], {}, "input 'json': should be BYTES"),
-        ("fill-mask", [of("json", b'"a"'), of("text", b"a")], {}, "input 'json': takes the place of all others"),
+        ("fill-mask", [of("json", b'"a"'), of("text", b"a")], {}, "input 'json': cannot be combined with others"),
         ("feature-extraction", [of("input_ids", "a")], {}, "input 'input_ids': should be INT64, not BYTES"),
         (
             "question-answering",
             [of("question", "a"), of("context", "b", "c")],
             {},
-            "not the same for all: 'question' has 1, 'context' has 2",
+            "and differs: 'question' has 1, 'context' has 2",
         ),
         (
             "fill-mask",
@@ -174,12 +174,12 @@ def test_the_timeout_is_in_microseconds() -> None:
             {},
             "input 'top_k': is a parameter, so it should have one",
         ),
-        ("fill-mask", [of("text", "a", top_k=1)], {"top_k": 2}, "parameter 'top_k' of input 'text': another value"),
-        ("fill-mask", [of("text", "a")], {"sequence_id": 3}, "parameter 'sequence_id': no model here keeps a state"),
-        ("fill-mask", [of("text", "a", shared_memory_region="r")], {}, "shared memory is not offered"),
+        ("fill-mask", [of("text", "a", top_k=1)], {"top_k": 2}, "parameter 'top_k' of input 'text': given twice"),
+        ("fill-mask", [of("text", "a")], {"sequence_id": 3}, "parameter 'sequence_id': models have no state"),
+        ("fill-mask", [of("text", "a", shared_memory_region="r")], {}, "shared memory is not supported"),
         ("fill-mask", [of("text", "a")], {"timeout": 0}, "parameter 'timeout': should be a number of microseconds"),
         ("fill-mask", [of("text", "a")], {"inputs": "b"}, "parameter 'inputs': should be a tensor"),
-        ("text-generation", [of("text", "a")], {"stream": True}, "ask for /generate_stream"),
+        ("text-generation", [of("text", "a")], {"stream": True}, "use /generate_stream"),
     ],
 )
 def test_what_cannot_be_asked_is_said(

@@ -14,18 +14,18 @@ from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from deployments.errors import InvalidInput, MalformedRequest
 from serve.apis.open_inference.tensor import (
+    BINARY_ONLY,
     NUMBERS,
-    ONLY_BYTES,
     Tensor,
     from_bytes,
     from_json,
-    of_objects,
+    object_array,
     to_bytes,
     to_json,
 )
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
-JSON_NUMBERS = sorted(set(NUMBERS) - set(ONLY_BYTES))
+JSON_NUMBERS = sorted(set(NUMBERS) - set(BINARY_ONLY))
 
 
 @st.composite
@@ -41,7 +41,7 @@ def numbers(draw: Any, datatypes: list[str]) -> Tensor:
 def texts(draw: Any, kind: Any) -> Tensor:
     shape = draw(SHAPES)
     elements = draw(st.lists(kind, min_size=prod(shape), max_size=prod(shape)))
-    return Tensor("x", "BYTES", of_objects(elements, shape))
+    return Tensor("x", "BYTES", object_array(elements, shape))
 
 
 @given(numbers(sorted(set(NUMBERS) - {"BF16"})))
@@ -112,18 +112,18 @@ def test_any_json_is_read_or_refused(data: Any, datatype: str, shape: list[int])
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "message"),
     [
-        ("INT64", (2,), [1.5, 2], "data should hold integers"),
-        ("INT64", (1,), [True], "data should hold integers"),
-        ("INT8", (1,), [300], "a number that is none of INT8"),
-        ("UINT32", (1,), [-1], "a number that is none of UINT32"),
-        ("INT64", (1,), [2**70], "data should hold integers"),
-        ("FP32", (1,), ["1"], "data should hold numbers"),
-        ("BOOL", (2,), [0, 1], "data should hold booleans"),
-        ("BYTES", (1,), [1], "data should hold strings"),
+        ("INT64", (2,), [1.5, 2], "data should contain integers"),
+        ("INT64", (1,), [True], "data should contain integers"),
+        ("INT8", (1,), [300], "a number out of range for INT8"),
+        ("UINT32", (1,), [-1], "a number out of range for UINT32"),
+        ("INT64", (1,), [2**70], "a number out of range for INT64"),
+        ("FP32", (1,), ["1"], "data should contain numbers"),
+        ("BOOL", (2,), [0, 1], "data should contain booleans"),
+        ("BYTES", (1,), [1], "data should contain strings"),
         ("BYTES", (3,), ["a", "b"], "2 elements in data, but the shape [3] has 3"),
         ("FP16", (1,), [1.0], "FP16 has no form in JSON"),
-        ("FP8", (1,), [1.0], "no datatype 'FP8'; there are BOOL"),
-        ("FP32", (1,) * 9, [1.0], "at most 8"),
+        ("FP8", (1,), [1.0], "unknown datatype 'FP8'; there are BOOL"),
+        ("FP32", (1,) * 9, [1.0], "the limit is 8"),
     ],
 )
 def test_what_is_wrong_with_json_is_said(datatype: str, shape: tuple[int, ...], data: Any, message: str) -> None:
@@ -136,7 +136,7 @@ def test_what_is_wrong_with_json_is_said(datatype: str, shape: tuple[int, ...], 
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "message"),
     [
-        ("FP32", (2,), b"\0" * 7, "7 bytes, but 8 are FP32 of the shape [2]"),
+        ("FP32", (2,), b"\0" * 7, "7 bytes, but FP32 of the shape [2] has 8"),
         ("BYTES", (1,), b"\5\0\0\0abc", "its bytes end within element 0"),
         ("BYTES", (1,), b"\1\0", "its bytes end within element 0"),
         ("BYTES", (2,), b"\1\0\0\0a", "1 elements, but the shape [2] has 2"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from deployments.config import ModelConfig
 from serve.applications import applications
-from serve.cli.apply.difference import Change, differences
+from serve.cli.apply.changes import Change, differences
 from serve.cli.apply.running_service import RunningApplication, RunningService
 from serve.config.service import Service
 from serve.routes import RouteTable, route_table

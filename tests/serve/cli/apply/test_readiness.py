@@ -3,8 +3,8 @@
 import pytest
 
 from deployments.replica.stages import ModelStage
-from serve.cli.apply.difference import Change
-from serve.cli.apply.readiness import NO_ROOM_S, ChangeReader, Seen
+from serve.cli.apply.changes import Change
+from serve.cli.apply.readiness import NO_ROOM_S, ApplicationStatus, ChangeReader
 from serve.cluster.states import ModelState
 from tests.serve.cli.apply.parts import changes, running, service
 
@@ -20,7 +20,7 @@ MORE = changes(running(service({"name": "a"})), service({"name": "a", "replicas"
 class Watched:
     """What the reader of one change is told."""
 
-    def __init__(self, change: Change, before: Seen | None, said: ModelStage | None = None) -> None:
+    def __init__(self, change: Change, before: ApplicationStatus | None, said: ModelStage | None = None) -> None:
         self.name = change.name
         self.seen = before
         self.stage = said
@@ -28,14 +28,14 @@ class Watched:
         self.now = 0.0
         self.reader = ChangeReader(
             [change],
-            look=lambda: {self.name: self.seen} if self.seen else {},
+            statuses=lambda: {self.name: self.seen} if self.seen else {},
             stage=lambda name: self.stage,
             obstacle=lambda change: self.obstacle,
             timeout_s=100,
             clock=lambda: self.now,
         )
 
-    def says(self, seen: Seen | None, stage: str = "", detail: str = "") -> tuple[str, str]:
+    def says(self, seen: ApplicationStatus | None, stage: str = "", detail: str = "") -> tuple[str, str]:
         self.seen = seen
         if stage:
             self.stage = ModelStage(stage, detail, 2.0)
@@ -43,8 +43,8 @@ class Watched:
         return state.state, state.detail
 
 
-def seen(status: str, message: str = "", **replicas: str) -> Seen:
-    return Seen(status, message, replicas)
+def seen(status: str, message: str = "", **replicas: str) -> ApplicationStatus:
+    return ApplicationStatus(status, message, replicas)
 
 
 def test_an_upgrade_is_ready_when_the_new_replica_has_taken_the_place_of_the_old() -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from serve.cli.apply.applying import Outcome, apply
-from serve.cli.apply.difference import Change
+from serve.cli.apply.changes import Change
+from serve.cli.apply.executor import Outcome, execute
 from serve.cli.apply.steps import Step, steps
 from tests.serve.cli.apply.parts import changes, running, service
 
@@ -31,14 +31,14 @@ class Recorded:
     def deploy(self, changes: Sequence[Change]) -> None:
         self.made.append("deploy " + " ".join(_words(change) for change in changes))
 
-    def take_away(self, names: Iterable[str]) -> None:
-        self.made.append("take away " + " ".join(names))
+    def delete(self, names: Iterable[str]) -> None:
+        self.made.append("delete " + " ".join(names))
 
     def follow(self, step: Step, begin: Callable[[], None]) -> Mapping[str, str]:
         begin()
         return {change.name: "bad weights" for change in step if change.name in self.failing}
 
-    def take_back(self, step: Step, begin: Callable[[], None]) -> Mapping[str, str]:
+    def rollback(self, step: Step, begin: Callable[[], None]) -> Mapping[str, str]:
         begin()
         return {}
 
@@ -55,38 +55,38 @@ def test_nothing_to_do() -> None:
 
 def test_all_goes_well() -> None:
     recorded = Recorded()
-    assert apply(PLANNED, recorded, recorded.follow, recorded.take_back) == Outcome()
+    assert execute(PLANNED, recorded, recorded.follow, recorded.rollback) == Outcome()
     assert recorded.made == [
         "deploy new1 new2",
         "deploy up1",
         "deploy up2",
         "deploy more",
         "deploy gateway",
-        "take away gone m",
+        "delete gone m",
     ]
 
 
 def test_what_was_made_is_taken_back_in_reverse() -> None:
     recorded = Recorded("up2")
-    outcome = apply(PLANNED, recorded, recorded.follow, recorded.take_back)
-    assert outcome == Outcome({"up2": "bad weights"}, is_taken_back=True)
+    outcome = execute(PLANNED, recorded, recorded.follow, recorded.rollback)
+    assert outcome == Outcome({"up2": "bad weights"}, is_rolled_back=True)
     assert recorded.made[3:] == [
         "deploy up2(as it was, reconfigured)",
         "deploy up1(as it was, reconfigured)",
-        "take away new2",
-        "take away new1",
+        "delete new2",
+        "delete new1",
     ]
 
 
 def test_what_cannot_be_taken_back_is_told() -> None:
     recorded = Recorded("gateway")
-    outcome = apply(PLANNED, recorded, recorded.follow, lambda step, begin: {step[0].name: "no room"})
+    outcome = execute(PLANNED, recorded, recorded.follow, lambda step, begin: {step[0].name: "no room"})
     assert outcome.failed == {"gateway": "bad weights"}
-    assert set(outcome.stuck) == {"gateway", "more", "up1", "up2", "new1", "new2"}
+    assert set(outcome.rollback_failed) == {"gateway", "more", "up1", "up2", "new1", "new2"}
 
 
 def test_a_model_that_does_not_leave_is_no_reason_to_take_the_others_back() -> None:
     recorded = Recorded("gone")
-    outcome = apply(PLANNED, recorded, recorded.follow, recorded.take_back)
+    outcome = execute(PLANNED, recorded, recorded.follow, recorded.rollback)
     assert outcome == Outcome({"gone": "bad weights"})
-    assert recorded.made[-1] == "take away gone m"
+    assert recorded.made[-1] == "delete gone m"

@@ -36,7 +36,7 @@ def test_a_plan_that_fits(config: Path) -> None:
 def test_a_plan_that_does_not(config: Path) -> None:
     result = run(config, "--worker-cpus", "1")
     assert result.exit_code == 1
-    assert "the models need 2 such workers, and there is 1" in result.output
+    assert "the models need 2 such workers, but there is 1" in result.output
 
 
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:

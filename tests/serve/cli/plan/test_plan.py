@@ -53,13 +53,13 @@ def test_a_share_of_a_gpu() -> None:
 
 def test_a_model_that_asks_for_less_memory_than_it_takes_is_refused() -> None:
     plan = planned(footprint(memory_gib=1.5), resources={"memory_gib": 0.5})
-    with pytest.raises(LoadError, match=r"m: asks for 0\.5 GiB of memory \(`resources.memory_gib`\) and took 1\.5 GiB"):
+    with pytest.raises(LoadError, match=r"requests 0\.5 GiB of memory \(`resources.memory_gib`\), but needs 1\.5 GiB"):
         workers_needed([plan], CPU_WORKERS)
 
 
 def test_a_share_of_a_gpu_that_is_too_small_is_refused() -> None:
     plan = planned(footprint(gpu_gib=8.0), GPU_WORKERS, resources={"num_gpus": 0.25})
-    with pytest.raises(LoadError, match=r"0\.25 of a GPU with 24 GiB .* is 6 GiB, and it takes 8 GiB"):
+    with pytest.raises(LoadError, match=r"0\.25 of a GPU with 24 GiB .* is 6 GiB, but it needs 8 GiB"):
         workers_needed([plan], GPU_WORKERS)
     enough = planned(footprint(gpu_gib=8.0), GPU_WORKERS, resources={"num_gpus": 0.5})
     assert workers_needed([enough], GPU_WORKERS) == 1
@@ -70,13 +70,13 @@ def test_all_replicas_have_to_fit() -> None:
     one = planned(footprint(), name="one", resources={"num_cpus": 1})
     assert workers_needed([two], CPU_WORKERS) == 1
     assert workers_needed([two, one], CPU_WORKERS) == 2
-    with pytest.raises(LoadError, match="the models need 3 such workers, and there are 2"):
+    with pytest.raises(LoadError, match="the models need 3 such workers, but there are 2"):
         workers_needed([two, one, planned(footprint(), name="more", resources={"num_cpus": 4})], CPU_WORKERS)
 
 
 def test_a_replica_that_fits_on_no_worker_says_what_it_asks() -> None:
     plan = planned(footprint(memory_gib=20), resources={"num_cpus": 1})
-    with pytest.raises(LoadError, match="m: asks for 1 CPU, 24 GiB of memory, which no node has"):
+    with pytest.raises(LoadError, match="m: requests 1 CPU, 24 GiB of memory, which no node has"):
         workers_needed([plan], CPU_WORKERS)
 
 

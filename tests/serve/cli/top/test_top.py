@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from deployments.telemetry import metrics
 from serve.cli.main import app
-from serve.cli.top import command, watched_service
+from serve.cli.top import client, command
+from serve.cli.top.client import ServiceClient, ServiceUnreachable
 from serve.cli.top.model_row import ModelRow, model_row
+from serve.cli.top.monitor import Monitor
 from serve.cli.top.scrape import Scrape
-from serve.cli.top.watched_service import NotWatchable, WatchedService
-from serve.cli.top.watching import Watching
 from serve.cluster.launch import free_port
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -123,15 +123,15 @@ def text_of(table: Any) -> list[str]:
 
 def watching(
     answers: Callable[[httpx.Request], httpx.Response], monkeypatch: pytest.MonkeyPatch, width: int = 200
-) -> Watching:
+) -> Monitor:
     clock = iter(range(0, 900, 9))
-    monkeypatch.setattr(watched_service.time, "monotonic", lambda: float(next(clock)))
-    service = WatchedService("http://service", transport=httpx.MockTransport(answers))
-    return Watching(service, Console(width=width))
+    monkeypatch.setattr(client.time, "monotonic", lambda: float(next(clock)))
+    service = ServiceClient("http://service", transport=httpx.MockTransport(answers))
+    return Monitor(service, Console(width=width))
 
 
 def test_the_table_has_a_line_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    title, headings, *lines = text_of(watching(Recorded(BEFORE, AFTER), monkeypatch).look())
+    title, headings, *lines = text_of(watching(Recorded(BEFORE, AFTER), monkeypatch).update())
     assert title == "http://service, the last 9 s"
     assert re.split(r"\s{2,}", headings) == (
         ["model", "task", "state", "repl.", "req/s", "p50 ms", "p99 ms", "queue", "rows", "padding", "waiting"]
@@ -148,7 +148,7 @@ def test_the_table_has_a_line_for_each_model(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("width", [200, 120, 100, 80, 60, 40])
 def test_columns_give_way_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    table = watching(Recorded(BEFORE, AFTER), monkeypatch, width).look()
+    table = watching(Recorded(BEFORE, AFTER), monkeypatch, width).update()
     headings = text_of(table)[1].split()
     assert {"model", "req/s", "p99", "waiting", "rejected/s"} <= set(headings)
     assert ("task" in headings) is (width == 200)
@@ -157,21 +157,21 @@ def test_columns_give_way_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_service_that_goes_keeps_its_last_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = watching(Recorded(BEFORE, AFTER), monkeypatch)
-    before = text_of(looks.look_again())
-    after = text_of(looks.look_again())
+    monitor = watching(Recorded(BEFORE, AFTER), monkeypatch)
+    before = text_of(monitor.try_update())
+    after = text_of(monitor.try_update())
     assert [line.split() for line in after[: len(before)]] == [line.split() for line in before]
     assert "no service at http://service (gone)" in " ".join(after[len(before) :])
 
 
 def test_rates_are_of_the_last_seconds_and_not_of_all_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = watching(Recorded(BEFORE, BEFORE, BEFORE, BEFORE, AFTER), monkeypatch)
-    titles = [text_of(looks.look())[0] for _ in range(4)]
+    monitor = watching(Recorded(BEFORE, BEFORE, BEFORE, BEFORE, AFTER), monkeypatch)
+    titles = [text_of(monitor.update())[0] for _ in range(4)]
     assert titles == ["http://service, the last 9 s", *["http://service, the last 18 s"] * 3]
 
 
 def test_metrics_that_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = text_of(watching(Recorded("", ""), monkeypatch).look())
+    lines = text_of(watching(Recorded("", ""), monkeypatch).update())
     assert lines[2].split()[:2] == ["minilm", "ready"]
     assert "`metrics.enabled` is false" in lines[-1]
 
@@ -179,18 +179,18 @@ def test_metrics_that_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("status", "key", "message"),
     [
-        (401, None, "asks for an API key; give one with --key or AUTOMODEL_SERVE_API_KEY"),
-        (401, "sk-wrong", "does not know this API key; give"),
-        (404, None, "is no automodel-serve (/metrics gives 404)"),
-        (200, None, "is no automodel-serve"),
+        (401, None, "requires an API key; set --key or AUTOMODEL_SERVE_API_KEY"),
+        (401, "sk-wrong", "does not know this API key; set"),
+        (404, None, "is not automodel-serve (/metrics returns 404)"),
+        (200, None, "is not automodel-serve"),
     ],
 )
 def test_who_cannot_be_watched_is_told_why(status: int, key: str | None, message: str) -> None:
-    service = WatchedService(
+    service = ServiceClient(
         "http://service", key, httpx.MockTransport(lambda request: httpx.Response(status, text="<html>"))
     )
-    with pytest.raises(NotWatchable, match=re.escape(message)):
-        service.look()
+    with pytest.raises(ServiceUnreachable, match=re.escape(message)):
+        service.snapshot()
 
 
 def test_the_key_is_sent() -> None:
@@ -200,16 +200,16 @@ def test_the_key_is_sent() -> None:
         seen.append(request.headers.get("authorization"))
         return Recorded(BEFORE)(request)
 
-    WatchedService("http://service", "sk-1", httpx.MockTransport(answers)).look()
+    ServiceClient("http://service", "sk-1", httpx.MockTransport(answers)).snapshot()
     assert seen == ["Bearer sk-1"] * 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--url", "nowhere"], 1, "should begin with http:// or https://"),
+        (["--url", "nowhere"], 1, "must begin with http:// or https://"),
         (["--url", f"http://127.0.0.1:{free_port()}"], 1, "start one with `automodel-serve up`"),
-        (["--svg", "top.svg"], 2, "add --once"),
+        (["--svg", "top.svg"], 2, "requires --once"),
         (["--interval", "0"], 2, "0.5"),
     ],
 )
@@ -221,7 +221,7 @@ def test_the_command_ends_with_a_reason(arguments: list[str], status: int, messa
 
 def test_a_picture_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transport = httpx.MockTransport(Recorded(BEFORE, AFTER))
-    monkeypatch.setattr(command, "WatchedService", lambda url, key: WatchedService(url, key, transport))
+    monkeypatch.setattr(command, "ServiceClient", lambda url, key: ServiceClient(url, key, transport))
     ran = CliRunner().invoke(app, ["top", "--once", "--interval", "0.5", "--svg", str(tmp_path / "top.svg")])
     assert ran.exit_code == 0, ran.output
     assert "feature-extraction" in ran.output

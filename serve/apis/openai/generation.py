@@ -1,4 +1,4 @@
-"""What chat and text completions share: OpenAI's options to those of the tasks, and the answers' parts back."""
+"""What chats and completions share: OpenAI's options as task parameters, and token usage."""
 
 from typing import Annotated, Any
 
@@ -6,19 +6,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.upstream.replicas import Reply
 
-FINISH = {"eos_token": "stop", "stop_sequence": "stop", "length": "length"}
+DONE = b"data: [DONE]\n\n"  # the end of a stream
+FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 
 
 class StreamOptions(BaseModel):
-    """What a stream says beside its text."""
+    """What a stream has beside its text."""
 
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = False
 
 
-class Options(BaseModel):
-    """Options of both. What changes nothing here (`user`, `metadata`, `store`) is accepted; unknown fields are not."""
+class GenerationOptions(BaseModel):
+    """Options of both. `user`, `metadata` and `store` are accepted without effect; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -35,15 +36,15 @@ class Options(BaseModel):
     user: str | None = None
     metadata: dict[str, str] | None = None
     store: bool | None = None
-    # Options that vLLM's and TGI's clients send beside OpenAI's.
+    # Extensions that vLLM's and TGI's clients send.
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
 
-    def parameters(self, most: int | None) -> dict[str, Any]:
-        """The task's parameters; `most` is the number of tokens to write."""
-        given: dict[str, Any] = {
-            "max_new_tokens": most,
+    def parameters(self, max_tokens: int | None) -> dict[str, Any]:
+        """The task's parameters."""
+        parameters: dict[str, Any] = {
+            "max_new_tokens": max_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k,
@@ -54,44 +55,45 @@ class Options(BaseModel):
             "presence_penalty": self.presence_penalty,
             "repetition_penalty": self.repetition_penalty,
         }
-        if self.temperature == 0:  # OpenAI's way to ask for the likeliest token
-            given |= {"temperature": None, "top_p": None, "top_k": None, "do_sample": False}
+        if self.temperature == 0:  # OpenAI's way to request greedy decoding
+            parameters |= {"temperature": None, "top_p": None, "top_k": None, "do_sample": False}
         if self.n > 1:
-            given["num_return_sequences"] = self.n
-        return {name: value for name, value in given.items() if value is not None}
+            parameters["num_return_sequences"] = self.n
+        return {name: value for name, value in parameters.items() if value is not None}
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream ends with the tokens used."""
+        """Whether a stream ends with its token usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
 class StreamUsage:
-    """Counts the tokens of a stream's texts.
+    """Counts the tokens of a stream.
 
     Args:
-        n: texts to one prompt, each of which is read once.
+        n: choices per prompt. The tokens of a prompt count once.
     """
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._read: dict[int, int] = {}
-        self._written = 0
+        self._prompt_tokens: dict[int, int] = {}
+        self._completion_tokens = 0
 
     def add(self, choice: int, details: dict[str, Any]) -> None:
-        """A text has ended."""
-        self._read[choice // self._n] = details["input_length"]
-        self._written += details["generated_tokens"]
+        """Add a finished choice."""
+        self._prompt_tokens[choice // self._n] = details["input_length"]
+        self._completion_tokens += details["generated_tokens"]
 
     def total(self) -> dict[str, int]:
-        return usage(sum(self._read.values()), self._written)
+        return usage(sum(self._prompt_tokens.values()), self._completion_tokens)
 
 
-def usage(read: int, written: int) -> dict[str, int]:
-    """Tokens used."""
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """OpenAI's usage object."""
+    total = prompt_tokens + completion_tokens
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}
 
 
 def usage_of(reply: Reply) -> dict[str, int]:
-    """Tokens that a whole answer took."""
+    """The usage of a whole response."""
     return usage(int(reply.header(b"x-prompt-tokens") or 0), int(reply.header(b"x-generated-tokens") or 0))

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from serve.cli.apply import finding
-from serve.cli.apply.finding import running_service
+from serve.cli.apply import discovery
+from serve.cli.apply.discovery import running_service
 from serve.cluster.launch import Cluster, StartError
 
 Running = Callable[[Mapping[str, str | None]], None]
@@ -19,14 +19,14 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Running:
 
     def run(clusters: Mapping[str, str | None]) -> None:
         @contextmanager
-        def joined(address: str, verbose: bool = False) -> Iterator[Cluster]:
+        def joined_cluster(address: str, verbose: bool = False) -> Iterator[Cluster]:
             url = clusters[address]
             if url is None:
-                raise StartError(f"on the Ray cluster at {address} nothing is served")
+                raise StartError(f"Serve does not run on the Ray cluster at {address}")
             yield Cluster(url, is_ours=False)
 
-        monkeypatch.setattr(finding, "joined", joined)
-        monkeypatch.setattr(finding, "local_addresses", lambda: list(clusters))
+        monkeypatch.setattr(discovery, "joined_cluster", joined_cluster)
+        monkeypatch.setattr(discovery, "local_cluster_addresses", lambda: list(clusters))
 
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     return run
@@ -40,7 +40,7 @@ def found(address: str | None = None, port: int | None = None) -> str:
 def test_the_only_one(running: Running) -> None:
     running({"a:1": ONE})
     assert found() == found(port=8000) == ONE
-    with pytest.raises(StartError, match=f"no service on this machine listens at port 8001; there is {ONE}"):
+    with pytest.raises(StartError, match=f"no service on this machine listens on port 8001; there is {ONE}"):
         found(port=8001)
 
 
@@ -53,9 +53,9 @@ def test_one_of_several(running: Running) -> None:
     running({"a:1": ONE, "b:2": TWO})
     assert found(port=8001) == TWO
     assert found(address="b:2") == TWO
-    with pytest.raises(StartError, match=f"several services run on this machine, {ONE}, {TWO}; choose one with --port"):
+    with pytest.raises(StartError, match=f"several services run on this machine: {ONE}, {TWO}; choose one with --port"):
         found()
-    with pytest.raises(StartError, match=f"no service on this machine listens at port 8002; there are {ONE}, {TWO}"):
+    with pytest.raises(StartError, match=f"no service on this machine listens on port 8002; there are {ONE}, {TWO}"):
         found(port=8002)
 
 

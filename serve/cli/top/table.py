@@ -1,4 +1,4 @@
-"""The table: a line for each model, as many columns as there is room for."""
+"""The table: a line for each model, with as many columns as fit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ class Column:
     """One column.
 
     Attributes:
-        heading: above it.
-        cell: what it says of a model.
-        goes: when it gives way where there is no room for all: the highest first, and 0 never.
+        heading: of the column.
+        cell: its content for a model.
+        drop_priority: columns with the highest are dropped first if the table is too wide; 0 is never dropped.
     """
 
     heading: str
     cell: Callable[[ModelRow], str | Text]
-    goes: int = 0
+    drop_priority: int = 0
 
 
 def _state(row: ModelRow) -> Text:
@@ -46,52 +46,55 @@ def _share(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.0%}"
 
 
-_WORDS = (
+_TEXT_COLUMNS = (
     Column("model", lambda row: row.model),
-    Column("task", lambda row: row.task, goes=7),
-    Column("state", _state, goes=1),
+    Column("task", lambda row: row.task, drop_priority=7),
+    Column("state", _state, drop_priority=1),
 )
-_NUMBERS = (
-    Column("repl.", lambda row: str(row.replicas), goes=5),
+_NUMBER_COLUMNS = (
+    Column("repl.", lambda row: str(row.replicas), drop_priority=5),
     Column("req/s", lambda row: _short(row.requests)),
-    Column("p50 ms", lambda row: _milliseconds(row.p50), goes=2),
+    Column("p50 ms", lambda row: _milliseconds(row.p50), drop_priority=2),
     Column("p99 ms", lambda row: _milliseconds(row.p99)),
-    Column("queue", lambda row: _share(row.queue_share), goes=3),
-    Column("rows", lambda row: NOTHING if row.batch_rows is None else f"{row.batch_rows:.1f}", goes=4),
-    Column("padding", lambda row: _share(row.padding), goes=6),
+    Column("queue", lambda row: _share(row.queue_share), drop_priority=3),
+    Column("rows", lambda row: NOTHING if row.batch_rows is None else f"{row.batch_rows:.1f}", drop_priority=4),
+    Column("padding", lambda row: _share(row.padding), drop_priority=6),
     Column("waiting", lambda row: f"{row.waiting:,.0f}"),
-    Column("tok/s in", lambda row: _short(row.tokens_in), goes=9),
-    Column("tok/s out", lambda row: _short(row.tokens_out), goes=8),
+    Column("tok/s in", lambda row: _short(row.tokens_in), drop_priority=9),
+    Column("tok/s out", lambda row: _short(row.tokens_out), drop_priority=8),
     Column("rejected/s", lambda row: Text(_short(row.rejected), "red" if row.rejected else "")),
 )
 
 
-def drawn(rows: Sequence[ModelRow], title: str, notes: Sequence[str], width: int) -> Table:
-    """The models in their order.
+def models_table(rows: Sequence[ModelRow], title: str, notes: Sequence[str], width: int) -> Table:
+    """The table of all models.
 
     Args:
         rows: of the models.
-        title: above them.
-        notes: below them.
-        width: of the terminal, in letters.
+        title: above the table.
+        notes: below the table.
+        width: of the terminal, in characters.
     """
-    most = max(column.goes for column in (*_WORDS, *_NUMBERS))
-    for left in range(most, 0, -1):
-        table = _table(rows, title, notes, left)
+    highest = max(column.drop_priority for column in (*_TEXT_COLUMNS, *_NUMBER_COLUMNS))
+    for priority in range(highest, 0, -1):
+        table = _table(rows, title, notes, priority)
         if Console(width=1000).measure(table).maximum <= width:
             return table
     return _table(rows, title, notes, 0)
 
 
-def _table(rows: Sequence[ModelRow], title: str, notes: Sequence[str], left: int) -> Table:
-    """Without the columns that give way before those of `left` do."""
+def _table(rows: Sequence[ModelRow], title: str, notes: Sequence[str], max_priority: int) -> Table:
+    """The table without columns of a higher drop priority."""
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.caption, table.caption_justify = Text("\n".join(notes)) if notes else None, "left"
-    words, numbers = ([column for column in columns if column.goes <= left] for columns in (_WORDS, _NUMBERS))
-    for column in words:
+    texts, numbers = (
+        [column for column in columns if column.drop_priority <= max_priority]
+        for columns in (_TEXT_COLUMNS, _NUMBER_COLUMNS)
+    )
+    for column in texts:
         table.add_column(column.heading, no_wrap=True)
     for column in numbers:
         table.add_column(column.heading, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(column.cell(row) for column in (*words, *numbers)))
+        table.add_row(*(column.cell(row) for column in (*texts, *numbers)))
     return table

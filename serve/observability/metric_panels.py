@@ -1,4 +1,4 @@
-"""Panels of a metric: title, unit and description are the declaration's."""
+"""Panels of a metric; title, unit and description come from its declaration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from serve.observability.promql import Expressions, Where
 from serve.observability.units import unit_of, unit_of_rate
 
 QUANTILES = (0.5, 0.95, 0.99)
-ask = Expressions("$__rate_interval", {"job": "$job", "task": "$task", "model": "$model"})
+promql = Expressions("$__rate_interval", {"job": "$job", "task": "$task", "model": "$model"})
 
 
 def title_of(metric: Metric) -> str:
@@ -25,8 +25,8 @@ def legend_of(by: Sequence[str]) -> str:
 
 
 def percentiles(metric: Metric, **options: Any) -> Panel:
-    """Half of a histogram's values are below the first line, 95 and 99 of a hundred below the others."""
-    queries = [Query(ask.quantile(q, metric, ()), f"p{q * 100:g}") for q in QUANTILES]
+    """The 50th, 95th and 99th percentile of a histogram."""
+    queries = [Query(promql.quantile(q, metric, ()), f"p{q * 100:g}") for q in QUANTILES]
     return Panel(title_of(metric), metric.description, unit_of(metric), queries, **options)
 
 
@@ -34,31 +34,31 @@ def quantile_by(q: float, metric: Metric, by: tuple[str, ...], **options: Any) -
     """One quantile for each value of some labels."""
     title = f"{title_of(metric)}, p{q * 100:g}"
     return Panel(
-        title, metric.description, unit_of(metric), [Query(ask.quantile(q, metric, by), legend_of(by))], **options
+        title, metric.description, unit_of(metric), [Query(promql.quantile(q, metric, by), legend_of(by))], **options
     )
 
 
 def mean(metric: Metric, by: tuple[str, ...] = ("model",), **options: Any) -> Panel:
-    """A histogram's mean."""
+    """The mean of a histogram."""
     title = f"{title_of(metric)}, mean"
-    query = Query(ask.mean(metric, by), legend_of(by) or title)
+    query = Query(promql.mean(metric, by), legend_of(by) or title)
     return Panel(title, metric.description, unit_of(metric), [query], **options)
 
 
 def distribution(metric: Metric, **options: Any) -> Panel:
-    """All buckets of a histogram over time."""
-    query = Query(ask.rate(metric, ("le",), part="_bucket"), "{{le}}")
+    """A heatmap of a histogram's buckets."""
+    query = Query(promql.rate(metric, ("le",), part="_bucket"), "{{le}}")
     title = f"{title_of(metric)}, distribution"
     return Panel(title, metric.description, unit_of(metric), [query], kind="heatmap", **options)
 
 
 def rate(metric: Metric, by: tuple[str, ...], where: Where | None = None, **options: Any) -> Panel:
-    """How fast a counter grows."""
-    query = Query(ask.rate(metric, by, where), legend_of(by) or title_of(metric))
+    """The rate of a counter."""
+    query = Query(promql.rate(metric, by, where), legend_of(by) or title_of(metric))
     return Panel(title_of(metric), metric.description, unit_of_rate(metric), [query], **options)
 
 
 def gauge(metric: Metric, by: tuple[str, ...], function: str = "sum", **options: Any) -> Panel:
-    """What a gauge says."""
-    query = Query(ask.total(metric, by, function=function), legend_of(by) or title_of(metric))
+    """The values of a gauge."""
+    query = Query(promql.total(metric, by, function=function), legend_of(by) or title_of(metric))
     return Panel(title_of(metric), metric.description, unit_of(metric), [query], **options)

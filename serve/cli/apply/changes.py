@@ -1,4 +1,4 @@
-"""What is to be changed, model by model: pure functions of what runs and what is wanted."""
+"""The changes from the running service to the desired state: pure functions."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,95 +6,96 @@ from enum import StrEnum
 from typing import Any
 
 from deployments.config import Settings
+from deployments.errors import did_you_mean
 from deployments.replica import scaling
 from serve.applications import ModelArguments, ServeApplication, applications
-from serve.cli.apply.running_service import NotChangeable, RunningApplication, RunningService
+from serve.cli.apply.running_service import ApplyError, RunningApplication, RunningService
 from serve.config.service import Service
 from serve.routes import GATEWAY, Route, RouteTable
 
-# What Serve changes of a model without a new replica.
+# Keys that Serve changes without new replicas.
 IN_PLACE = frozenset(f"replicas.{key}" for key in scaling.IN_PLACE)
 
 
 class Kind(StrEnum):
-    """What happens to a model."""
+    """The kind of a change."""
 
     ADDED = "added"
-    UPGRADED = "upgraded"  # new replicas take the place of the old ones
-    RECONFIGURED = "reconfigured"  # the replicas stay
+    UPGRADED = "upgraded"  # new replicas replace the old ones
+    RECONFIGURED = "reconfigured"  # the replicas are kept
     REMOVED = "removed"
     UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to one application.
+    """The change of one application.
 
     Attributes:
-        name: the model's, or the gateway's.
-        kind: what happens.
-        before: as it runs; None where it does not yet.
-        after: as it will; None where it is removed.
-        what: the parts that differ, in words.
+        name: of the model or the gateway.
+        kind: of the change.
+        before: the running application; None if it is added.
+        after: the desired application; None if it is removed.
+        details: the keys that differ, with their values.
     """
 
     name: str
     kind: Kind
     before: RunningApplication | None
     after: ServeApplication | None
-    what: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
 
 def differences(
     running: RunningService,
-    wanted: Service,
+    desired: Service,
     table: RouteTable,
     *,
     cores: int | None = None,
     restarted: Collection[str] = (),
 ) -> list[Change]:
-    """What happens to each model, in the order of the configuration, then to those that are removed, and the gateway.
+    """The change of each model in the order of the configuration, of each removed model, and of the gateway.
 
-    A model keeps the path that it has. Its threads stay as well, unless new replicas are started anyway.
+    A model keeps its path. It also keeps its number of threads, unless it gets new replicas anyway.
 
     Args:
-        running: what runs.
-        wanted: what shall.
-        table: its routes.
-        cores: of the only machine; as in `applications`.
+        running: the running service.
+        desired: the desired state.
+        table: the routes of the desired state.
+        cores: of a single machine; as in `applications`.
         restarted: names of models that get new replicas even if nothing differs.
 
     Raises:
-        NotChangeable: a path would go from one running model to another, a model would change its task, or one that
-            is to be started anew does not run.
+        ApplyError: a path would move from one running model to another, a model would change its task, or a model to
+            restart does not run.
     """
-    gateway, *models = applications(_with_what_up_decided(running.service, wanted), table, cores=cores)
+    gateway, *models = applications(_with_up_options(running.service, desired), table, cores=cores)
     if unknown := sorted(set(restarted) - running.models.keys()):
-        raise NotChangeable(f"no model {unknown[0]!r} runs; there are {', '.join(running.models)}")
+        raise ApplyError(f"no model {unknown[0]!r} runs; {did_you_mean(unknown[0], running.models)}")
     changes = [
         _change(running, route, app, route.model in restarted) for route, app in zip(table.routes, models, strict=True)
     ]
     kept = {route.model for route in table.routes}
-    gone = [now for name, now in running.models.items() if name not in kept]
-    changes += [Change(now.app.name, Kind.REMOVED, now, None, _left_behind(now, table)) for now in gone]
+    removed = [now for name, now in running.models.items() if name not in kept]
+    changes += [Change(now.app.name, Kind.REMOVED, now, None, _new_default(now, table)) for now in removed]
     kind = Kind.UNCHANGED if gateway.arguments == running.service else Kind.UPGRADED
     return [*changes, Change(GATEWAY, kind, running.gateway, gateway)]
 
 
 def through_gateway(changes: Sequence[Change], table: RouteTable) -> Iterator[Route]:
-    """The default models that answer at their task's own path only by way of the gateway, after these changes."""
+    """The default models that, after these changes, are reached at their task's own path only through the gateway."""
     prefixes = {change.name: change.after.route_prefix for change in changes if change.after is not None}
     return (route for route in table.routes if route.is_default and prefixes[route.model] != route.prefix)
 
 
-def _with_what_up_decided(running: Service, wanted: Service) -> Service:
-    """`up` chooses the form of the log lines by the terminal, and may have been told the port of gRPC."""
-    logging, grpc = wanted.logging, wanted.grpc
+def _with_up_options(running: Service, desired: Service) -> Service:
+    """Keep what `up` decided: the log format, and the gRPC port if it was an option."""
+    logging, grpc = desired.logging, desired.grpc
     if logging.format == "auto":
         logging = logging.model_copy(update={"format": running.logging.format})
     if grpc.port is None:
         grpc = running.grpc
-    return wanted.model_copy(update={"logging": logging, "grpc": grpc})
+    return desired.model_copy(update={"logging": logging, "grpc": grpc})
 
 
 def _change(running: RunningService, route: Route, app: ServeApplication, is_restarted: bool) -> Change:
@@ -105,28 +106,28 @@ def _change(running: RunningService, route: Route, app: ServeApplication, is_res
         return Change(app.name, Kind.ADDED, None, app, (f"{route.task} at {app.route_prefix}",))
     _require_same_path(now, route)
     after = _placed(app, route, at_task=now.arguments.is_default)
-    differs = _differing(now.arguments, _arguments(after))
-    what = tuple(differs.values())
+    differences = _differing_keys(now.arguments, _arguments(after))
+    details = tuple(differences.values())
     if is_restarted or now.has_failed:
-        return Change(app.name, Kind.UPGRADED, now, after, (*what, "started anew"))
-    if not differs.keys() <= IN_PLACE:
-        return Change(app.name, Kind.UPGRADED, now, after, what)
-    kind = Kind.RECONFIGURED if differs else Kind.UNCHANGED
+        return Change(app.name, Kind.UPGRADED, now, after, (*details, "restarted"))
+    if not differences.keys() <= IN_PLACE:
+        return Change(app.name, Kind.UPGRADED, now, after, details)
+    kind = Kind.RECONFIGURED if differences else Kind.UNCHANGED
     kept = _arguments(after).model_copy(update={"cpu_threads": now.arguments.cpu_threads})
-    return Change(app.name, kind, now, replace(after, arguments=kept), what)
+    return Change(app.name, kind, now, replace(after, arguments=kept), details)
 
 
 def _require_same_path(now: RunningApplication, route: Route) -> None:
-    """A path that went from one replica to another would be nobody's for a moment."""
+    """A path that moved from one model to another would be unserved for a moment."""
     task = now.arguments.model.task
     if task != route.task:
-        raise NotChangeable(
-            f"{route.model} is served for {task} and cannot become one for {route.task}; give the new one another name"
+        raise ApplyError(
+            f"{route.model} serves {task} and cannot change to {route.task}; give the new model another name"
         )
     if now.arguments.is_default and not route.is_default:
-        raise NotChangeable(
-            f"{route.model} answers at /tasks/{task} and has to be the first model of this task in the configuration, "
-            "for as long as it is served; put it first, remove it, or end the service and start it with this one"
+        raise ApplyError(
+            f"{route.model} answers at /tasks/{task} and must stay the first model of this task in the configuration; "
+            "put it first, remove it, or restart the service with this configuration"
         )
 
 
@@ -136,11 +137,11 @@ def _placed(app: ServeApplication, route: Route, *, at_task: bool) -> ServeAppli
     return replace(app, route_prefix=replace(route, is_default=at_task).prefix, arguments=arguments)
 
 
-def _left_behind(now: RunningApplication, table: RouteTable) -> tuple[str, ...]:
-    """Who gets the path of a task's default model that is removed."""
+def _new_default(now: RunningApplication, table: RouteTable) -> tuple[str, ...]:
+    """The model that takes over the path of a removed default model."""
     task = now.arguments.model.task
-    heir = next((route.model for route in table.routes if route.task == task and route.is_default), None)
-    return (f"/tasks/{task} goes to {heir}",) if heir is not None and now.arguments.is_default else ()
+    successor = next((route.model for route in table.routes if route.task == task and route.is_default), None)
+    return (f"/tasks/{task} moves to {successor}",) if successor is not None and now.arguments.is_default else ()
 
 
 def _arguments(app: ServeApplication) -> ModelArguments:
@@ -148,11 +149,11 @@ def _arguments(app: ServeApplication) -> ModelArguments:
     return app.arguments
 
 
-def _differing(before: ModelArguments, after: ModelArguments) -> dict[str, str]:
-    """The keys of model and service that differ, each with both values in words."""
+def _differing_keys(before: ModelArguments, after: ModelArguments) -> dict[str, str]:
+    """The keys of model and service that differ, each with a line that has both values."""
     old, new = (dict(_flat(each.model)) | dict(_flat(each.options)) for each in (before, after))
     return {
-        key: f"{key}: {_words(old.get(key))} → {_words(new.get(key))}"
+        key: f"{key}: {_format(old.get(key))} → {_format(new.get(key))}"
         for key in {**old, **new}
         if old.get(key) != new.get(key)
     }
@@ -167,10 +168,10 @@ def _flat(section: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + key, value
 
 
-def _words(value: Any) -> str:
-    """As a configuration file has it."""
+def _format(value: Any) -> str:
+    """A value as in a configuration file."""
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_words, value))}]"
+        return f"[{', '.join(map(_format, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

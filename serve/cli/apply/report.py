@@ -1,30 +1,30 @@
-"""What a person reads of an apply: the plan, and how it ended."""
+"""The output of an apply: the plan and the summary."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from rich.table import Table
 
-from serve.cli.apply.difference import Change, Kind
+from serve.cli.apply.changes import Change, Kind
 from serve.routes import GATEWAY
 
 _STYLES = {Kind.ADDED: "green", Kind.REMOVED: "red", Kind.UPGRADED: "yellow", Kind.RECONFIGURED: "cyan"}
 
 
-def note(change: Change) -> str:
-    """What happens to an application, in a word."""
-    return "exchanged" if change.name == GATEWAY and change.kind is Kind.UPGRADED else str(change.kind)
+def label(change: Change) -> str:
+    """The kind of a change in one word."""
+    return "replaced" if change.name == GATEWAY and change.kind is Kind.UPGRADED else str(change.kind)
 
 
 def plan_table(changes: Sequence[Change]) -> Table:
-    """What happens to each model, and the gateway."""
+    """The change of each model and of the gateway."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", no_wrap=True)
     table.add_column("", no_wrap=True)
-    table.add_column("what", overflow="fold")
+    table.add_column("changes", overflow="fold")
     for change in changes:
-        what = "it lists the models" if note(change) == "exchanged" else "\n".join(change.what)
-        table.add_row(change.name, f"[{_STYLES.get(change.kind, 'dim')}]{note(change)}[/]", what)
+        details = "new list of models" if label(change) == "replaced" else "\n".join(change.details)
+        table.add_row(change.name, f"[{_STYLES.get(change.kind, 'dim')}]{label(change)}[/]", details)
     return table
 
 
@@ -32,4 +32,4 @@ def summary(changes: Sequence[Change]) -> str:
     """`1 added, 2 upgraded`."""
     kinds = Counter(change.kind.value for change in changes if change.name != GATEWAY)
     counted = ", ".join(f"{kinds[kind]} {kind}" for kind in Kind if kind is not Kind.UNCHANGED and kinds[kind])
-    return counted or "the gateway exchanged"
+    return counted or "gateway replaced"

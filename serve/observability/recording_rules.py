@@ -1,6 +1,6 @@
-"""Recording rules: what alerts and dashboards ask again and again, over windows of up to days.
+"""Recording rules: expressions that alerts and dashboards use often, over windows of up to days.
 
-Names are `level:metric:operation`, as Prometheus' own documentation has it; the level `model` stands for the labels
+Names are `level:metric:operation`, as Prometheus' documentation recommends; the level `model` stands for the labels
 `namespace`, `job`, `model` and `task`.
 """
 
@@ -11,17 +11,17 @@ from serve.observability.objectives import WINDOWS, Objectives
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RecordingRule:
     """One recording rule."""
 
     name: str
     expression: str
 
 
-def recordings(objectives: Objectives) -> tuple[Recording, ...]:
+def recording_rules(objectives: Objectives) -> tuple[RecordingRule, ...]:
     """The share of bad requests of every model, for each objective and window."""
     return tuple(
-        Recording(indicator.recorded(window), indicator.ratio(window))
+        RecordingRule(indicator.recorded(window), indicator.ratio(window))
         for indicator in indicators(objectives)
         for window in WINDOWS
     )

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve.cluster.haproxy_gate import FULL, REFUSED_BEFORE, gated
+from serve.cluster.haproxy_overload import FULL, REFUSED_BEFORE, with_overload_rules
 from serve.cluster.launch import free_port
 from tests.quiet_server import QuietServer
 
@@ -194,7 +194,7 @@ def test_a_refusal_that_is_only_of_some_closes_nothing(client: httpx.Client) -> 
 
 def test_what_is_no_application_stays_as_it_is() -> None:
     text = CONFIGURATION.format(port=1, replica=2)
-    added = gated(text).splitlines()
+    added = with_overload_rules(text).splitlines()
     assert [line for line in added if line and line in text] == [line for line in text.splitlines() if line]
     assert added.count(f"    http-response del-header {FULL}") == 1
-    assert gated("backend http-small\n    log global\n") == "backend http-small\n    log global\n"
+    assert with_overload_rules("backend http-small\n    log global\n") == "backend http-small\n    log global\n"

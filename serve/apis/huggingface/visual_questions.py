@@ -1,4 +1,4 @@
-"""visual-question-answering: a question about a picture, answered by an image-to-text model that reads texts, too."""
+"""visual-question-answering: a question about an image, answered by an image-to-text model with a prompt."""
 
 import math
 from typing import Annotated, Any
@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidInput
-from serve.apis.caller import Caller
 from serve.apis.huggingface.view_request import ViewRequest
+from serve.apis.model_client import ModelClient
 from serve.http.errors import JSONResponse
 
 TASKS = ("image-to-text",)
@@ -26,20 +26,20 @@ class Question(BaseModel):
 
 
 class Parameters(BaseModel):
-    """What the clients say beside the task's own parameters."""
+    """The view's parameter; all others are the task's."""
 
     model_config = ConfigDict(extra="allow")
 
-    # How many answers at most: a model that writes has one.
+    # The maximum number of answers, without effect: a generating model has one.
     top_k: Annotated[int, Field(ge=1)] | None = None
 
 
 class QuestionRequest(ViewRequest):
-    """`inputs` has both (JavaScript), or the picture alone, with the question beside it (Python)."""
+    """`inputs` has image and question (JavaScript), or the image alone, with the question beside it (Python)."""
 
     inputs: str | Question | Annotated[list[Question], Field(min_length=1)]
     question: str | None = None
-    image: str | None = None  # the same as `inputs`
+    image: str | None = None  # a copy of `inputs`
     parameters: Parameters = Parameters()
 
     def as_input(self) -> Any:
@@ -52,26 +52,26 @@ class QuestionRequest(ViewRequest):
         return Question(question=self.question, image=self.inputs).as_input()
 
 
-class PictureQuestions:
-    """`[{answer, score}]`; such a list for each question of a list."""
+class VisualQuestions:
+    """Answers `[{answer, score}]`, or such a list for each question of a list."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
 
     async def __call__(self, request: Request) -> Response:
-        asked: QuestionRequest = await self._caller.read(request, QuestionRequest)
-        route = self._caller.route(None, TASKS, "visual-question-answering")
-        parameters = (asked.parameters.model_extra or {}) | {"details": True}  # for the scores
-        body = {"inputs": asked.as_input(), "parameters": parameters} | asked.others()
-        reply = await self._caller.ask(request, route, body)
+        payload: QuestionRequest = await self._client.read(request, QuestionRequest)
+        route = self._client.route(None, TASKS, "visual-question-answering")
+        parameters = (payload.parameters.model_extra or {}) | {"details": True}  # for the scores
+        body = {"inputs": payload.as_input(), "parameters": parameters} | payload.others()
+        reply = await self._client.post(request, route, body)
         answers = reply.json()
-        if isinstance(asked.inputs, list):
+        if isinstance(payload.inputs, list):
             return JSONResponse([_scored(texts) if isinstance(texts, list) else texts for texts in answers])
         return JSONResponse(_scored(answers))
 
 
 def _scored(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Texts as answers, the likeliest first; the score is how likely the model finds all tokens of one, if it says."""
+    """Texts as answers, best first. The score is the probability of all tokens, if the model returns it."""
     scored = []
     for text in texts:
         answer = {"answer": text["generated_text"].strip()}

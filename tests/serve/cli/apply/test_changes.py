@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from serve.applications import ModelArguments
-from serve.cli.apply.difference import Change, Kind, differences, through_gateway
-from serve.cli.apply.running_service import NotChangeable
+from serve.cli.apply.changes import Change, Kind, differences, through_gateway
+from serve.cli.apply.running_service import ApplyError
 from tests.serve.cli.apply.parts import changes, running, service, table_of
 
 A, B, C = ({"name": name} for name in "abc")
@@ -25,20 +25,20 @@ def test_nothing_differs() -> None:
 def test_a_model_is_added_and_another_removed() -> None:
     found = changes(running(service(A, MASKS)), service(A, B))
     assert kinds(found) == {"a": "unchanged", "b": "added", "masks": "removed", "gateway": "upgraded"}
-    assert found["b"].what == ("text-classification at /tasks/text-classification/b",)
-    assert found["masks"].what == ()
+    assert found["b"].details == ("text-classification at /tasks/text-classification/b",)
+    assert found["masks"].details == ()
 
 
 def test_what_a_replica_is_made_of_wants_new_ones() -> None:
     found = changes(running(service(A, B)), service(A, B | {"model": "other", "max_length": 64}))
     assert kinds(found) == {"a": "unchanged", "b": "upgraded", "gateway": "upgraded"}
-    assert found["b"].what == ("model: none → other", "max_length: null → 64")
+    assert found["b"].details == ("model: none → other", "max_length: null → 64")
 
 
 def test_how_many_replicas_there_are_does_not() -> None:
     found = changes(running(service(A)), service(A | {"replicas": {"max": 3, "target_ongoing_requests": 8}}))
     assert kinds(found) == {"a": "reconfigured", "gateway": "upgraded"}
-    assert found["a"].what == ("replicas.max: 1 → 3", "replicas.target_ongoing_requests: 32 → 8")
+    assert found["a"].details == ("replicas.max: 1 → 3", "replicas.target_ongoing_requests: 32 → 8")
 
 
 def test_how_many_a_node_may_have_does() -> None:
@@ -49,7 +49,7 @@ def test_how_many_a_node_may_have_does() -> None:
 def test_what_holds_for_all_changes_all() -> None:
     found = changes(running(service(A, B)), service(A, B, limits={"max_waiting": 64}))
     assert kinds(found) == {"a": "upgraded", "b": "upgraded", "gateway": "upgraded"}
-    assert found["a"].what == ("limits.max_waiting: 512 → 64",)
+    assert found["a"].details == ("limits.max_waiting: 512 → 64",)
 
 
 def test_another_order_is_the_gateways_alone() -> None:
@@ -70,7 +70,7 @@ def test_a_model_is_started_anew_because_it_is_asked_for_or_has_failed() -> None
     assert changes(before, service(A, B), restarted=["b"])["b"].kind is Kind.UPGRADED
     failed = replace(before, models=before.models | {"a": replace(before.models["a"], has_failed=True)})
     assert kinds(changes(failed, service(A, B))) == {"a": "upgraded", "b": "unchanged", "gateway": "unchanged"}
-    with pytest.raises(NotChangeable, match="no model 'c' runs; there are a, b"):
+    with pytest.raises(ApplyError, match="no model 'c' runs; there are a, b"):
         changes(before, service(A, B), restarted=["c"])
 
 
@@ -82,7 +82,7 @@ def test_what_up_decided_stays() -> None:
 
 def test_the_first_model_of_a_task_gets_its_path() -> None:
     found = changes(running(service(A)), service(A, MASKS))
-    assert found["masks"].what == ("fill-mask at /tasks/fill-mask",)
+    assert found["masks"].details == ("fill-mask at /tasks/fill-mask",)
     assert _arguments(found["masks"]).is_default
 
 
@@ -90,7 +90,7 @@ def test_a_default_model_that_is_removed_leaves_its_path_to_the_gateway() -> Non
     before, wanted = running(service(A, B)), service(B, C)
     found = changes(before, wanted)
     assert kinds(found) == {"b": "unchanged", "c": "added", "a": "removed", "gateway": "upgraded"}
-    assert found["a"].what == ("/tasks/text-classification goes to b",)
+    assert found["a"].details == ("/tasks/text-classification moves to b",)
     assert found["b"].after is not None
     assert found["b"].after.route_prefix == "/tasks/text-classification/b"
     assert [route.model for route in through_gateway(list(found.values()), table_of(wanted))] == ["b"]
@@ -99,17 +99,17 @@ def test_a_default_model_that_is_removed_leaves_its_path_to_the_gateway() -> Non
 def test_a_new_default_model_does_not_get_a_path_that_another_answers_at() -> None:
     found = changes(running(service(A)), service(C))
     assert _arguments(found["c"]).is_default is False
-    assert found["c"].what == ("text-classification at /tasks/text-classification/c",)
+    assert found["c"].details == ("text-classification at /tasks/text-classification/c",)
 
 
 def test_no_model_takes_a_path_from_one_that_stays() -> None:
     for wanted in (service(C, A), service(B, A)):
-        with pytest.raises(NotChangeable, match="^a answers at /tasks/text-classification and has to be the first"):
+        with pytest.raises(ApplyError, match="^a answers at /tasks/text-classification and must stay the first"):
             changes(running(service(A, B)), wanted)
 
 
 def test_a_model_keeps_its_task() -> None:
-    with pytest.raises(NotChangeable, match="^a is served for text-classification and cannot become one for fill-mask"):
+    with pytest.raises(ApplyError, match="^a serves text-classification and cannot change to fill-mask"):
         changes(running(service(A)), service(A | {"task": "fill-mask"}))
 
 
