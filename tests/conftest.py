@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.embedded_service import embedded as embedded
+from tests.time_spent import TimeSpent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -14,6 +15,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # A service that runs beside other tests would slow them down.
 ASKING = ("tests/clients/", "tests/playground/", "tests/service/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(TimeSpent(), "time-spent")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,91 @@
+"""Where the time of a run went: by folder, by start of a service, and the slowest tests.
+
+CPU seconds are those of the worker and of the processes that it waited for; on a busy machine they say more than seconds.
+"""
+
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+SLOWEST = 10
+_CPU, _START = "cpu_s", "service_start"
+
+_starts: list[tuple[str, float]] = []  # of this process, since the last report
+
+
+@contextmanager
+def starting(what: str) -> Iterator[None]:
+    """Time the start of a service, or of a cluster."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        _starts.append((what, time.monotonic() - began))
+
+
+def _cpu_s() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def folder_of(nodeid: str) -> str:
+    """`tests/deployments/tasks/test_a.py::b` is in tests/deployments/tasks; deeper folders count to the third."""
+    folders = nodeid.split("::")[0].split("/")[:-1]
+    return "/".join(folders[:3])
+
+
+class TimeSpent:
+    """A plugin of pytest: measures in the workers, and writes the summary where they report to."""
+
+    def __init__(self) -> None:
+        self._last_cpu_s = _cpu_s()
+        self._seconds: Counter[str] = Counter()
+        self._cpu: Counter[str] = Counter()
+        self._tests: defaultdict[str, set[str]] = defaultdict(set)
+        self._starts: list[tuple[str, str, float]] = []
+        self._slowest: Counter[str] = Counter()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        now = _cpu_s()
+        report.user_properties.append((_CPU, now - self._last_cpu_s))
+        report.user_properties.extend((_START, start) for start in _starts)
+        self._last_cpu_s = now
+        _starts.clear()
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        folder = folder_of(report.nodeid)
+        self._tests[folder].add(report.nodeid)
+        self._seconds[folder] += report.duration
+        self._slowest[report.nodeid] += report.duration
+        for name, value in report.user_properties:
+            if name == _CPU:
+                self._cpu[folder] += value
+            elif name == _START:
+                what, seconds = value
+                self._starts.append((what, report.nodeid.split("::")[0], seconds))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Before pytest's own summary, which stays last."""
+        write = terminalreporter.write_line
+        terminalreporter.section("where the time went")
+        write(f"{'seconds':>8} {'CPU s':>8} {'tests':>6}")
+        for folder, seconds in self._seconds.most_common():
+            write(f"{seconds:8.1f} {self._cpu[folder]:8.1f} {len(self._tests[folder]):6} {folder}")
+        total = sum(map(len, self._tests.values()))
+        write(f"{self._seconds.total():8.1f} {self._cpu.total():8.1f} {total:6} in all, over all workers")
+        started = sum(seconds for _, _, seconds in self._starts)
+        write(f"{started:8.1f} {'':8} {len(self._starts):6} starts of services and clusters")
+        for what, file, seconds in self._starts:
+            write(f"{seconds:8.1f} {'':15} {what} ({file})")
+        write(f"{'seconds':>8}  slowest")
+        for nodeid, seconds in self._slowest.most_common(SLOWEST):
+            write(f"{seconds:8.1f}  {nodeid}")
