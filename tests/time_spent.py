@@ -1,6 +1,6 @@
 """Where the time of a run went: by folder, by start of a service, and the slowest tests.
 
-CPU seconds are those of the worker and of the processes that it waited for; on a busy machine they say more than seconds.
+CPU seconds are those of a worker and of the processes that it waited for; on a busy machine they say more.
 """
 
 import os
