@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.embedded_service import embedded as embedded
 from tests.time_spent import TimeSpent
@@ -12,6 +13,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before torch is imported
+
+# `make test` asks few examples, each time the same: a failure stays one. `make test-long` draws many, anew each time.
+_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _any_speed, max_examples=40, derandomize=True)
+settings.register_profile("long", _any_speed, max_examples=1000)
+settings.load_profile("quick")  # `--hypothesis-profile` comes later
 
 # A service that runs beside other tests would slow them down.
 ASKING = ("tests/clients/", "tests/playground/", "tests/service/")
