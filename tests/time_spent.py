@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 SLOWEST = 10
-_CPU, _START = "cpu_s", "service_start"
+_CPU, _START, _COLLECTING = "cpu_s", "service_start", "collecting_cpu_s"
 
 _starts: list[tuple[str, float]] = []  # of this process, since the last report
 
@@ -43,12 +43,15 @@ class TimeSpent:
     """A plugin of pytest: measures in the workers, and writes the summary where they report to."""
 
     def __init__(self) -> None:
-        self._last_cpu_s = _cpu_s()
+        self._last_cpu_s = self._collecting = 0.0
         self._seconds: Counter[str] = Counter()
         self._cpu: Counter[str] = Counter()
         self._tests: defaultdict[str, set[str]] = defaultdict(set)
         self._starts: list[tuple[str, str, float]] = []
         self._slowest: Counter[str] = Counter()
+
+    def pytest_collection_finish(self) -> None:
+        self._collecting = self._last_cpu_s = _cpu_s()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -56,7 +59,8 @@ class TimeSpent:
         now = _cpu_s()
         report.user_properties.append((_CPU, now - self._last_cpu_s))
         report.user_properties.extend((_START, start) for start in _starts)
-        self._last_cpu_s = now
+        report.user_properties.append((_COLLECTING, self._collecting))  # once, with the first
+        self._last_cpu_s, self._collecting = now, 0.0
         _starts.clear()
         return report
 
@@ -68,6 +72,8 @@ class TimeSpent:
         for name, value in report.user_properties:
             if name == _CPU:
                 self._cpu[folder] += value
+            elif name == _COLLECTING:
+                self._cpu["importing and collecting"] += value
             elif name == _START:
                 what, seconds = value
                 self._starts.append((what, report.nodeid.split("::")[0], seconds))
@@ -78,8 +84,8 @@ class TimeSpent:
         write = terminalreporter.write_line
         terminalreporter.section("where the time went")
         write(f"{'seconds':>8} {'CPU s':>8} {'tests':>6}")
-        for folder, seconds in self._seconds.most_common():
-            write(f"{seconds:8.1f} {self._cpu[folder]:8.1f} {len(self._tests[folder]):6} {folder}")
+        for folder, cpu_s in self._cpu.most_common():
+            write(f"{self._seconds[folder]:8.1f} {cpu_s:8.1f} {len(self._tests[folder]):6} {folder}")
         total = sum(map(len, self._tests.values()))
         write(f"{self._seconds.total():8.1f} {self._cpu.total():8.1f} {total:6} in all, over all workers")
         started = sum(seconds for _, _, seconds in self._starts)
