@@ -1,7 +1,6 @@
 """Every text task through a whole replica, with hundreds of unlike requests in flight: the same answers as alone."""
 
 import asyncio
-import time
 from random import Random
 from typing import Any
 
@@ -147,8 +146,6 @@ def test_a_request_whose_time_is_over_gets_no_answer(replicas):
     async def late() -> None:
         await replica.predict(replica.task.sized_example(3), render, timeout_s=0)
 
-    began = time.monotonic()
     with pytest.raises(ServiceError) as caught:
         asyncio.run(late())
     assert caught.value.status == 504
-    assert time.monotonic() - began < 5
