@@ -6,7 +6,7 @@ import pytest
 from deployments.errors import InvalidInput, TooLarge
 from deployments.tasks.audio_classification import AudioClassification, Request
 from tests.checkpoints import load_task
-from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints
+from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints, assert_best_layout
 from tests.media_requests import ask, ask_together, recording, recordings, wav
 
 # WavLM's attention gives torch a mask of booleans beside one of floats.
@@ -45,6 +45,7 @@ def assert_same(ours, theirs, tolerance=1e-4):
 def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(checkpoints, family):
     folder = checkpoints.of(AudioClassification, family)
     task, pipeline = load_task(AudioClassification, folder), pipeline_of(folder)
+    assert_best_layout(task, family)
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in recordings()])
     for samples, answer in zip(recordings(), answers, strict=True):
         assert_same(answer, pipeline(samples.copy()))

@@ -51,7 +51,7 @@ def assert_same(ours, theirs):
     assert {**ours, "score": 0} == {**theirs, "score": 0}
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "albert", "electra", "modernbert", "deberta-v2"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])  # of each tokenizer one
 @pytest.mark.parametrize("parameters", [{}, {"top_k": 1}, {"top_k": 40}, {"targets": ["the", "river", "wolfgang", ""]}])
 def test_answers_are_the_pipelines(checkpoints, family, parameters):
     folder = checkpoints.of(FillMask, family)

@@ -36,7 +36,7 @@ def assert_same(ours, theirs):
     assert [label["score"] for label in ours] == pytest.approx([label["score"] for label in theirs], abs=1e-5)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "albert", "electra", "modernbert", "deberta-v2"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])  # of each tokenizer one
 @pytest.mark.parametrize("function", [None, "softmax", "sigmoid", "none"])
 def test_answers_are_the_pipelines(checkpoints, family, function):
     folder = checkpoints.of(TextClassification, family, num_labels=4)
