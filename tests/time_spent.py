@@ -81,6 +81,8 @@ class TimeSpent:
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Before pytest's own summary, which stays last."""
+        if not self._tests:
+            return
         write = terminalreporter.write_line
         terminalreporter.section("where the time went")
         write(f"{'seconds':>8} {'CPU s':>8} {'tests':>6}")
