@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,21 @@ def _cpu_s() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
+def _ticks() -> list[int]:
+    """Of all processors since they began: user, nice, system, idle, iowait, irq, softirq, steal; none without Linux."""
+    stat = Path("/proc/stat")
+    return [int(count) for count in stat.read_text().split("\n")[0].split()[1:9]] if stat.exists() else []
+
+
+def _processors(before: list[int]) -> str:
+    """What they did since then: steal is what the host gave to other machines."""
+    since = [now - then for now, then in zip(_ticks(), before, strict=True)]
+    if not sum(since):
+        return "processors: unknown"
+    idle, stolen = (100 * ticks / sum(since) for ticks in (since[3] + since[4], since[7]))
+    return f"{os.cpu_count()} processors: {idle:.0f} % idle, {stolen:.0f} % steal"
+
+
 def folder_of(nodeid: str) -> str:
     """`tests/deployments/tasks/test_a.py::b` is in tests/deployments/tasks; deeper folders count to the third."""
     folders = nodeid.split("::")[0].split("/")[:-1]
@@ -44,6 +60,7 @@ class TimeSpent:
 
     def __init__(self) -> None:
         self._last_cpu_s = self._collecting = 0.0
+        self._ticks = _ticks()
         self._seconds: Counter[str] = Counter()
         self._cpu: Counter[str] = Counter()
         self._tests: defaultdict[str, set[str]] = defaultdict(set)
@@ -85,6 +102,7 @@ class TimeSpent:
             return
         write = terminalreporter.write_line
         terminalreporter.section("where the time went")
+        write(_processors(self._ticks))
         write(f"{'seconds':>8} {'CPU s':>8} {'tests':>6}")
         for folder, cpu_s in self._cpu.most_common():
             write(f"{self._seconds[folder]:8.1f} {cpu_s:8.1f} {len(self._tests[folder]):6} {folder}")

@@ -49,7 +49,7 @@ class RunningService:
 
     def __enter__(self) -> "RunningService":
         try:
-            with starting(self.log.parent.name):
+            with starting(self.log.parent.name.rstrip("0123456789")):  # the folder says whose it is
                 self.wait_until_ready()
         except BaseException:
             self.stop()

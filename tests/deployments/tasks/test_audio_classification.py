@@ -1,5 +1,7 @@
 """audio-classification against transformers' own pipeline."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -41,10 +43,21 @@ def assert_same(ours, theirs, tolerance=1e-4):
     assert [label["score"] for label in ours] == pytest.approx([label["score"] for label in theirs], abs=tolerance)
 
 
+@pytest.fixture(scope="module")
+def pair_of(checkpoints):
+    """A family's task and transformers' pipeline, loaded once."""
+
+    @cache
+    def pair(family):
+        folder = checkpoints.of(AudioClassification, family)
+        return load_task(AudioClassification, folder), pipeline_of(folder)
+
+    return pair
+
+
 @pytest.mark.parametrize("family", AUDIO_FAMILIES)
-def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(checkpoints, family):
-    folder = checkpoints.of(AudioClassification, family)
-    task, pipeline = load_task(AudioClassification, folder), pipeline_of(folder)
+def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(pair_of, family):
+    task, pipeline = pair_of(family)
     assert_best_layout(task, family)
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in recordings()])
     for samples, answer in zip(recordings(), answers, strict=True):
@@ -85,9 +98,8 @@ def test_top_k(task, pipeline, top_k, labels):
 
 
 @pytest.mark.parametrize("family", AUDIO_FAMILIES)
-def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(checkpoints, family):
-    folder = checkpoints.of(AudioClassification, family)
-    task, pipeline = load_task(AudioClassification, folder), pipeline_of(folder)
+def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(pair_of, family):
+    task, pipeline = pair_of(family)
     for samples in (np.zeros(RATE, np.float32), recording(task.least)):
         answer = ask(task, wav(samples))
         assert all(np.isfinite(label["score"]) for label in answer)
