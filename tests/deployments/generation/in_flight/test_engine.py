@@ -77,7 +77,7 @@ def test_a_row_counts_once_when_its_first_token_is_heard():
 def test_rows_that_come_and_go_say_what_they_say_alone(name):
     random = Random(11)
     engine = engine_of(name)
-    jobs = [job_of(name, random) for _ in range(9)]
+    jobs = [job_of(name, random) for _ in range(14)]
     waiting = list(jobs)
     while waiting or engine.iterate():
         if waiting and random.random() < 0.4:
