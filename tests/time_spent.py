@@ -86,6 +86,7 @@ class TimeSpent:
         self._tests[folder].add(report.nodeid)
         self._seconds[folder] += report.duration
         self._slowest[report.nodeid] += report.duration
+        value: Any
         for name, value in report.user_properties:
             if name == _CPU:
                 self._cpu[folder] += value
