@@ -5,7 +5,7 @@ CPU seconds are those of a worker and of the processes that it waited for; on a 
 
 import os
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +49,10 @@ def _processors(before: list[int]) -> str:
     return f"{os.cpu_count()} processors: {idle:.0f} % idle, {stolen:.0f} % steal"
 
 
+def _largest(sums: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(sums.items(), key=lambda item: -item[1])
+
+
 def folder_of(nodeid: str) -> str:
     """`tests/deployments/tasks/test_a.py::b` is in tests/deployments/tasks; deeper folders count to the third."""
     folders = nodeid.split("::")[0].split("/")[:-1]
@@ -61,11 +65,11 @@ class TimeSpent:
     def __init__(self) -> None:
         self._last_cpu_s = self._collecting = 0.0
         self._ticks = _ticks()
-        self._seconds: Counter[str] = Counter()
-        self._cpu: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._cpu: defaultdict[str, float] = defaultdict(float)
         self._tests: defaultdict[str, set[str]] = defaultdict(set)
         self._starts: list[tuple[str, str, float]] = []
-        self._slowest: Counter[str] = Counter()
+        self._slowest: defaultdict[str, float] = defaultdict(float)
 
     def pytest_collection_finish(self) -> None:
         self._collecting = self._last_cpu_s = _cpu_s()
@@ -105,14 +109,14 @@ class TimeSpent:
         terminalreporter.section("where the time went")
         write(_processors(self._ticks))
         write(f"{'seconds':>8} {'CPU s':>8} {'tests':>6}")
-        for folder, cpu_s in self._cpu.most_common():
+        for folder, cpu_s in _largest(self._cpu):
             write(f"{self._seconds[folder]:8.1f} {cpu_s:8.1f} {len(self._tests[folder]):6} {folder}")
         total = sum(map(len, self._tests.values()))
-        write(f"{self._seconds.total():8.1f} {self._cpu.total():8.1f} {total:6} in all, over all workers")
+        write(f"{sum(self._seconds.values()):8.1f} {sum(self._cpu.values()):8.1f} {total:6} in all, over all workers")
         started = sum(seconds for _, _, seconds in self._starts)
         write(f"{started:8.1f} {'':8} {len(self._starts):6} starts of services and clusters")
         for what, file, seconds in self._starts:
             write(f"{seconds:8.1f} {'':15} {what} ({file})")
         write(f"{'seconds':>8}  slowest")
-        for nodeid, seconds in self._slowest.most_common(SLOWEST):
+        for nodeid, seconds in _largest(self._slowest)[:SLOWEST]:
             write(f"{seconds:8.1f}  {nodeid}")
