@@ -19,7 +19,7 @@ PROMETHEUS := .prometheus
 CHROMIUM := .chromium
 REDIS := .redis
 
-.PHONY: install javascript prometheus chromium redis screenshots serve test faults lint format k8s-render k8s-check image-check docs bench loadtest clean
+.PHONY: install javascript prometheus chromium redis screenshots serve test test-long faults lint format k8s-render k8s-check image-check docs bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -79,6 +79,10 @@ screenshots: install
 
 test: install javascript
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
+
+# The same with many more examples of every property, drawn anew each time; hours.
+test-long: install javascript
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder --hypothesis-profile long --timeout 7200
 
 lint: install
 	$(BIN)/ruff check .

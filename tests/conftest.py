@@ -1,28 +1,52 @@
-"""For all tests: nothing is asked of a model hub, torch keeps to one thread, and what asks a service comes last."""
+"""For all tests: nothing is asked of a model hub, torch keeps to one thread, and what asks a service comes first."""
 
 import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.embedded_service import embedded as embedded
+from tests.time_spent import TimeSpent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before torch is imported
 
-# A service that runs beside other tests would slow them down.
+# `make test` asks few examples, each time the same: a failure stays one. `make test-long` draws many, anew each time.
+_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _any_speed, max_examples=40, derandomize=True)
+settings.register_profile("long", _any_speed, max_examples=1000)
+settings.load_profile("quick")  # `--hypothesis-profile` comes later
+
+# They ask services, and share them.
 ASKING = ("tests/clients/", "tests/playground/", "tests/service/")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(TimeSpent(), "time-spent")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.nodeid.startswith(ASKING))
+    """Of several workers one begins with the services, the largest first; the others do the rest meanwhile."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(ASKING), not asks_embedded(item)))
+
+
+def asks_embedded(item: pytest.Item | None) -> bool:
+    return "embedded" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The largest service ends with the last test that asks it, so that it is not beside the others."""
+    if asks_embedded(item) and not asks_embedded(nextitem) and (running := item.funcargs.get("embedded")):  # type: ignore[attr-defined]
+        running.stop()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several workers one gets a whole file, whose tests share models, and one all that asks services.
+    """A worker gets a whole file, whose tests share models, and one worker gets all that asks services.
 
     Two workers that start services at once overload a machine of two cores: Ray gives a node 30 s to start."""
     from xdist.scheduler import LoadScopeScheduling

@@ -152,6 +152,30 @@ IMAGE_FAMILIES = tuple(_IMAGE)
 AUDIO_FAMILIES = tuple(_AUDIO)
 WAVEFORM_FAMILIES = tuple(name for name, (_, _, processor) in _AUDIO.items() if _WAVEFORM.items() <= processor.items())
 CTC_FAMILIES = (*WAVEFORM_FAMILIES, "wav2vec2-bert", "parakeet")
+# Why not padded: group normalisation runs over time (the first wav2vec2, HuBERT, WavLM, SEW); Data2Vec's position
+# convolutions carry padding on from layer to layer; SEW squeezes two frames to one, over the end of a recording.
+LAYOUTS = (
+    dict.fromkeys(IMAGE_FAMILIES, "stacked")
+    | {
+        "wav2vec2-group": "same-length",
+        "wav2vec2-layer": "padded",
+        "hubert-group": "same-length",
+        "hubert-layer": "padded",
+        "wavlm-group": "same-length",
+        "wavlm-layer": "padded",
+        "data2vec-audio": "same-length",
+        "sew": "same-length",
+        "sew-layer": "same-length",
+        "wav2vec2-bert": "padded",
+        "parakeet": "padded",
+    }
+    | dict.fromkeys(("audio-spectrogram-transformer", "whisper"), "stacked")
+)
+
+
+def assert_best_layout(task: Any, family: str) -> None:
+    """It has the best one that holds for its family."""
+    assert task.layout.name == LAYOUTS[family]
 
 
 def small_media_checkpoint(folder: Path, family: str, head: str, seed: int = 0, **config: Any) -> Path:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from serve.cluster.launch import free_port
+from tests.waiting import PATIENCE_S
 
 CONFIGURATION = Path(__file__).parents[1] / "k8s" / "front" / "haproxy.cfg"
 # Of a line of its log: how the session ended, four counts of connections, and how often the request was sent again.
@@ -78,7 +79,7 @@ class RunningFront:
         return sum(bool(int(found[1])) for line in lines if (found := _SENT_AGAIN.search(line)))
 
     def _wait_until_up(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while True:
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < end, self._log.read_text()

@@ -64,15 +64,9 @@ def as_json(answer: Any) -> Any:
 
 @every_task
 @every_family
-def test_the_layout_is_the_best_that_holds(loaded, kind, family):
+def test_batched_is_alone_is_the_plain_model_in_the_best_layout_that_holds(loaded, kind, family):
     task = loaded(kind, family)
     assert task.layout.name == EXCEPTIONS.get((kind.name, family), LAYOUTS[family])
-
-
-@every_task
-@every_family
-def test_batched_is_alone_is_the_plain_model(loaded, kind, family):
-    task = loaded(kind, family)
     requests = requests_of(task, WORDS)
     prepared = [task.preprocess(request) for request in requests]
     assert {item.params for item in prepared} == {None}

@@ -55,7 +55,7 @@ def test_in_flight_is_static(writing: Writing, family: str) -> None:
     static = writing.replica(family, {"generation": {"engine": "static"}}, **options)
     modes = [replica.description["generation"]["mode"] for replica in (in_flight, static)]
     assert modes == ["in-flight", "static"]
-    requests = [request_of(in_flight, random.choice(SENTENCES), **some_parameters(random)) for _ in range(30)]
+    requests = [request_of(in_flight, random.choice(SENTENCES), **some_parameters(random)) for _ in range(18)]
     ours, theirs = (asyncio.run(outcomes(replica, requests)) for replica in (in_flight, static))
     endings = set()
     for one, other in zip(ours, theirs, strict=True):

@@ -1,7 +1,4 @@
-"""Batched = alone, for every task of pictures and sound and every family; and the layout that each of them gets.
-
-That alone is what transformers computes, the tests of the tasks show.
-"""
+"""Batched = alone, for every task of pictures and sound in every layout that it has."""
 
 from typing import Any
 
@@ -14,28 +11,16 @@ from deployments.layouts.task import ForwardTask
 from deployments.registry import KINDS
 from tests.checkpoints import load_task, run_rows
 from tests.contract.requests import assert_equal
-from tests.media_checkpoints import AUDIO_FAMILIES, CTC_FAMILIES, IMAGE_FAMILIES, MediaCheckpoints
+from tests.media_checkpoints import (
+    AUDIO_FAMILIES,
+    CTC_FAMILIES,
+    IMAGE_FAMILIES,
+    LAYOUTS,
+    MediaCheckpoints,
+    assert_best_layout,
+)
 from tests.media_requests import ask_together, pictures, png, recordings, wav
 
-# Why not padded: group normalisation runs over time (the first wav2vec2, HuBERT, WavLM, SEW); Data2Vec's position
-# convolutions carry padding on from layer to layer; SEW squeezes two frames to one, over the end of a recording.
-LAYOUTS = (
-    dict.fromkeys(IMAGE_FAMILIES, "stacked")
-    | {
-        "wav2vec2-group": "same-length",
-        "wav2vec2-layer": "padded",
-        "hubert-group": "same-length",
-        "hubert-layer": "padded",
-        "wavlm-group": "same-length",
-        "wavlm-layer": "padded",
-        "data2vec-audio": "same-length",
-        "sew": "same-length",
-        "sew-layer": "same-length",
-        "wav2vec2-bert": "padded",
-        "parakeet": "padded",
-    }
-    | dict.fromkeys(("audio-spectrogram-transformer", "whisper"), "stacked")
-)
 MEDIA_KINDS = [kind for kind in KINDS if kind.medium != "text" and issubclass(kind, ForwardTask)]
 
 
@@ -46,9 +31,15 @@ def families(kind: type[Task[Any, Any]]) -> tuple[str, ...]:
 
 
 every_kind = pytest.mark.parametrize("kind", MEDIA_KINDS, ids=lambda kind: kind.__name__)
-every_family = pytest.mark.parametrize(
+# Of each layout that a kind has, its first family: every family's answers in a batch are those of transformers, as the
+# tests of the tasks show.
+every_layout = pytest.mark.parametrize(
     ("kind", "family"),
-    [(kind, family) for kind in MEDIA_KINDS for family in families(kind)],
+    [
+        (kind, family)
+        for kind in MEDIA_KINDS
+        for family in {LAYOUTS[each]: each for each in reversed(families(kind))}.values()
+    ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 # WavLM's attention gives torch a mask of booleans beside one of floats.
@@ -69,10 +60,10 @@ def as_json(answer: Any) -> Any:
     return orjson.loads(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-@every_family
-def test_batched_is_alone_in_the_best_layout_that_holds(checkpoints, kind, family, monkeypatch):
+@every_layout
+def test_batched_is_alone(checkpoints, kind, family, monkeypatch):
     task = load_task(kind, checkpoints.of(kind, family))
-    assert task.layout.name == LAYOUTS[family]
+    assert_best_layout(task, family)
     batches: list[list[int]] = []
     forward = task.forward
     monkeypatch.setattr(task, "forward", lambda rows, params: batches.append(lengths(rows)) or forward(rows, params))

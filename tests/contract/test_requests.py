@@ -48,10 +48,10 @@ def test_an_unknown_field_is_refused_and_named_wherever_it_stands(kind):
 
 
 @every_task
-@pytest.mark.parametrize("body", [{}, {"inputs": None}, {"inputs": 7}, {"inputs": [7.5]}, {"inputs": True}, [], "text"])
-def test_wrong_types_are_refused(kind, body):
-    with pytest.raises(ValidationError):
-        kind.request.model_validate(body)
+def test_wrong_types_are_refused(kind):
+    for body in ({}, {"inputs": None}, {"inputs": 7}, {"inputs": [7.5]}, {"inputs": True}, [], "text"):
+        with pytest.raises(ValidationError):
+            kind.request.model_validate(body)
 
 
 @every_task
@@ -64,11 +64,11 @@ def test_nothing_is_converted(kind):
 
 
 @every_text_task
-@pytest.mark.parametrize("text", ["", " ", "\n\t"])
-def test_an_empty_text_is_an_invalid_input(loaded, kind, text):
+def test_an_empty_text_is_an_invalid_input(loaded, kind):
     task = loaded(kind, "bert")
-    with pytest.raises(InvalidInput, match="empty"):
-        task.preprocess(with_texts(task.sized_example(4), lambda _: text))
+    for text in ("", " ", "\n\t"):
+        with pytest.raises(InvalidInput, match="empty"):
+            task.preprocess(with_texts(task.sized_example(4), lambda _, text=text: text))
 
 
 @every_text_task

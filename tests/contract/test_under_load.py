@@ -1,7 +1,6 @@
 """Every text task through a whole replica, with hundreds of unlike requests in flight: the same answers as alone."""
 
 import asyncio
-import time
 from random import Random
 from typing import Any
 
@@ -12,11 +11,18 @@ from deployments.config import ModelConfig, Resources
 from deployments.errors import ForwardFailed, InvalidInput, ServiceError
 from deployments.replica.replica import Replica
 from deployments.tasks.text_classification import TextClassification
+from deployments.tasks.token_classification import TokenClassification
 from tests.contract.requests import TEXT_TASKS, assert_equal, requests_of, with_texts
 
 every_task = pytest.mark.parametrize("kind", TEXT_TASKS, ids=lambda kind: kind.name)
 # One family a layout: packed, packed with a sliding window and positions from 2, padded, same-length.
-every_layout = pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2", "convbert"])
+LAYOUTS = ("bert", "modernbert", "deberta-v2", "convbert")
+# Every task, and every layout once: that all of them answer alike in every layout, test_answers.py shows.
+tasks_and_layouts = pytest.mark.parametrize(
+    ("kind", "family"),
+    [*((kind, "bert") for kind in TEXT_TASKS), *((TokenClassification, family) for family in LAYOUTS[1:])],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 
 IN_FLIGHT = 200
 
@@ -57,8 +63,7 @@ async def one_by_one(replica: Replica, requests: list[Any]) -> list[Any]:
     return [orjson.loads((await answer(replica, request)).body) for request in requests]
 
 
-@every_task
-@every_layout
+@tasks_and_layouts
 def test_answers_in_a_crowd_are_the_answers_alone(replicas, kind, family):
     replica = replicas(kind, family)
     random = Random(7)
@@ -147,8 +152,6 @@ def test_a_request_whose_time_is_over_gets_no_answer(replicas):
     async def late() -> None:
         await replica.predict(replica.task.sized_example(3), render, timeout_s=0)
 
-    began = time.monotonic()
     with pytest.raises(ServiceError) as caught:
         asyncio.run(late())
     assert caught.value.status == 504
-    assert time.monotonic() - began < 5

@@ -13,6 +13,8 @@ import psutil
 
 from serve.cluster.launch import free_port
 from tests.replica_processes import replicas_among
+from tests.time_spent import starting
+from tests.waiting import until
 
 START_S = 480.0
 END_S = 30.0
@@ -47,7 +49,8 @@ class RunningService:
 
     def __enter__(self) -> "RunningService":
         try:
-            self.wait_until_ready()
+            with starting(self.log.parent.name.rstrip("0123456789")):  # the folder says whose it is
+                self.wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -71,12 +74,9 @@ class RunningService:
             time.sleep(0.25)
         raise TimeoutError(f"not ready after {START_S} s:\n{self.log.read_text()}")
 
-    def wait_until_said(self, text: str, seconds: float = 15.0) -> None:
+    def wait_until_said(self, text: str) -> None:
         """Wait for something to stand in the service's output."""
-        end = time.monotonic() + seconds
-        while text not in self.log.read_text():
-            assert time.monotonic() < end, f"{text!r} is not in:\n{self.log.read_text()}"
-            time.sleep(0.1)
+        until(lambda: text in self.log.read_text(), what=f"{text!r} in {self.log}")
 
     def processes(self) -> list[psutil.Process]:
         """The service's whole tree."""

@@ -21,10 +21,8 @@ from tests.service.running import RunningService
 pytestmark = pytest.mark.ray
 SECONDS = 20.0  # for an answer; a request that asks for more work than that may get 504
 CHECKS: list[CheckFunction] = [not_a_server_error, status_code_conformance, response_schema_conformance]
-quick = settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,  # a failure stays one, and what CI asks today it asks tomorrow
+few = settings(
+    max_examples=max(6, settings().max_examples // 20),  # each is a request to a whole service
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
@@ -42,7 +40,7 @@ def test_the_document_is_the_services(service: RunningService) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 def test_what_the_document_allows(service: RunningService, operation: schemathesis.APIOperation) -> None:
-    @quick
+    @few
     @given(case=operation.as_strategy())
     def asked(case: schemathesis.Case) -> None:
         response = case.call(base_url=service.url, headers={"timeout": str(SECONDS)}, timeout=SECONDS + 10)
@@ -97,7 +95,7 @@ HEADERS = st.dictionaries(
 def test_anything_at_all(service: RunningService, method: str, path: str) -> None:
     with httpx.Client(base_url=service.url, timeout=SECONDS + 10) as client:
 
-        @quick
+        @few
         @given(body=BODIES, content_type=TYPES, headers=HEADERS)
         def asked(body: bytes, content_type: str, headers: dict[str, str]) -> None:
             headers = {"timeout": str(SECONDS), "content-type": content_type, **headers}

@@ -3,8 +3,6 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -12,16 +10,12 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from serve.cluster.launch import free_port
-from serve.middleware.api_keys import entry_of, new_key
 from tests.chromium import browser
+from tests.service.configured import EVERYTHING, LIMIT, LIMITED, bearer
 from tests.service.running import RunningService
 from tests.watched_page import watched_page
-from tests.writing_checkpoints import writing_checkpoint
 
 pytestmark = pytest.mark.ray
-EVERYTHING, LIMITED = new_key(), new_key()
-LIMIT = 5
 PUBLIC = ("/health/", "/v2/health/", "/playground")
 TENSORS = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
 BODIES = {
@@ -34,16 +28,9 @@ BODIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    root: Path = tmp_path_factory.mktemp("keys")
-    writing_checkpoint(root / "llama", "llama")
-    limited = entry_of("limited", LIMITED) + f"\n    models: [minilm]\n    requests_per_minute: {LIMIT}"
-    (root / "keys.yaml").write_text(f"keys:\n{entry_of('everything', EVERYTHING)}\n{limited}\n")
-    config = "models:\n  - model: llama\n  - model: embedded:minilm\nauth: {api_keys_file: keys.yaml}\n"
-    (root / "service.yaml").write_text(config)
-    with RunningService(str(root / "service.yaml"), log=root / "log", grpc_port=free_port()) as running:
-        yield running
+@pytest.fixture
+def service(configured: RunningService) -> RunningService:
+    return configured
 
 
 def top(service: RunningService, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -77,10 +64,6 @@ def test_top_shows_what_models_do_to_those_with_a_key(service: RunningService) -
     assert (task, state, replicas) == ("feature-extraction", "ready", "1")
     assert float(requests.replace(",", "")) > 0
     assert 0 < float(p50.replace(",", "")) <= float(p99.replace(",", ""))
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"}
 
 
 def test_every_route_asks_for_a_key(service: RunningService) -> None:

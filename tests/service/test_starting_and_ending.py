@@ -1,10 +1,11 @@
-"""How the service begins and ends: refusals in words, two replicas that lose nothing, no process left."""
+"""How the service begins: refusals in words; and what its front does for clients: a replica that dies loses nothing."""
 
 import asyncio
 import json
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import httpx
 import pytest
 
 from tests.checkpoints import small_checkpoint
+from tests.service.configured import EVERYTHING, bearer
 from tests.service.running import RunningService
+from tests.waiting import until_async
 
 pytestmark = pytest.mark.ray
 
@@ -66,53 +69,27 @@ def test_a_model_that_is_not_there(model: str, message: str) -> None:
     assert message in ended.stderr
 
 
-def test_a_head_that_is_missing_is_refused_at_load(tmp_path: Path) -> None:
-    body = small_checkpoint(tmp_path / "body", "bert", "MaskedLM")
-    config = tmp_path / "service.yaml"
-    config.write_text(f"models:\n  - model: {body}\n    name: headless\n    task: text-classification\n")
-    service = RunningService(str(config), log=tmp_path / "log")
-    assert service.process.wait(120) == 1
-    log = service.log.read_text()
-    assert "headless" in log
-    assert "the checkpoint has no weights for" in log
-    assert "classifier.weight" in log
-    service.stop()
-    assert service.left == []
-
-
-async def test_a_killed_replica_loses_no_request_and_the_end_leaves_no_process(
-    tmp_path: Path, checkpoint: Path
-) -> None:
+async def test_a_killed_replica_loses_no_request(configured: RunningService) -> None:
     """Whether a request comes in one piece or its head before its body, as httpx and others send it."""
-    config = tmp_path / "service.yaml"
-    config.write_text(f"models:\n  - model: {checkpoint}\n    name: twins\n    replicas: {{min: 2, max: 2}}\n")
-    service = RunningService(str(config), log=tmp_path / "log")
-    with service:
-        replicas = service.replicas("twins")
-        assert len(replicas) == 2
-        async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+    replicas = configured.replicas("twins")
+    assert len(replicas) == 2
+    async with httpx.AsyncClient(base_url=configured.url, headers=bearer(EVERYTHING), timeout=60) as client:
 
-            async def ask(number: int) -> int:
-                await asyncio.sleep(1 if number in together else number * 0.01)
-                text = {"inputs": f"text {number}"}
-                if number % 2:
-                    return await ask_in_two_pieces(service.port, "/tasks/text-classification", text)
-                return (await client.post("/tasks/text-classification", json=text)).status_code
+        async def ask(number: int, pause_s: float = 0.0) -> int:
+            await asyncio.sleep(pause_s)
+            text = {"inputs": f"text {number}"}
+            if number % 2:
+                return await ask_in_two_pieces(configured.port, "/tasks/text-classification", text)
+            return (await client.post("/tasks/text-classification", json=text)).status_code
 
-            async def kill() -> None:
-                await asyncio.sleep(0.95)
-                replicas[0].suspend()  # so that many requests are in its hands
-                await asyncio.sleep(0.3)
-                replicas[0].kill()
-
-            together = range(100, 164)
-            killing = asyncio.create_task(kill())
-            statuses = await asyncio.gather(*(ask(number) for number in range(400)))
-            await killing
-        assert statuses == [200] * 400
-        assert service.stop() == 0
-    assert service.left == []
-    assert "Traceback" not in service.log.read_text()
+        before = await asyncio.gather(*(ask(number) for number in range(100)))
+        replicas[0].suspend()  # so that many requests are in its hands
+        meanwhile = [asyncio.create_task(ask(number)) for number in range(64)]
+        await until_async(lambda: sum(task.done() for task in meanwhile) > 4)  # the other's
+        replicas[0].kill()
+        after = await asyncio.gather(*(ask(number, 0.01 * number) for number in range(240)))
+        statuses = [*before, *await asyncio.gather(*meanwhile), *after]
+    assert statuses == [200] * (100 + 64 + 240)
 
 
 async def ask_in_two_pieces(port: int, path: str, body: dict[str, str], pause_s: float = 0.005) -> int:
@@ -120,7 +97,8 @@ async def ask_in_two_pieces(port: int, path: str, body: dict[str, str], pause_s:
     content = json.dumps(body).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {EVERYTHING}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     )
     writer.write(head.encode())
     await asyncio.sleep(pause_s)
@@ -130,23 +108,21 @@ async def ask_in_two_pieces(port: int, path: str, body: dict[str, str], pause_s:
     return int(line.split()[1]) if line else 0
 
 
-def test_a_request_that_does_not_come_as_a_whole_is_answered_by_haproxy(tmp_path: Path, checkpoint: Path) -> None:
-    config = tmp_path / "service.yaml"
-    config.write_text(f"limits: {{body_timeout_s: 1.5}}\nmodels:\n  - model: {checkpoint}\n    name: judge\n")
-    with RunningService(str(config), log=tmp_path / "log") as service:
-        head = b"POST /tasks/text-classification HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        status, body = answer_to(service.port, head + b"content-length: 20\r\n\r\n{")
-        assert (status, json.loads(body)) == (
-            408,
-            {"error": "the request did not arrive in time", "error_type": "body_timeout", "request_id": None},
-        )
-        assert answer_to(service.port, head)[0] == 408
-        assert answer_to(service.port, head + b"no header\r\n\r\n")[0] == 400
+def test_a_request_that_does_not_come_as_a_whole_is_answered_by_haproxy(configured: RunningService) -> None:
+    head = b"POST /tasks/text-classification HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    sent = [head + b"content-length: 20\r\n\r\n{", head, head + b"no header\r\n\r\n"]
+    with ThreadPoolExecutor() as pool:
+        half, silent, wrong = pool.map(lambda each: answer_to(configured.port, each), sent)
+    assert (half[0], json.loads(half[1])) == (
+        408,
+        {"error": "the request did not arrive in time", "error_type": "body_timeout", "request_id": None},
+    )
+    assert (silent[0], wrong[0]) == (408, 400)
 
 
 def answer_to(port: int, sent: bytes) -> tuple[int, bytes]:
     """Status and body of what comes back for these bytes and no more."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(sent)
         answer = HTTPResponse(connection)
         answer.begin()

@@ -2,15 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.service.configured import EVERYTHING, bearer
 from tests.service.running import RunningService
 from tests.spans import Collector, Spanned
-from tests.writing_checkpoints import writing_checkpoint
 
 pytestmark = pytest.mark.ray
 
@@ -18,20 +16,9 @@ SECRET = "zebra crossing"
 STAGES = ["preprocess", "queue", "forward", "postprocess"]
 
 
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[RunningService]:
-    root: Path = tmp_path_factory.mktemp("traced")
-    writing_checkpoint(root / "llama", "llama")
-    (root / "service.yaml").write_text("models:\n  - model: llama\n  - model: embedded:bert-tiny\n")
-    env = {"AUTOMODEL_SERVE_TRACING__ENDPOINT": collector.endpoint}
-    with RunningService(str(root / "service.yaml"), log=root / "log", env=env) as running:
-        yield running
+@pytest.fixture
+def traced(configured: RunningService) -> RunningService:
+    return configured
 
 
 def post(service: RunningService, path: str, bodies: list[dict[str, object]]) -> list[str]:
@@ -40,10 +27,8 @@ def post(service: RunningService, path: str, bodies: list[dict[str, object]]) ->
 
     async def all_of_them() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
-            headers = [
-                {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "authorization": f"Bearer {SECRET}"}
-                for trace in traces
-            ]
+            key = bearer(EVERYTHING)
+            headers = [{"traceparent": f"00-{trace}-00f067aa0ba902b7-01", **key} for trace in traces]
             return await asyncio.gather(
                 *(client.post(path, json=body, headers=sent) for body, sent in zip(bodies, headers, strict=True))
             )
@@ -134,12 +119,16 @@ def test_streams(traced: RunningService, collector: Collector, path: str, count:
     assert first == server.attributes["gen_ai.response.time_to_first_chunk"]
 
 
-def test_what_was_not_sent_yet_is_sent_at_the_end(traced: RunningService, collector: Collector) -> None:
-    (trace,) = post(traced, "/models/bert-tiny", [{"inputs": f"{SECRET} [MASK]"}])
-    traced.stop()
-    assert len(of(collector.spans, trace)) == 7
-
-
-def test_no_span_has_inputs_or_keys(collector: Collector) -> None:
+def test_no_span_has_inputs_or_keys(traced: RunningService, collector: Collector) -> None:
     assert len(collector.requests) > 0
-    assert not any(SECRET.encode() in request.SerializeToString() for request in collector.requests)
+    sent = b"".join(request.SerializeToString() for request in collector.requests)
+    assert SECRET.encode() not in sent
+    assert EVERYTHING.encode() not in sent
+
+
+def test_the_end_sends_what_is_left_and_leaves_no_process(traced: RunningService, collector: Collector) -> None:
+    (trace,) = post(traced, "/models/bert-tiny", [{"inputs": f"{SECRET} [MASK]"}])
+    assert traced.stop() == 0
+    assert len(of(collector.spans, trace)) == 7
+    assert traced.left == []
+    assert "Traceback" not in traced.log.read_text()

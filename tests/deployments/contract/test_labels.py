@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -12,7 +12,6 @@ from deployments.contract.labels import apply_function, best, sigmoid, softmax
 logits = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(-50, 50, width=32))
 
 
-@settings(deadline=None, max_examples=50)
 @given(logits)
 def test_softmax_and_sigmoid_are_torchs(values):
     tensor = torch.from_numpy(values)

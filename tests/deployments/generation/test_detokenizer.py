@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from deployments.generation.detokenizer import INCOMPLETE, Detokenizer, StopStrings
@@ -12,7 +12,6 @@ from tests.checkpoints import SENTENCES, small_tokenizer
 LETTERS = "aé ß\n.'שמم我日🙂👩\u200d🚀\u0301"
 TEXTS = st.one_of(st.sampled_from(SENTENCES), st.text(st.sampled_from(LETTERS), max_size=20))
 KINDS = st.sampled_from(("byte-level", "metaspace"))
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def metaspace() -> Any:
@@ -60,7 +59,6 @@ def told(tokenizer, ids, prefix_ids=()):
     return [*(pieces.add(token) for token in ids), pieces.flush()]
 
 
-@many
 @given(KINDS, TEXTS, TEXTS)
 @example("metaspace", "我日👩\u200d🚀🙂", "日🙂 the")  # longer than what a piece looks back to, in one run of bytes
 @example("metaspace", "the ", "  the")
@@ -74,7 +72,6 @@ def test_pieces_of_a_text_are_the_text_and_never_end_inside_a_character(tokenize
         assert pieces[-1] == ""
 
 
-@many
 @given(st.data())
 def test_pieces_of_any_tokens_are_what_all_of_them_decode_to(tokenizers, data):
     """Bytes that are no characters, and special tokens between the bytes of one."""
@@ -87,7 +84,6 @@ def test_pieces_of_any_tokens_are_what_all_of_them_decode_to(tokenizers, data):
     )
 
 
-@many
 @given(st.data())
 def test_letters_and_special_tokens_in_any_order(tokenizers, data):
     """A decoder that takes the first space away takes no other, wherever a piece begins."""
@@ -124,7 +120,6 @@ def cut(text, strings):
     return text[: min(ends)[1]] if ends else text
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.text("abc", max_size=14), st.lists(st.text("abc", min_size=1, max_size=4), max_size=4), st.data())
 @example("cabcac", ["bca", "abcac"], None)
 def test_a_text_is_cut_before_the_first_string_whatever_the_pieces(text, strings, data):
@@ -140,7 +135,6 @@ def test_a_text_is_cut_before_the_first_string_whatever_the_pieces(text, strings
     assert stop.reached is None or (text[len(said) :].startswith(stop.reached) and stop.reached in strings)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text("ab ", min_size=1, max_size=6), st.text("ab ", max_size=6), st.text("ab ", max_size=6))
 def test_nothing_is_said_behind_a_string_that_was_reached(string, prefix_ids, after):
     assume(string not in prefix_ids)

@@ -9,6 +9,7 @@ from deployments.errors import InvalidInput, LoadError, ServiceError
 from deployments.registry import task_of
 from deployments.replica.replica import Replica
 from serve.model.endpoint import render
+from tests.waiting import until_async
 from tests.writing_checkpoints import writing_checkpoint
 
 CACHE = 256
@@ -26,14 +27,6 @@ def replica_of(folder, engine="paged"):
 
 def request_of(replica, text="The river rose", *, stream=False, **parameters):
     return replica.task_class.request.model_validate({"inputs": text, "stream": stream, "parameters": parameters})
-
-
-async def until_running(engine):
-    for _ in range(1000):
-        if engine.running:
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError("nothing runs")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +93,7 @@ async def test_what_it_cannot_do_is_refused(replica, engine, parameters, message
 
 async def test_a_client_that_leaves_and_a_deadline_free_their_rows(replica, engine):
     leaving = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, 60))
-    await until_running(engine)
+    await until_async(lambda: engine.running)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -113,7 +106,7 @@ async def test_a_client_that_leaves_and_a_deadline_free_their_rows(replica, engi
 async def test_stopping_answers_what_is_under_way(folder):
     replica = replica_of(folder)
     asked = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, 60))
-    await until_running(replica._scheduler._engine)
+    await until_async(lambda: replica._scheduler._engine.running)
     await asyncio.to_thread(replica.stop)
     with pytest.raises(ServiceError, match="shutting down"):
         await asked

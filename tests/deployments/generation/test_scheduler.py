@@ -24,6 +24,7 @@ from deployments.generation.scheduler import GenerationScheduler
 from deployments.generation.sequence import GenerationSequence, Prompt
 from deployments.generation.static_batch import batch_key, generate_static_batch
 from tests.generation_models import alone, generating_model, random_prompt
+from tests.waiting import until
 
 ENDLESS = 200  # tokens that take far longer than a test waits
 CELLS = 900
@@ -101,13 +102,6 @@ class Caller:
 
     def emitted(self, request: GenerationRequest) -> list[int]:
         return alone(self.model, GenerationSequence(request.prompt, request.params))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -262,7 +256,7 @@ def test_a_row_that_goes_between_the_line_and_its_static_batch_harms_nobody(call
 def test_stop_while_busy_answers_everybody_soon(callers, in_flight):
     name = "llama" if in_flight else "mamba"
     caller, heard = callers(name, in_flight=in_flight, rows=3), []
-    params = SamplingParams(max_new_tokens=ENDLESS if in_flight else 5000, suppress_tokens=(0,))
+    params = SamplingParams(max_new_tokens=ENDLESS if in_flight else 50_000, suppress_tokens=(0,))
     beams = {"num_beams": 2} if in_flight else {}
     for number in range(6):
         requests = [
@@ -271,9 +265,8 @@ def test_stop_while_busy_answers_everybody_soon(callers, in_flight):
         ]
         caller.submit(*requests, on_token=heard.append)
     until(lambda: len(heard) > 3)
-    began = time.monotonic()
     caller.line.stop()
-    assert time.monotonic() - began < 4
+    assert len(heard) < 3 * ENDLESS, "not even the first three were written to the end"
     assert not caller.line.is_alive
     caller.submit(GenerationRequest(Prompt([5]), params))  # nobody is left to run it
     caller.submit(GenerationRequest(Prompt([5]), params, num_beams=2))

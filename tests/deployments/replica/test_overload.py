@@ -17,6 +17,7 @@ from deployments.replica.limits import ReplicaLimits
 from deployments.replica.replica import Replica
 from loadtests.bench.servers.noop_task import NoLayout, NoOp, Request
 from tests.checkpoints import small_checkpoint
+from tests.waiting import until_async
 
 AT_ONCE = 4
 LONG_S = 60.0
@@ -72,7 +73,7 @@ async def replica(loaded: Replica) -> AsyncIterator[Replica]:
     yield loaded
     for _ in range(1000):
         Held.let.release()
-    await until(lambda: loaded.in_flight == 0)
+    await until_async(lambda: loaded.in_flight == 0)
 
 
 async def ask(replica: Replica, text: str = "text", timeout_s: float = LONG_S) -> Any:
@@ -95,21 +96,13 @@ def waiting(replica: Replica) -> int:
     return replica._scheduler.load.waiting
 
 
-async def until(done: Any) -> None:
-    for _ in range(6000):
-        if done():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("never came true")
-
-
 async def outcomes(tasks: Sequence["asyncio.Task[Any]"]) -> list[Any]:
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_beyond_the_places_requests_are_refused_at_once_and_the_others_answered(replica: Replica) -> None:
     tasks = asked(replica, 400)
-    await until(lambda: sum(task.done() for task in tasks) >= 360)  # although the model stands still
+    await until_async(lambda: sum(task.done() for task in tasks) >= 360)  # although the model stands still
     assert (replica.places, replica.in_flight) == (40, 40)
     for _ in range(100):
         Held.let.release()
@@ -124,7 +117,7 @@ async def test_beyond_the_places_requests_are_refused_at_once_and_the_others_ans
 
 async def test_what_is_late_never_reaches_the_model(replica: Replica) -> None:
     running = asked(replica, 1)
-    await until(lambda: in_model(replica))
+    await until_async(lambda: in_model(replica))
     late = asked(replica, 10, timeout_s=0.05)
     patient = [asyncio.create_task(ask(replica, f"patient {number}")) for number in range(10)]
     assert all(isinstance(each, DeadlineExceeded) for each in await outcomes(late))
@@ -152,21 +145,21 @@ async def test_a_line_longer_than_the_time_of_a_request_is_not_for_it(replica: R
     clock = Clock()
     replica._drain_rate = DrainRate(clock)
     tasks = asked(replica, 1)
-    await until(lambda: in_model(replica) == 1)
+    await until_async(lambda: in_model(replica) == 1)
     tasks += asked(replica, 39)
-    await until(lambda: waiting(replica) == 39)
+    await until_async(lambda: waiting(replica) == 39)
     for seconds, answered in ((0.5, 1), (2, 5), (2, 9)):
         clock.now += seconds
         Held.let.release()
-        await until(lambda: sum(task.done() for task in tasks) == answered and in_model(replica) == AT_ONCE)  # noqa: B023
+        await until_async(lambda: sum(task.done() for task in tasks) == answered and in_model(replica) == AT_ONCE)  # noqa: B023
     clock.now += 0.01
     tasks += asked(replica, 3)
-    await until(lambda: waiting(replica) == 30)
+    await until_async(lambda: waiting(replica) == 30)
     with pytest.raises(Overloaded, match=r"held has 30 requests waiting, about 15\.0 s, and this one has 10 s") as told:
         await ask(replica, timeout_s=10)
     assert told.value.retry_after == 17  # what is in the model counts as well
     patient = asyncio.create_task(ask(replica, timeout_s=20))
-    await until(lambda: replica.in_flight == 35)
+    await until_async(lambda: replica.in_flight == 35)
     for _ in range(100):
         Held.let.release()
     await outcomes([*tasks, patient])
@@ -179,18 +172,18 @@ async def test_who_gets_in_with_those_that_run_next_is_not_refused(replica: Repl
     replica._drain_rate = DrainRate(clock)
     for _ in range(3):
         one = asyncio.create_task(ask(replica))
-        await until(lambda: in_model(replica))
+        await until_async(lambda: in_model(replica))
         clock.now += 2
         Held.let.release()
         await one
         clock.now += 0.01
     first = asyncio.create_task(ask(replica))
-    await until(lambda: in_model(replica))
+    await until_async(lambda: in_model(replica))
     others = asked(replica, 30, timeout_s=LONG_S)
     assert replica._drain_rate.per_second == pytest.approx(0.5)
-    await until(lambda: replica.in_flight == 31)  # sixty seconds of work for one at a time, which says nothing
+    await until_async(lambda: replica.in_flight == 31)  # sixty seconds of work for one at a time, which says nothing
     hurried = asyncio.create_task(ask(replica, timeout_s=30))
-    await until(lambda: replica.in_flight == 32)
+    await until_async(lambda: replica.in_flight == 32)
     for _ in range(100):
         Held.let.release()
     assert len(await outcomes([first, *others, hurried])) == 32
@@ -201,10 +194,10 @@ async def test_a_place_is_taken_while_a_request_is_read(replica: Replica) -> Non
     with replica.place(LONG_S):
         assert (replica.places, replica.in_flight) == (1, 0)
         tasks = asked(replica, 40)
-        await until(lambda: any(task.done() for task in tasks))
+        await until_async(lambda: any(task.done() for task in tasks))
         assert isinstance(tasks[-1].exception(), Overloaded)
     last = asyncio.create_task(ask(replica))
-    await until(lambda: replica.places == 40)
+    await until_async(lambda: replica.places == 40)
     for _ in range(100):
         Held.let.release()
     await outcomes([*tasks, last])

@@ -1,12 +1,14 @@
 """audio-classification against transformers' own pipeline."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from deployments.errors import InvalidInput, TooLarge
 from deployments.tasks.audio_classification import AudioClassification, Request
 from tests.checkpoints import load_task
-from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints
+from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints, assert_best_layout
 from tests.media_requests import ask, ask_together, recording, recordings, wav
 
 # WavLM's attention gives torch a mask of booleans beside one of floats.
@@ -41,10 +43,22 @@ def assert_same(ours, theirs, tolerance=1e-4):
     assert [label["score"] for label in ours] == pytest.approx([label["score"] for label in theirs], abs=tolerance)
 
 
+@pytest.fixture(scope="module")
+def pair_of(checkpoints):
+    """A family's task and transformers' pipeline, loaded once."""
+
+    @cache
+    def pair(family):
+        folder = checkpoints.of(AudioClassification, family)
+        return load_task(AudioClassification, folder), pipeline_of(folder)
+
+    return pair
+
+
 @pytest.mark.parametrize("family", AUDIO_FAMILIES)
-def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(checkpoints, family):
-    folder = checkpoints.of(AudioClassification, family)
-    task, pipeline = load_task(AudioClassification, folder), pipeline_of(folder)
+def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(pair_of, family):
+    task, pipeline = pair_of(family)
+    assert_best_layout(task, family)
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in recordings()])
     for samples, answer in zip(recordings(), answers, strict=True):
         assert_same(answer, pipeline(samples.copy()))
@@ -84,9 +98,8 @@ def test_top_k(task, pipeline, top_k, labels):
 
 
 @pytest.mark.parametrize("family", AUDIO_FAMILIES)
-def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(checkpoints, family):
-    folder = checkpoints.of(AudioClassification, family)
-    task, pipeline = load_task(AudioClassification, folder), pipeline_of(folder)
+def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(pair_of, family):
+    task, pipeline = pair_of(family)
     for samples in (np.zeros(RATE, np.float32), recording(task.min_samples)):
         answer = ask(task, wav(samples))
         assert all(np.isfinite(label["score"]) for label in answer)

@@ -12,7 +12,6 @@ from deployments.tasks.feature_extraction import FeatureExtraction, Request
 from tests.checkpoints import Checkpoints, load_task, small_checkpoint
 
 TEXTS = ("A man plays a guitar.", "a", "Crème brûlée 🙂 שלום", "The river rose in the night. " * 6)
-FAMILIES = ("bert", "roberta", "distilbert", "albert", "electra", "modernbert", "deberta-v2")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +59,8 @@ def unit(vector):
     return vector / np.linalg.norm(vector)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_hidden_states_are_the_plain_models(checkpoints, family):
-    task = load_task(FeatureExtraction, checkpoints(family, ""))
+def test_hidden_states_are_the_plain_models(checkpoints):
+    task = load_task(FeatureExtraction, checkpoints("bert", ""))
     for text in TEXTS:
         np.testing.assert_allclose(ask(task, text), hidden_states(task, text), atol=1e-4)
 

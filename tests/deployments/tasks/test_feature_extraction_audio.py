@@ -7,7 +7,7 @@ import torch
 from deployments.errors import InvalidInput
 from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction, Request
 from tests.checkpoints import load_task
-from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints
+from tests.media_checkpoints import AUDIO_FAMILIES, RATE, MediaCheckpoints, assert_best_layout
 from tests.media_requests import ask, ask_together, recording, recordings, wav
 
 # WavLM's attention gives torch a mask of booleans beside one of floats.
@@ -34,6 +34,7 @@ def directly(folder, recordings):
 def test_recordings_of_all_lengths_together_are_what_the_model_says(checkpoints, family):
     folder = checkpoints.of(AudioFeatureExtraction, family)
     task = load_task(AudioFeatureExtraction, folder)
+    assert_best_layout(task, family)
     answers = ask_together(task, [Request(inputs=wav(samples)) for samples in recordings()])
     for answer, expected in zip(answers, directly(folder, recordings()), strict=True):
         np.testing.assert_allclose(answer, expected, atol=1e-4, rtol=1e-4)

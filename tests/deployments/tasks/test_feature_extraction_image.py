@@ -9,7 +9,7 @@ import torch
 from deployments.errors import InvalidInput
 from deployments.tasks.feature_extraction_image import ImageFeatureExtraction, Request
 from tests.checkpoints import load_task
-from tests.media_checkpoints import IMAGE_FAMILIES, MediaCheckpoints
+from tests.media_checkpoints import IMAGE_FAMILIES, MediaCheckpoints, assert_best_layout
 from tests.media_requests import ask, ask_together, picture, pictures, png
 
 CONVOLUTIONAL = ("convnext", "resnet", "efficientnet")
@@ -33,6 +33,7 @@ def directly(folder, image):
 def test_pictures_of_all_sizes_together_are_what_the_model_says(checkpoints, family):
     folder = checkpoints.of(ImageFeatureExtraction, family)
     task = load_task(ImageFeatureExtraction, folder)
+    assert_best_layout(task, family)
     answers = ask_together(task, [Request(inputs=png(image)) for image in pictures()])
     for image, answer in zip(pictures(), answers, strict=True):
         expected = directly(folder, image)

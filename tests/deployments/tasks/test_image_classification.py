@@ -5,7 +5,7 @@ import pytest
 from deployments.errors import InvalidInput
 from deployments.tasks.image_classification import ImageClassification, Request
 from tests.checkpoints import load_task
-from tests.media_checkpoints import IMAGE_FAMILIES, LABELS, MediaCheckpoints
+from tests.media_checkpoints import IMAGE_FAMILIES, LABELS, MediaCheckpoints, assert_best_layout
 from tests.media_requests import ask, ask_together, picture, pictures, png
 
 
@@ -39,6 +39,7 @@ def assert_same(ours, theirs, tolerance=1e-4):
 def test_pictures_of_all_sizes_together_are_answered_as_by_the_pipeline(checkpoints, family):
     folder = checkpoints.of(ImageClassification, family)
     task, pipeline = load_task(ImageClassification, folder), pipeline_of(folder)
+    assert_best_layout(task, family)
     answers = ask_together(task, [Request(inputs=png(image)) for image in pictures()])
     for image, answer in zip(pictures(), answers, strict=True):
         assert_same(answer, pipeline(image))

@@ -10,7 +10,6 @@ from tests.checkpoints import Checkpoints, load_task, run_rows
 
 PROMPT = "The river rose in the night and the old bridge was gone."
 CHOICES = ["They sent a boy for timber and rope.", "🙂", "Paris is the capital of France. " * 4, "she laughed"]
-FAMILIES = ("bert", "roberta", "albert", "distilbert", "electra", "modernbert", "deberta-v2", "roformer")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +39,8 @@ def directly(task, prompt, choices):
     return torch.cat(logits, dim=1).softmax(-1)[0].tolist()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_shares_are_those_of_the_plain_model(checkpoints, family):
-    task = load_task(MultipleChoice, checkpoints.of(MultipleChoice, family))
+def test_shares_are_those_of_the_plain_model(checkpoints):
+    task = load_task(MultipleChoice, checkpoints.of(MultipleChoice, "bert"))
     answer = ask(task, PROMPT, CHOICES)
     expected = directly(task, PROMPT, CHOICES)
     assert [entry["score"] for entry in answer] == sorted((entry["score"] for entry in answer), reverse=True)
@@ -50,12 +48,6 @@ def test_shares_are_those_of_the_plain_model(checkpoints, family):
         assert entry["choice"] == CHOICES[entry["index"]]
         assert entry["score"] == pytest.approx(expected[entry["index"]], abs=1e-4)
     assert sorted(entry["index"] for entry in answer) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("family", ["bert", "distilbert", "modernbert"])
-def test_choices_of_unlike_length_are_packed(checkpoints, family):
-    """DistilBERT's multiple choice leaves given positions in the shape they came in."""
-    assert load_task(MultipleChoice, checkpoints.of(MultipleChoice, family)).layout.name == "packed"
 
 
 def test_a_summary_of_the_last_token_forbids_padding(checkpoints):

@@ -171,22 +171,6 @@ def test_answers_are_stretches_of_the_context_best_first(task_of: Any, family: s
         assert len({a["answer"].lower() for a in answers}) == 8
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_batch_equals_alone(task_of: Any, family: str) -> None:
-    task, _, _ = task_of(family)
-    questions = [{"question": q, "context": text_of(i, 1 + 3 * i)} for i, q in enumerate(QUESTIONS)]
-    request = Request.model_validate({"inputs": questions, "parameters": {"top_k": 3}})
-    items = task.split(request)
-    prepared = [task.preprocess(item) for item in items]
-    outputs = iter(task.forward([row for p in prepared for row in p.rows], None))
-    answers = [
-        task.postprocess(item, p, [next(outputs) for _ in p.rows]) for item, p in zip(items, prepared, strict=True)
-    ]
-    for item, together in zip(questions, answers, strict=True):
-        assert_same(together, answer(task, item["question"], item["context"], top_k=3))
-    assert task.join(request, answers) == answers
-
-
 def test_one_answer_is_a_dict_and_several_a_list(task_of: Any) -> None:
     task, _, _ = task_of("bert")
     assert answer(task, "Who?", "Clara")["answer"] == "Clara"

@@ -8,7 +8,7 @@ import pytest
 from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition, Request
 from tests.checkpoints import load_task
-from tests.media_checkpoints import CTC_FAMILIES, RATE, MediaCheckpoints
+from tests.media_checkpoints import CTC_FAMILIES, RATE, MediaCheckpoints, assert_best_layout
 from tests.media_requests import ask, ask_together, recording, recordings, wav
 
 # WavLM's attention gives torch a mask of booleans beside one of floats.
@@ -44,6 +44,7 @@ def as_lists(answer):
 @pytest.mark.parametrize("family", CTC_FAMILIES)
 def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(folder_of, family):
     task, pipeline = load_task(CTCSpeechRecognition, folder_of(family)), pipeline_of(folder_of(family))
+    assert_best_layout(task, family)
     for times in ("char", "word") if task.tells_time else (None,):
         parameters = {"return_timestamps": times}
         requests = [Request.model_validate({"inputs": wav(each), "parameters": parameters}) for each in recordings()]

@@ -160,24 +160,6 @@ def test_tokens_of_windows_come_once_from_the_best(pair_of: Any, family: str, st
     np.testing.assert_allclose([e["score"] for e in ours], [best[token][1].max() for token in range(count)], atol=2e-6)
 
 
-@pytest.mark.parametrize("strategy", ["none", "simple", "first"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_batch_equals_alone(pair_of: Any, family: str, strategy: str) -> None:
-    task, _ = pair_of(family)
-    request = Request.model_validate(
-        {"inputs": [*SENTENCES[:5], long_text(3)], "parameters": {"aggregation_strategy": strategy}}
-    )
-    items = task.split(request)
-    prepared = [task.preprocess(item) for item in items]
-    outputs = iter(task.forward([row for p in prepared for row in p.rows], None))
-    answers = [
-        task.postprocess(item, p, [next(outputs) for _ in p.rows]) for item, p in zip(items, prepared, strict=True)
-    ]
-    for item, together in zip(items, answers, strict=True):
-        assert_same(together, answer(task, item.inputs, aggregation_strategy=strategy))
-    assert task.join(request, answers) == answers
-
-
 def test_offsets_count_characters(pair_of: Any) -> None:
     task, _ = pair_of("roberta")
     text = "🎉🎉 Clara lives in Zürich 👩‍🚀"

@@ -15,6 +15,7 @@ import pytest
 from serve.cluster.haproxy_overload import FULL, REFUSED_BEFORE, with_overload_rules
 from serve.cluster.launch import free_port
 from tests.quiet_server import QuietServer
+from tests.waiting import PATIENCE_S
 
 PATH = "/tasks/fill-mask"
 OPEN_S = 1.0  # by when HAProxy asks the replica again, on a busy machine
@@ -101,7 +102,7 @@ def client(replica: QuietServer, tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 def _wait_until_up(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while True:
         assert process.poll() is None
         try:

@@ -106,9 +106,9 @@ class Steps:
 
 
 def is_idle(replica: Replica) -> bool:
-    line: Any = replica._line
-    engine_is_idle = line._engine is None or (line._engine.running, line._engine.cells) == (0, 0)
-    return engine_is_idle and line.busy_since is None and not line._parts
+    line: Any = replica._scheduler
+    engine_is_idle = line._engine is None or (line._engine.running, line._engine.kv_slots) == (0, 0)
+    return engine_is_idle and line.busy_since is None and not line._cancellations
 
 
 async def until_idle(replica: Replica) -> None:

@@ -200,11 +200,14 @@ async def test_what_only_describes_a_model_is_not_counted(meter: ModelMeter, lin
 
 
 async def test_a_client_that_leaves(meter: ModelMeter) -> None:
+    began = asyncio.Event()
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        began.set()
         await asyncio.sleep(30)
 
     task = asyncio.create_task(ask(app_of(meter, app)))
-    await asyncio.sleep(0.01)
+    await began.wait()
     task.cancel()
     await asyncio.wait([task])
     assert counted(meter) == {"cancelled": 1}

@@ -14,6 +14,7 @@ from serve.config.service import Limits, MediaSources
 from serve.model.endpoint import Endpoint
 from serve.routes import RouteTable
 from tests.checkpoints import small_checkpoint
+from tests.waiting import until_async
 
 KIND = find_task("text-classification")
 TABLE = RouteTable([("small", KIND), ("other", KIND)])
@@ -136,7 +137,7 @@ async def test_what_is_over_the_waiting_line_is_refused(client: httpx.AsyncClien
 
 async def test_a_client_that_leaves_frees_its_place(replica: Replica, client: httpx.AsyncClient) -> None:
     tasks = [asyncio.create_task(client.post(PATH, json={"inputs": "word " * 60})) for _ in range(30)]
-    await asyncio.sleep(0.01)
+    await until_async(lambda: replica.in_flight > 0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,7 +7,7 @@ import pytest
 from deployments.telemetry.metrics import METRICS
 from serve.observability.objectives import Objectives
 from serve.observability.recording_rules import recording_rules
-from tests.serve.observability.expressions import Expression, expressions, found_in
+from tests.serve.observability.expressions import expressions, found_in
 
 TARGET = {"namespace", "job"}
 PARTS = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -23,37 +23,36 @@ VALUES = {metric.exported_name: metric.values for metric in METRICS}
 BOUNDS = {f"{metric.exported_name}_bucket": metric.buckets for metric in METRICS}
 
 ALL = expressions()
-every_expression = pytest.mark.parametrize("expression", ALL, ids=str)
 
 
-@every_expression
-def test_names_and_labels_are_declared(expression: Expression) -> None:
-    found = found_in(expression.text)
-    assert found.selectors
-    for name, matchers in found.selectors:
-        assert name in LABELS
-        assert {label for label, _, _ in matchers} <= LABELS[name]
-    for labels, below in found.grouped:
-        assert below
-        assert all(set(labels) <= LABELS[name] for name in below)
-    assert set(found.matched) <= TARGET | {"model", "task"}
+def test_names_and_labels_are_declared() -> None:
+    for expression in ALL:
+        found = found_in(expression.text)
+        assert found.selectors, expression
+        for name, matchers in found.selectors:
+            assert name in LABELS, expression
+            assert {label for label, _, _ in matchers} <= LABELS[name], expression
+        for labels, below in found.grouped:
+            assert below, expression
+            assert all(set(labels) <= LABELS[name] for name in below), expression
+        assert set(found.matched) <= TARGET | {"model", "task"}, expression
 
 
-@every_expression
-def test_values_of_labels_are_declared(expression: Expression) -> None:
-    for name, matchers in found_in(expression.text).selectors:
-        for label, _, value in matchers:
-            known = VALUES.get(name, {}).get(label)
-            if known:
-                assert set(value.split("|")) <= set(known) or value == ".+"
-            if label == "le":
-                assert float(value) in BOUNDS[name]
+def test_values_of_labels_are_declared() -> None:
+    for expression in ALL:
+        for name, matchers in found_in(expression.text).selectors:
+            for label, _, value in matchers:
+                known = VALUES.get(name, {}).get(label)
+                if known:
+                    assert set(value.split("|")) <= set(known) or value == ".+", expression
+                if label == "le":
+                    assert float(value) in BOUNDS[name], expression
 
 
-@every_expression
-def test_a_legend_names_labels_that_are_left(expression: Expression) -> None:
-    left = set().union(*(labels for labels, _ in found_in(expression.text).grouped), {"model", "task"})
-    assert set(re.findall(r"{{(\w+)}}", expression.legend)) <= left
+def test_a_legend_names_labels_that_are_left() -> None:
+    for expression in ALL:
+        left = set().union(*(labels for labels, _ in found_in(expression.text).grouped), {"model", "task"})
+        assert set(re.findall(r"{{(\w+)}}", expression.legend)) <= left, expression
 
 
 def test_counters_are_never_shown_as_they_stand() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.whisper.tokenization_whisper import _find_longest_common_sequence
 
@@ -65,7 +65,6 @@ def ids(tokenizer, tokens_of_window):
     return [[token if token >= 0 else begin - 1 - token for token in tokens] for tokens in tokens_of_window]
 
 
-@settings(max_examples=300, deadline=None)
 @given(recordings())
 def test_text_and_times_are_those_of_transformers(tokenizer, recording):
     strides, tokens_of_window = recording
@@ -80,7 +79,6 @@ def test_text_and_times_are_those_of_transformers(tokenizer, recording):
         assert later.startswith(previous_segments)  # what has been told once stays
 
 
-@settings(max_examples=100, deadline=None)
 @given(recordings(), st.data())
 def test_with_the_moments_of_tokens_too(tokenizer, recording, data):
     strides, tokens_of_window = recording
@@ -99,7 +97,6 @@ def test_with_the_moments_of_tokens_too(tokenizer, recording, data):
     assert "".join(chunk["text"] for chunk in optional["chunks"]) == text
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 4), max_size=12), min_size=2, max_size=2))
 def test_two_sequences_overlap_as_transformers_lays_them(sequences):
     left, right = ([Word(token) for token in sequence] for sequence in sequences)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, TooLarge, Unavailable
@@ -101,7 +101,6 @@ def test_rows_that_come_and_go_say_what_they_say_alone(name):
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.sampled_from(["gpt2", "llama", "bloom", "t5", "marian"]),
     seed=st.integers(0, 2**16),

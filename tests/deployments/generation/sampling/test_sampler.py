@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.errors import ForwardFailed, InvalidInput
@@ -115,7 +115,6 @@ def specs(draw):
     return RowSpec(params, prompt)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(specs(), min_size=1, max_size=8), st.integers(0, 2**16))
 def test_a_row_gets_the_same_tokens_whatever_is_beside_it(rows, arrivals):
     toy = Toy()

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
@@ -324,7 +324,6 @@ def outcome(content: bytes, length: str | None) -> int:
     return 200
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(BODIES, st.binary(max_size=12), st.none() | st.integers(-2, 90).map(str))
 def test_any_body_is_read_or_refused(body: Any, behind: bytes, length: str | None) -> None:
     content = json.dumps(body).encode()
