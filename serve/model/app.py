@@ -123,7 +123,7 @@ class ModelApp:
         Raises:
             Unavailable: it is loading.
         """
-        _, _, body = await asgi.ask(self._endpoint, "GET", self._route.path, [], b"")
+        _, _, body = await asgi.request(self._endpoint, "GET", self._route.path, [], b"")
         description: dict[str, Any] = orjson.loads(body)
         if "source" not in description:
             raise Unavailable(f"{self._route.model} is loading", retry_after=5)
@@ -140,7 +140,7 @@ class ModelApp:
         """The endpoint's answer, with its one text in the place of the list."""
         body = await read_body(request.scope, request.receive, self._body_limit)
         asked = (request.method, request.scope["path"], list(request.headers.raw), body)
-        status, headers, answered = await asgi.ask(self._endpoint, *asked)
+        status, headers, answered = await asgi.request(self._endpoint, *asked)
         if status == 200 and dict(headers).get(b"content-type") == b"application/json":
             texts = orjson.loads(answered)
             if isinstance(texts, list) and len(texts) == 1:

@@ -19,7 +19,7 @@ class InProcess:
 
     async def ask(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         """The whole answer."""
-        return Reply(*await asgi.ask(self._endpoint, method, route.path + below, headers, body))
+        return Reply(*await asgi.request(self._endpoint, method, route.path + below, headers, body))
 
     async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
         """The answer as it comes."""

@@ -41,13 +41,13 @@ def packs(task, count=12, seed=1):
     return [[Row({"input_ids": random.integers(5, vocabulary, n).tolist()}, n) for n in pack] for pack in lengths]
 
 
-def assert_same(laid, expected):
+def assert_same(batch, expected):
     """Names, class and every bit."""
-    assert type(laid.output) is type(expected.output)
-    assert list(laid.output) == list(expected.output)
-    for name, tensor in laid.output.items():
+    assert type(batch.output) is type(expected.output)
+    assert list(batch.output) == list(expected.output)
+    for name, tensor in batch.output.items():
         assert torch.equal(tensor, expected.output[name]), name
-    assert laid.lengths == expected.lengths
+    assert batch.lengths == expected.lengths
 
 
 class Counted:

@@ -44,7 +44,7 @@ def as_lists(answer):
 @pytest.mark.parametrize("family", CTC_FAMILIES)
 def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(folder_of, family):
     task, pipeline = load_task(CTCSpeechRecognition, folder_of(family)), pipeline_of(folder_of(family))
-    for times in ("char", "word") if task.tells_time else (None,):
+    for times in ("char", "word") if task.has_timestamps else (None,):
         parameters = {"return_timestamps": times}
         requests = [Request.model_validate({"inputs": wav(each), "parameters": parameters}) for each in recordings()]
         answers = ask_together(task, requests)
@@ -52,7 +52,7 @@ def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(fold
             theirs = pipeline(samples.copy(), **({} if times is None else parameters))
             assert as_lists(answer) == as_lists(theirs)
         assert len({answer["text"] for answer in answers}) > len(answers) / 2  # no dull model
-    assert task.tells_time == (family != "parakeet")
+    assert task.has_timestamps == (family != "parakeet")
 
 
 def test_what_lies_behind_a_recordings_own_end_in_a_batch_is_cut_off(folder_of):
@@ -121,7 +121,7 @@ def test_frames_of_a_model_that_reads_spectra_have_their_right_length(folder_of,
     request = Request(inputs=wav(recording(20 * RATE)))
     prepared = task.preprocess(request)
     frames = [
-        len(output[chunk.kept(task.samples_per_frame())])
+        len(output[chunk.core_frames(task.samples_per_frame())])
         for output, chunk in zip([task.forward([row], None)[0] for row in prepared.rows], prepared.context, strict=True)
     ]
     assert len(frames) > 5

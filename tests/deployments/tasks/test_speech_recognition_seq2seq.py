@@ -165,10 +165,10 @@ def test_beams_are_searched_as_by_the_pipeline(replicas, pipeline_of):
 def test_a_stream_tells_the_text_that_is_answered(replicas, family, times):
     replica = replicas(family)
     for samples in (*recordings()[:4], minutes()):
-        whole = answer(replica, inputs=wav(samples), parameters=options(times))
+        prepare = answer(replica, inputs=wav(samples), parameters=options(times))
         told = events(replica, inputs=wav(samples), parameters=options(times))
-        assert "".join(event["token"]["text"] for event in told) == told[-1]["generated_text"] == whole["text"]
-        assert as_lists(told[-1] | {"text": whole["text"]}) == as_lists(whole)
+        assert "".join(event["token"]["text"] for event in told) == told[-1]["generated_text"] == prepare["text"]
+        assert as_lists(told[-1] | {"text": prepare["text"]}) == as_lists(prepare)
         assert told[-1]["details"]["generated_tokens"] == len(told)
         assert [event["index"] for event in told] == list(range(1, len(told) + 1))
         assert not any(event["token"]["text"] for event in told if event["token"]["special"] and event is not told[-1])
