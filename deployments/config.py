@@ -75,7 +75,7 @@ class Batching(Settings):
     )
     record: bool = Field(
         default=True,
-        description="Packed layout: run the model from a traced graph, without Python, if its outputs are bit-identical; "
+        description="Packed layout: run the model from a traced graph, without Python, if outputs are bit-identical; "
         "see docs/architecture.md.",
     )
 
