@@ -192,8 +192,8 @@ def load(
     missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused_weights))
     if missing:
         raise LoadError(
-            f"{config.model}: the checkpoint lacks weights of {auto_model}: {_shorten(missing)}; its architecture is "
-            f"{_architecture(model)}"
+            f"{config.model}: the checkpoint has no weights for {_shorten(missing)}; as {auto_model} it would run with "
+            f"random weights. Its architecture is {_architecture(model)}"
         )
     if report.get("mismatched_keys"):
         raise LoadError(f"{config.model}: weights have other shapes than in {auto_model}: {report['mismatched_keys']}")

@@ -28,7 +28,7 @@ class Resources(Settings):
     @model_validator(mode="after")
     def _whole_gpus(self) -> "Resources":
         if self.num_gpus > 1 and self.num_gpus != int(self.num_gpus):
-            raise ValueError(f"num_gpus is {self.num_gpus:g}; it must be below 1 or a whole number")
+            raise ValueError(f"num_gpus must be below 1 or a whole number, not {self.num_gpus:g}")
         if self.accelerator_type is not None and self.num_gpus == 0:
             raise ValueError("accelerator_type needs num_gpus above 0")
         return self

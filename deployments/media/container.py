@@ -134,7 +134,7 @@ def _open(data: bytes, field: str) -> "InputContainer":
     except (av.FFmpegError, ValueError) as error:
         kind = sniff(data)
         if kind not in AUDIO_FORMATS:
-            raise UnsupportedMedia(unsupported("recording", AUDIO_FORMATS, data, field)) from error
+            raise UnsupportedMedia(unsupported("audio", AUDIO_FORMATS, data, field)) from error
         raise InvalidInput(f"{field} is a damaged or truncated {kind}") from error
 
 

@@ -61,7 +61,7 @@ def _read(value: object) -> Media:
     if isinstance(value, bytes):
         return Media(value)
     if not isinstance(value, str):
-        raise PydanticCustomError("media_type", "must be a string: base64, a data URL or a URL")
+        raise PydanticCustomError("media_type", "should be a string: base64, a data URL or a URL")
     if value[:8].lower().startswith(("http://", "https://")):
         return Media(b"", url=value)
     if value[:5].lower() == "data:":

@@ -63,7 +63,7 @@ def unsupported(medium: str, formats: tuple[str, ...], data: bytes, field: str) 
     """The error message for a file that is not a supported `medium`."""
     kind = sniff(data)
     looks = f"; it looks like {kind}" if kind is not None else ""
-    return f"{field} is not a supported {medium} ({', '.join(formats)}){looks}"
+    return f"{field} is not in a supported {medium} format ({', '.join(formats)}){looks}"
 
 
 def _frame_sync(data: bytes) -> str | None:

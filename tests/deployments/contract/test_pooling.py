@@ -72,7 +72,7 @@ def test_pooling_as_the_files_say(embedding_of, key, mode, normalize):
     ],
 )
 def test_ways_of_pooling_that_are_not_served_are_refused(embedding_of, modes):
-    with pytest.raises(LoadError, match="is not served; set `pooling`"):
+    with pytest.raises(LoadError, match="is not supported; set `pooling`"):
         embedding_of(MODULES, modes)
 
 

@@ -113,7 +113,7 @@ def test_the_wanted_layout_is_taken_or_loading_fails():
     assert choose_layout(Measured(Fake("packed"), Fake("padded"), alone()), "padded").layout == "padded"
     with pytest.raises(LoadError, match=r"running alone.*packed: RuntimeError: cannot be laid out"):
         choose_layout(Measured(Fake("packed", refuse), alone()), "packed")
-    with pytest.raises(LoadError, match="no layout called 'sideways'"):
+    with pytest.raises(LoadError, match="there is no layout 'sideways'"):
         choose_layout(Measured(alone()), "sideways")
 
 

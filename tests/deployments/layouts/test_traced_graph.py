@@ -125,7 +125,7 @@ def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
     task = load()
     tracing = choose_layout(task).trace
     assert not tracing.taken
-    assert "differs from the model's call by" in tracing.refused
+    assert "outputs differ from the model's by" in tracing.refused
     counted = Counted(task.checkpoint.model.encoder)
     task.layout.run(packs(task, 1)[0])
     assert counted.count == 1

@@ -106,13 +106,13 @@ def test_top_k_beyond_the_vocabulary_gives_all(bert):
         ("no blank here", {}, r"inputs has no mask; write \[MASK\]"),
         ("a <mask> of another model", {}, r"write \[MASK\]"),
         ("word " * 300, {}, "no mask"),
-        ("word " * 300 + "[MASK]", {}, "1 masks, 1 of them behind the first 128 tokens"),
-        ("[MASK] " + "word " * 300 + "[MASK]", {}, "2 masks, 1 of them behind"),
+        ("word " * 300 + "[MASK]", {}, "1 masks, 1 of them after the first 128 tokens"),
+        ("[MASK] " + "word " * 300 + "[MASK]", {}, "2 masks, 1 of them after"),
         ("[MASK] " + "word " * 300, {"truncate": False}, r"inputs has \d+ tokens; the model reads at most 128"),
         ("", {}, "inputs is empty"),
         (" \n", {}, "inputs is empty"),
-        ("a [MASK]", {"targets": []}, "targets names no word"),
-        ("a [MASK]", {"targets": ["", " "]}, "targets names no word"),
+        ("a [MASK]", {"targets": []}, "targets has no word"),
+        ("a [MASK]", {"targets": ["", " "]}, "targets has no word"),
     ],
 )
 def test_impossible_inputs(bert, text, parameters, message):

@@ -82,10 +82,10 @@ def test_detection_is_among_languages_and_then_the_rest_follows():
 @pytest.mark.parametrize(
     ("name", "language", "task", "message"),
     [
-        ("one", "en", None, "no choice of languages"),
-        ("one", None, "transcribe", "no choice of tasks"),
-        ("many", "klingon", None, r"'klingon' is no language of this model; it knows de, en, fr"),
-        ("many", "spanish", None, r"'spanish' is no language"),
+        ("one", "en", None, "does not support a choice of language"),
+        ("one", None, "transcribe", "does not support a choice of task"),
+        ("many", "klingon", None, r"does not know the language 'klingon'; it knows de, en, fr"),
+        ("many", "spanish", None, "does not know the language 'spanish'"),
     ],
 )
 def test_what_the_model_does_not_know_is_refused(name, language, task, message):
