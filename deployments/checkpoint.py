@@ -6,7 +6,7 @@ If the checkpoint lacks weights, such as those of the head, loading fails; trans
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -178,37 +178,25 @@ def load(
     device = choose_device(config)
     if device == "cuda":
         limit_memory(config.resources.num_gpus)
-    dtype = config.dtype or ("float32" if device == "cpu" else "auto")
-    auto_class = getattr(transformers, auto_model)
     source = resolve(config.model)
     try:
         processor = load_processor(source, config.revision)
-        model, report = auto_class.from_pretrained(
-            source, revision=config.revision, dtype=dtype, output_loading_info=True
+        model, report = getattr(transformers, auto_model).from_pretrained(
+            source,
+            revision=config.revision,
+            dtype=config.dtype or ("float32" if device == "cpu" else "auto"),
+            output_loading_info=True,
         )
     except Exception as error:  # damaged files raise the file libraries' own classes, tokenizers a bare Exception
         raise LoadError(f"{config.model}: cannot be loaded as {auto_model} ({_first_line(error)})") from error
     _require_vocabulary(config, processor)
-    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused_weights))
-    if missing:
-        raise LoadError(
-            f"{config.model}: the checkpoint has no weights for {_shorten(missing)}; as {auto_model} it would run with "
-            f"random weights. Its architecture is {_architecture(model)}"
-        )
-    if report.get("mismatched_keys"):
-        raise LoadError(f"{config.model}: weights have other shapes than in {auto_model}: {report['mismatched_keys']}")
+    _require_weights(config, auto_model, model, report, unused_weights)
     model.eval().to(device)
     model.config.use_cache = False
-    local = find_file(config.model, "config.json", config.revision)
+    file = find_file(config.model, "config.json", config.revision)
+    dtype = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), torch.float32)
     return Checkpoint(
-        folder=local.parent if local else None,
-        model=model,
-        processor=processor,
-        device=device,
-        dtype=str(next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), torch.float32)).split(".")[
-            -1
-        ],
-        config=config,
+        file.parent if file else None, model, processor, device, str(dtype).removeprefix("torch."), config
     )
 
 
@@ -236,12 +224,22 @@ def _require_vocabulary(config: ModelConfig, processor: Any) -> None:
         raise LoadError(f"{config.model}: the tokenizer has no vocabulary; check its files (tokenizer.json)")
 
 
+def _require_weights(
+    config: ModelConfig, auto_model: str, model: Any, report: Mapping[str, Any], unused: tuple[str, ...]
+) -> None:
+    """Reject a checkpoint with missing or mismatched weights, by transformers' report of the load."""
+    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused))
+    if missing:
+        raise LoadError(
+            f"{config.model}: the checkpoint has no weights for {_shorten(missing)}; as {auto_model} it would run with "
+            f"random weights. Its architecture is {', '.join(model.config.architectures or ['not stated'])}"
+        )
+    if report.get("mismatched_keys"):
+        raise LoadError(f"{config.model}: weights have other shapes than in {auto_model}: {report['mismatched_keys']}")
+
+
 def _is_unused(key: str, unused: tuple[str, ...]) -> bool:
     return any(re.search(rf"(^|\.){re.escape(part)}(\.|$)", key) for part in unused)
-
-
-def _architecture(model: Any) -> str:
-    return ", ".join(model.config.architectures or ["not stated"])
 
 
 def _shorten(names: list[str], max_names: int = 4) -> str:

@@ -97,9 +97,9 @@ class TokenClassification(TextTask[Request, list[Any]]):
         ]
         strategy, ignored = parameters.aggregation_strategy, parameters.ignore_labels
         if strategy == "none":
-            kept = cores([len(window) for window in tokens], windows.step)
-            once = (window[i] for window, core in zip(tokens, kept, strict=True) for i in core)
-            return list_tokens(once, labels, ignored)
+            window_cores = cores([len(window) for window in tokens], windows.step)
+            unique = (window[i] for window, core in zip(tokens, window_cores, strict=True) for i in core)
+            return list_tokens(unique, labels, ignored)
         join = self.tokenizer.convert_tokens_to_string
         entities = [e for window in tokens for e in find_entities(window, strategy, labels, ignored, join)]
         return without_overlaps(entities) if len(tokens) > 1 else entities

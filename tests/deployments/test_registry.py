@@ -45,7 +45,7 @@ def test_find_task():
     assert find_task("sentiment-analysis").name == "text-classification"
     with pytest.raises(LoadError, match="did you mean 'text-classification'"):
         find_task("text-clasification")
-    with pytest.raises(LoadError, match="known are .*text-classification"):
+    with pytest.raises(LoadError, match="choose one of .*text-classification"):
         find_task("xyzzy")
 
 

@@ -188,7 +188,7 @@ class _Window:
     window_tokens: list[int] = field(default_factory=list)
     pass_offset: float = 0.0
     _largest: float = 0.0
-    _before: float = 0.0  # the second largest
+    _before: float = 0.0  # the timestamp before that
 
     def update(self, token: int, begin: int, step: float) -> None:
         """Take a timestamp token into account, the last one of `window_tokens`."""

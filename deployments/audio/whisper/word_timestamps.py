@@ -39,8 +39,7 @@ class WordTimestamps:
             decoder_prompt: tokens of the decoder prompt.
             tokens: generated tokens, including the one that ended the pass.
             start: feature position in the window at which the inputs begin.
-            valid_positions: feature positions of the inputs that are not padding; negative if they begin after the
-                end of the recording.
+            valid_positions: positions of the inputs that are not padding; negative if they begin after the recording.
         """
         import torch
 

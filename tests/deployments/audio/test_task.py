@@ -106,7 +106,7 @@ def test_extractors_work_on_several_threads(load, family):
 @pytest.mark.parametrize("family", ["wav2vec2-layer", "parakeet"])
 def test_letters_are_spelled_on_several_threads(load, family):
     task = load(CTCSpeechRecognition, family)
-    parameters = {"return_timestamps": "word"} if task.tells_time else {}
+    parameters = {"return_timestamps": "word"} if task.has_timestamps else {}
     requests = [Request.model_validate({"inputs": wav(each), "parameters": parameters}) for each in recordings()]
     prepared = [task.preprocess(request) for request in requests]
     task.layout = task.layouts()[-1]

@@ -136,6 +136,6 @@ def test_an_attention_that_is_never_asked_cannot_be_packed(tmp_path):
     task = load_task(FeatureExtraction, Checkpoints(tmp_path)("mpnet", ""), layout=None)
     choice = choose_layout(task)
     assert choice.layout == "padded"
-    assert "asked for 0 times in 2 layers" in choice.refused["packed"]
+    assert "called 0 times in 2 layers" in choice.refused["packed"]
     with pytest.raises(LoadError, match="0 times in 2 layers"):
         choose_layout(load_task(FeatureExtraction, Checkpoints(tmp_path)("mpnet", ""), layout=None), "packed")

@@ -145,7 +145,7 @@ def test_alone_leaves_nothing_out_and_takes_one_row(checkpoints):
     rows = random_rows(model, gather_positions=lambda length: (0,))
     layout = attached(Alone(model, 0))
     assert_hidden_as_alone(layout.run(rows[:1]), model, rows[:1])
-    with pytest.raises(ValueError, match="one row, not 2"):
+    with pytest.raises(ValueError, match="1 row, got 2"):
         layout.run(rows[:2])
 
 

@@ -108,7 +108,7 @@ def test_a_value_that_depends_on_the_input_is_not_recorded(load, monkeypatch):
     task = load()
     tracing = choose_layout(task, "packed").trace
     assert not tracing.taken
-    assert tracing.refused.startswith(f"{NotTraceable.__name__}: deployments/test_recording.py:")
+    assert tracing.refused.startswith(f"{NotTraceable.__name__}: layouts/test_traced_graph.py:")
 
 
 def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_recording_that_fails_where_the_model_does_not_is_dropped(load, monkey
     monkeypatch.undo()
     assert_same(task.layout.run(pack), expected)
     assert counted.count == 2
-    assert "not used any more: no such operation" in caplog.text
+    assert "no longer used: no such operation" in caplog.text
 
 
 def test_recording_leaves_the_model_as_it_was(load):

@@ -57,7 +57,7 @@ def test_data_urls(head, declared):
 @pytest.mark.parametrize("url", ["http://host/a.png", "https://host/a?b=c", "HTTPS://HOST/"])
 def test_urls_are_kept_and_not_fetched(url):
     assert from_json(url) == Media(b"", url=url)
-    with pytest.raises(InvalidInput, match="^inputs is a URL that was not fetched"):
+    with pytest.raises(InvalidInput, match="^inputs is a URL, which is not fetched here"):
         from_json(url).content()
 
 

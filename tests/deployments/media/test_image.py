@@ -107,7 +107,7 @@ def test_a_higher_limit_than_pillows_own_is_kept_without_a_warning():
         (b"%PDF-1.7 and so on", "it looks like PDF$"),
         (b"RIFF\0\0\0\0WAVEfmt ", "it looks like WAV$"),
         (b"\0\0\0\x18ftypheic", "it looks like HEIC$"),
-        (b"hello", "PNG, JPEG, WebP, GIF, BMP and TIFF are$"),
+        (b"hello", r"PNG, JPEG, WebP, GIF, BMP, TIFF\)$"),
         (b"\0" * 100, r"\)$"),
         (b"\0\0\1\0\1\0\x10\x10", r"\)$"),  # ICO: Pillow reads it, we do not
         (b"%!PS-Adobe-3.0 EPSF-3.0", r"\)$"),
@@ -154,7 +154,7 @@ def test_too_much_text_in_a_png():
 
 def test_errors_name_the_input():
     with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not a picture"):
-        read_image(Media(b"no"), LIMITS, what="inputs[2]")
+        read_image(Media(b"no"), LIMITS, field="inputs[2]")
 
 
 def read_or_error(data: bytes, limits: MediaLimits) -> Image.Image | ServiceError:

@@ -94,7 +94,7 @@ def test_silence_and_the_shortest_recording_are_answered_as_by_the_pipeline(chec
 
 
 @pytest.mark.parametrize(
-    ("family", "least"),
+    ("family", "min_samples"),
     [("wav2vec2-group", 400), ("sew", 720), ("wav2vec2-bert", 560), ("audio-spectrogram-transformer", 240)],
 )
 def test_a_recording_too_short_for_a_frame_is_refused(checkpoints, family, min_samples):
