@@ -1,1 +1,1 @@
-"""The model side: tasks, batching, replicas. Knows nothing of HTTP routes, gateways or configuration files."""
+"""The model side: tasks, batching and replicas, independent of HTTP routes, gateways and configuration files."""

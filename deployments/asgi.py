@@ -1,4 +1,4 @@
-"""Asking an ASGI application that runs in this process: no socket, the same answer."""
+"""Calls an ASGI application in this process, without a socket."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
@@ -9,8 +9,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
-async def ask(app: ASGIApp, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
-    """Status, headers and body of the whole answer."""
+async def request(app: ASGIApp, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
+    """Send a request; returns status, headers and body of the response."""
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -21,33 +21,33 @@ async def ask(app: ASGIApp, method: str, path: str, headers: Headers, body: byte
 
 
 async def stream(app: ASGIApp, method: str, path: str, headers: Headers, body: bytes) -> AsyncGenerator[Any, None]:
-    """The same as it comes: (status, headers), then pieces of the body. Ends the request when it is closed."""
+    """Send a request; yields `(status, headers)`, then chunks of the body. Closing it cancels the request."""
     sent: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
-    asking = asyncio.create_task(_run(app, method, path, headers, body, sent.put))
-    asking.add_done_callback(lambda _: sent.put_nowait(None))
+    running = asyncio.create_task(_run(app, method, path, headers, body, sent.put))
+    running.add_done_callback(lambda _: sent.put_nowait(None))
     try:
         while (message := await sent.get()) is not None:
             if message["type"] == "http.response.start":
                 yield message["status"], message["headers"]
             elif message["body"]:
                 yield message["body"]
-        await asking
+        await running
     finally:
-        asking.cancel()
+        running.cancel()
 
 
 async def _run(app: ASGIApp, method: str, path: str, headers: Headers, body: bytes, send: Send) -> None:
-    whole = [(name, value) for name, value in headers if name not in (b"content-length", b"transfer-encoding")]
-    whole.append((b"content-length", b"%d" % len(body)))
-    scope = {"type": "http", "method": method, "path": path, "headers": whole, "query_string": b""}
+    sent_headers = [(name, value) for name, value in headers if name not in (b"content-length", b"transfer-encoding")]
+    sent_headers.append((b"content-length", b"%d" % len(body)))
+    scope = {"type": "http", "method": method, "path": path, "headers": sent_headers, "query_string": b""}
 
-    given = False
+    is_sent = False
 
     async def receive() -> dict[str, Any]:
-        nonlocal given
-        if given:  # who waits for the caller to leave is cancelled where it does
+        nonlocal is_sent
+        if is_sent:  # never reports a disconnect; the task is cancelled instead
             await asyncio.Future()
-        given = True
+        is_sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     await app(scope, receive, send)

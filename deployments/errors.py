@@ -2,21 +2,21 @@
 
 ServiceError                 500  internal
 ├── MalformedRequest         400  malformed_request     the body is not what its content type says
-├── Unauthenticated          401  unauthenticated       no key, or none that is known
-├── Forbidden                403  forbidden             a key that may not do this
+├── Unauthenticated          401  unauthenticated       no API key, or an unknown one
+├── Forbidden                403  forbidden             the API key does not allow this
 ├── NotFound                 404  not_found             no such model, task or path
 ├── MethodNotAllowed         405  method_not_allowed
-├── BodyTimeout              408  body_timeout          the body did not come in time
-├── TooLarge                 413  too_large             over a limit on size or number
-├── UnsupportedMedia         415  unsupported_media     a content type that the task does not read
-├── InvalidInput             422  invalid_input         well-formed, but not a possible input
-├── Overloaded               429  overloaded            the waiting line is full
+├── BodyTimeout              408  body_timeout          the body did not arrive in time
+├── TooLarge                 413  too_large             over a limit on size or count
+├── UnsupportedMedia         415  unsupported_media     a content type or format that the task does not support
+├── InvalidInput             422  invalid_input         well-formed, but not a valid input of the task
+├── Overloaded               429  overloaded            the queue is full
 ├── HeadersTooLarge          431  headers_too_large
 ├── Unavailable              503  unavailable           the model is loading, draining or failed
 ├── DeadlineExceeded         504  deadline_exceeded     no answer in time
-└── ForwardFailed            500  forward_failed        the model itself raised on this input alone
+└── ForwardFailed            500  forward_failed        the model raised an exception on this input alone
 
-LoadError                         a model that cannot be served; ends loading, never crosses HTTP
+LoadError                         a model cannot be served; ends loading, never becomes a response
 """
 
 import difflib
@@ -25,11 +25,11 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """A request that could not be answered.
+    """Base of all errors that are sent to the caller.
 
     Args:
-        message: what was wrong and where, written for the caller.
-        retry_after: seconds after which a retry may work; sent as `Retry-After`.
+        message: what is wrong and where, written for the caller.
+        retry_after: seconds after which a retry may succeed; sent as `Retry-After`.
     """
 
     status: ClassVar[int] = 500
@@ -41,7 +41,7 @@ class ServiceError(Exception):
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders on the gateway's way; keyword-only arguments need help to be unpickled.
+        # Errors are pickled between processes; keyword-only arguments need this to be unpickled.
         return (_rebuild, (type(self), self.message, self.retry_after))
 
 
@@ -50,21 +50,21 @@ def _rebuild(cls: type[ServiceError], message: str, retry_after: int | None) -> 
 
 
 class MalformedRequest(ServiceError):
-    """The body cannot be read as what its content type says."""
+    """The body is not what its content type says."""
 
     status = 400
     error_type = "malformed_request"
 
 
 class Unauthenticated(ServiceError):
-    """No key, or none that is known."""
+    """No API key, or an unknown one."""
 
     status = 401
     error_type = "unauthenticated"
 
 
 class Forbidden(ServiceError):
-    """A key that may not do this."""
+    """The API key does not allow this."""
 
     status = 403
     error_type = "forbidden"
@@ -78,35 +78,35 @@ class NotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    """The path exists, but not for this method."""
+    """The path does not support this method."""
 
     status = 405
     error_type = "method_not_allowed"
 
 
 class BodyTimeout(ServiceError):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
     status = 408
     error_type = "body_timeout"
 
 
 class TooLarge(ServiceError):
-    """Over a limit on size or number."""
+    """Over a limit on size or count."""
 
     status = 413
     error_type = "too_large"
 
 
 class UnsupportedMedia(ServiceError):
-    """A content type that the task does not read."""
+    """A content type or format that the task does not support."""
 
     status = 415
     error_type = "unsupported_media"
 
 
 class InvalidInput(ServiceError):
-    """Well-formed, but not a possible input of this task."""
+    """Well-formed, but not a valid input of this task."""
 
     status = 422
     error_type = "invalid_input"
@@ -120,7 +120,7 @@ class HeadersTooLarge(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """The waiting line is full."""
+    """The queue is full."""
 
     status = 429
     error_type = "overloaded"
@@ -141,7 +141,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class ForwardFailed(ServiceError):
-    """The model raised on this input alone."""
+    """The model raised an exception on this input alone."""
 
     error_type = "forward_failed"
 

@@ -1,11 +1,11 @@
-"""A replica's share of a GPU: how much memory it may take, and how much of that is left."""
+"""The GPU memory of a replica: limit it to the replica's share, and measure what is free."""
 
 
 def limit_memory(share: float) -> None:
-    """Keep torch to a fraction of the GPU where others have the rest: beyond it a replica runs out of memory, not they.
+    """Limit torch to a fraction of the GPU, so that a replica that needs more fails alone.
 
     Args:
-        share: `resources.num_gpus`; whole GPUs, or none named, are not limited.
+        share: `resources.num_gpus`; 0 and whole GPUs are not limited.
     """
     import torch
 
@@ -14,7 +14,7 @@ def limit_memory(share: float) -> None:
 
 
 def free_memory(share: float) -> int:
-    """Bytes that this process may still take: of the GPU, and of its own share."""
+    """Bytes that this process can still allocate, on the GPU and within its share."""
     import torch
 
     free, total = torch.cuda.mem_get_info()
@@ -24,7 +24,7 @@ def free_memory(share: float) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the device or on the machine."""
+    """Whether an error means that GPU or CPU memory ran out."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
         return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)  # torch's allocator on a CPU
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)  # torch's CPU allocator

@@ -1,10 +1,10 @@
-"""How far apart a model's outputs are from those that they must equal."""
+"""The difference between a model's outputs and reference outputs."""
 
 from typing import Any
 
 
 def largest_difference(outputs: Any, reference: Any) -> float:
-    """Largest absolute difference, relative where values exceed 1; infinite where shapes differ or a NaN appears."""
+    """Largest absolute difference, relative for values above 1; infinite if shapes differ or there is a NaN."""
     import numpy as np
 
     if isinstance(reference, (list, tuple)):

@@ -1,4 +1,4 @@
-"""TASKS: the one place where a task is named."""
+"""The registry of tasks: KINDS, TASKS and their other names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,7 +40,7 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
     Text2TextGeneration,
     ImageToText,
 )
-"""Every task class. Of those with one name, the checkpoint's medium decides which it is."""
+"""Every task class. Among classes of the same name, the checkpoint's medium decides."""
 
 TASKS: Mapping[str, type[Task[Any, Any]]] = {
     name: next(kind for kind in KINDS if kind.name == name) for name in dict.fromkeys(kind.name for kind in KINDS)
@@ -51,55 +51,55 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     alias: tuple(dict.fromkeys(kind.name for kind in KINDS if alias in kind.aliases))
     for alias in dict.fromkeys(alias for kind in KINDS for alias in kind.aliases)
 }
-"""Other names of tasks; one may mean several, of which the first that is served answers."""
+"""Aliases of tasks. If an alias has several tasks, the first one that is served answers."""
 
 AUTO_MODELS: Mapping[str, tuple[str, ...]] = {
     auto_model: tuple(dict.fromkeys(kind.name for kind in KINDS if auto_model in (kind.auto_model, *kind.auto_models)))
     for auto_model in dict.fromkeys(name for kind in KINDS for name in (kind.auto_model, *kind.auto_models))
 }
-"""transformers' classes, which mean their tasks in a configuration."""
+"""Tasks by class of transformers, for configurations."""
 
 
 def names(name: str) -> tuple[str, ...]:
-    """The tasks that a name, an alias or a class of transformers means; empty where there is none."""
+    """The tasks with this name, alias or transformers class; empty if there is none."""
     return (name,) if name in TASKS else ALIASES.get(name) or AUTO_MODELS.get(name, ())
 
 
 def find_task(name: str) -> type[Task[Any, Any]]:
-    """The first task of this name or alias.
+    """The first task with this name or alias.
 
     Raises:
-        LoadError: there is none; the message names the nearest.
+        LoadError: there is none; the message suggests the closest name.
     """
     if found := names(name):
         return TASKS[found[0]]
     hint = did_you_mean(name, [*TASKS, *ALIASES], listed=f"there are {', '.join(TASKS)}")
-    raise LoadError(f"no task {name!r}; {hint}")
+    raise LoadError(f"there is no task {name!r}; {hint}")
 
 
 def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
-    """The configured task, else the one that the checkpoint's `architectures` entry and its processor mean.
+    """The configured task, else the one that follows from the checkpoint's `architectures` and processor.
 
     Raises:
-        LoadError: the checkpoint says nothing, or is none of the tasks.
+        LoadError: the checkpoint names no architecture, or one of no task.
     """
     kinds: Sequence[type[Task[Any, Any]]] = KINDS
     if config.task is not None:
-        find_task(config.task)  # there is one
+        find_task(config.task)  # raises for an unknown name
         kinds = [kind for kind in KINDS if kind.name in names(config.task)]
         if len(kinds) == 1:
             return kinds[0]
-    named = read_config(config.model, config.revision).get("architectures") or []
+    architectures = read_config(config.model, config.revision).get("architectures") or []
     medium = read_medium(config.model, config.revision)
     kinds = [kind for kind in kinds if kind.medium == medium]
     if config.task is not None and len(kinds) == 1:
         return kinds[0]
-    for architecture in named:
+    for architecture in architectures:
         matches = [kind for kind in kinds if architecture.endswith(kind.architectures)]
         if matches:  # the longest ending wins: `…ForCausalLM` before `…Model`
             return max(matches, key=lambda kind: max(len(e) for e in kind.architectures if architecture.endswith(e)))
-    asked = f" as {config.task}" if config.task else ""
+    configured = f"configured: {config.task}; " if config.task else ""
     raise LoadError(
-        f"{config.model}: config.json does not say which task this is{asked} (it reads {medium}; architectures: "
-        f"{', '.join(named) or 'none'}); name one with `task`, of {', '.join(TASKS)}"
+        f"{config.model}: config.json does not identify a task ({configured}input: {medium}; architectures: "
+        f"{', '.join(architectures) or 'none'}); set `task` to one of {', '.join(TASKS)}"
     )

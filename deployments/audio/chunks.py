@@ -1,8 +1,8 @@
-"""Long recordings in overlapping chunks, joined again without seams.
+"""Splits long recordings into overlapping chunks whose outputs are concatenated without seams.
 
-A CTC model looks at all of a chunk for each frame of it, so frames near a cut see too little. Each chunk therefore
-reaches a stride beyond what is kept of it on either side: the method, and its rounding, of transformers' pipeline for
-automatic speech recognition (https://huggingface.co/blog/asr-chunking).
+A CTC model uses the whole chunk for each of its frames, so frames near a cut lack context. Each chunk therefore extends
+beyond its core by a stride on either side, and the frames of the strides are dropped. Method and rounding are those of
+transformers' pipeline for automatic speech recognition (https://huggingface.co/blog/asr-chunking).
 """
 
 from collections.abc import Iterator
@@ -14,28 +14,28 @@ from deployments.errors import LoadError
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a recording, in samples. `left` and `right` are read but not kept."""
+    """A part of a recording, in samples. Frames of the strides `left` and `right` are dropped."""
 
     start: int
     stop: int
     left: int
     right: int
 
-    def kept(self, samples_per_frame: int) -> slice:
-        """The model's frames that are kept: of the last chunk all that come."""
+    def core_frames(self, samples_per_frame: int) -> slice:
+        """The frames that remain after dropping both strides. The last chunk has no right stride."""
         stop = (self.stop - self.start - self.right) // samples_per_frame if self.right else None
         return slice(self.left // samples_per_frame, stop)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunking:
-    """How recordings are cut, in samples.
+    """How recordings are split; lengths in samples.
 
     Attributes:
-        length: of a chunk; 0 for no cutting.
-        left: samples that a chunk shares with the one before it, and that are not kept.
-        right: those that it shares with the next one.
-        least: a rest shorter than this, of which the model could make nothing, belongs to the chunk before it.
+        length: length of a chunk; 0 disables chunking.
+        left: left stride, the overlap with the previous chunk.
+        right: right stride, the overlap with the next chunk.
+        min_samples: a remainder shorter than this, too short for one frame, becomes part of the previous chunk.
     """
 
     length: int
@@ -45,10 +45,10 @@ class Chunking:
 
     @classmethod
     def of(cls, audio: Audio, sampling_rate: int, samples_per_frame: int, min_samples: int) -> "Chunking":
-        """Seconds to samples, whole frames each. A stride of None is a sixth of the chunk.
+        """Convert seconds to samples, rounded to whole frames. A stride of None is a sixth of the chunk.
 
         Raises:
-            LoadError: the strides leave nothing of a chunk, or the model does not read chunks of this length.
+            LoadError: the strides cover the whole chunk, or the model cannot read chunks of this length.
         """
         chunk_s, stride_s = audio.chunk_length_s, audio.stride_length_s
         if not chunk_s:
@@ -62,18 +62,18 @@ class Chunking:
         )
         if length <= left + right:
             raise LoadError(
-                f"audio.stride_length_s ({left_s:g} s and {right_s:g} s) leaves nothing of audio.chunk_length_s "
+                f"audio.stride_length_s ({left_s:g} s + {right_s:g} s) must be shorter than audio.chunk_length_s "
                 f"({chunk_s:g} s)"
             )
         if length < min_samples or chunk_s > audio.max_seconds:
             raise LoadError(
                 f"audio.chunk_length_s is {chunk_s:g} s; this model reads {min_samples / sampling_rate:g} s to "
-                f"{audio.max_seconds:g} s (audio.max_seconds) in one piece"
+                f"{audio.max_seconds:g} s (audio.max_seconds) at once"
             )
         return cls(length, left, right, min_samples)
 
     def cut(self, samples: int) -> Iterator[Chunk]:
-        """The chunks of a recording of so many samples: one, if it is no longer than a chunk."""
+        """The chunks of a recording of `samples` samples; a single one if it fits into a chunk."""
         if not self.length or samples <= self.length:
             yield Chunk(0, samples, 0, 0)
             return

@@ -1,4 +1,4 @@
-"""What every task that hears shares: bytes to a waveform to the features that the checkpoint's model reads."""
+"""AudioFeatures, the base of all audio tasks: bytes to a waveform to the model's input features."""
 
 import base64
 import inspect
@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from deployments.audio.whisper.transformers_internals import output_frames
 from deployments.checkpoint import Checkpoint
 from deployments.contract.task import RequestT, ResponseT, Task
 from deployments.errors import InvalidInput, TooLarge
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-PROBE_S = (1, 11)  # lengths that show how many positions a second has, or that all recordings are brought to one length
+PROBE_S = (1, 11)  # seconds; two lengths show the positions per second, or that every recording gets the same length
 
 
 class AudioFeatures(Task[RequestT, ResponseT]):
-    """A task that reads recordings, or chunks of them: `[samples]`, `[positions, features]`, or a fixed shape.
+    """A task that reads recordings or chunks of them, as `[samples]`, `[positions, features]` or a fixed shape.
 
     Attributes:
-        extractor: samples to features.
-        sampling_rate: samples per second that the model was trained on.
-        model: what is called with the features.
-        ear: the part of it that they are made for.
-        main_input: the name of its main input.
+        extractor: the feature extractor.
+        sampling_rate: sampling rate that the model was trained on, in Hz.
+        model: the module that is called with the features.
+        feature_module: the part of it that the features are made for.
+        main_input: name of its main input.
         is_fixed: the feature extractor pads or cuts every recording to one length, which counts as one position.
-        samples_per_position: samples of the recording for each position of the features.
-        least: samples of the shortest recording that gives the model a frame to look at.
-        max_seconds: longest recording that goes through the model in one piece.
+        samples_per_position: samples per position of the features.
+        min_samples: length of the shortest recording that yields a frame.
+        max_seconds: longest recording that one forward may process.
     """
 
     medium = "audio"
@@ -57,7 +58,7 @@ class AudioFeatures(Task[RequestT, ResponseT]):
             self._extract(_noise(seconds * self.sampling_rate))[self.main_input].shape for seconds in PROBE_S
         )
         self.is_fixed = short == long
-        if self.is_fixed:  # as many samples as the extractor says, else frames of 10 ms
+        if self.is_fixed:  # the extractor states its samples; otherwise frames of 10 ms are assumed
             samples = getattr(self.extractor, "n_samples", max(short) * self.sampling_rate // 100)
         else:
             samples = (PROBE_S[1] - PROBE_S[0]) * self.sampling_rate / (long[0] - short[0])
@@ -69,30 +70,30 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         return model
 
     def feature_module_of(self) -> Any:
-        """The part of it that says how its features are called, and how many frames it makes of them."""
+        """The part of it that names its main input and computes the number of output frames."""
         return self.model
 
     def read(self, media: Media) -> "np.ndarray[Any, Any]":
-        """The recording as `[samples]`, float32, at the model's rate.
+        """Decode a recording to `[samples]`, float32, at the model's sampling rate.
 
         Raises:
-            ServiceError: not a recording that can be read.
+            ServiceError: the recording cannot be decoded.
         """
         samples: np.ndarray[Any, Any] = read_audio(media, self.sampling_rate, self.limits)
         return samples
 
     def features(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
-        """The features of a recording, or of a chunk of one.
+        """The features of a recording or chunk.
 
         Raises:
             InvalidInput: too short for one frame.
-            TooLarge: longer than goes through the model in one piece.
+            TooLarge: longer than `max_seconds`.
         """
         seconds = len(samples) / self.sampling_rate
         if not self.is_fixed and seconds > self.max_seconds:
             raise TooLarge(
-                f"inputs is a recording of {seconds:,.1f} s; audio.max_seconds of this model is {self.max_seconds:g}, "
-                "which it reads in one piece"
+                f"inputs is a recording of {seconds:,.1f} s; this model reads at most {self.max_seconds:g} s "
+                "(audio.max_seconds)"
             )
         if len(samples) < self.min_samples:
             raise InvalidInput(
@@ -102,7 +103,7 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         return self._extract(samples)
 
     def tensors(self, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
-        """The same as tensors, in the model's precision."""
+        """The features as tensors, floats in the model's precision."""
         import torch
 
         dtype = next(self.model.parameters()).dtype
@@ -110,23 +111,16 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
 
     def sample(self, words: int) -> Media:
-        """A recording that changes all the time, from a tenth of a second to two, longer for more words."""
+        """A recording of 0.1 s to 2 s, in proportion to `words`, whose pitch changes all the time."""
         seconds = min(0.1 + words / 100, 2.0, self.max_seconds)
         return Media(_wav(max(seconds, 2 * self.min_samples / self.sampling_rate), self.sampling_rate))
 
     def frames(self, positions: int) -> int | None:
-        """Frames that the model gives for so many positions alone; None where it does not say.
+        """Frames that the model outputs for this many positions; None if it cannot tell.
 
-        In a batch it gives as many for every row as for the longest, and what lies behind a row's own is junk.
+        In a batch every row gets as many frames as the longest one; those beyond a row's own count are padding.
         """
-        import torch
-
-        if self.is_fixed:
-            return None
-        for name in ("_get_feat_extract_output_lengths", "_get_subsampling_output_length"):
-            if (count := getattr(self.feature_module, name, None)) is not None:
-                return int(count(torch.tensor(positions)))
-        return None
+        return None if self.is_fixed else output_frames(self.feature_module, positions)
 
     def _extract(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
         import numpy as np
@@ -135,8 +129,8 @@ class AudioFeatures(Task[RequestT, ResponseT]):
             features = self.extractor(
                 samples, sampling_rate=self.sampling_rate, return_tensors="np", return_attention_mask=True
             )
-        except Exception as error:  # each extractor has its own way with what it cannot read
-            raise InvalidInput(f"inputs is a recording that the feature extractor refuses ({error})") from error
+        except Exception as error:  # feature extractors raise all kinds of exceptions
+            raise InvalidInput(f"inputs is a recording that the feature extractor rejects ({error})") from error
         main = np.ascontiguousarray(features[self.main_input][0])
         inputs = {self.main_input: main}
         if self._takes_mask:
@@ -145,21 +139,21 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         return inputs
 
     def _find_min_samples(self) -> int:
-        """Found by trying, as extractors and models have no word for it."""
-        if self._gives_a_frame(1):
+        """Search by trial; neither extractors nor models state it."""
+        if self._yields_a_frame(1):
             return 1
         low, high = 2, self.sampling_rate
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._gives_a_frame(middle) else (middle + 1, high)
+            low, high = (low, middle) if self._yields_a_frame(middle) else (middle + 1, high)
         return low
 
-    def _gives_a_frame(self, samples: int) -> bool:
+    def _yields_a_frame(self, samples: int) -> bool:
         import numpy as np
 
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")  # of the variance of a single frame, which is no number
+                warnings.simplefilter("ignore")  # the variance of a single frame is NaN
                 features = self._extract(_noise(samples))[self.main_input]
         except InvalidInput:
             return False
@@ -170,16 +164,16 @@ class AudioFeatures(Task[RequestT, ResponseT]):
 
 
 def _noise(samples: int) -> "np.ndarray[Any, Any]":
-    """A recording to try an extractor with, the same every time."""
+    """A fixed recording for probing an extractor."""
     import numpy as np
 
     return np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
 
 
 def _wav(seconds: float, sampling_rate: int) -> bytes:
-    """A tone that goes up and down, as a WAV file."""
-    moments = [number / sampling_rate for number in range(int(seconds * sampling_rate))]
-    tone = array("h", (int(20_000 * math.sin(2000 * t + 200 * math.sin(5 * t))) for t in moments))
+    """A tone of varying pitch, as a WAV file."""
+    times = [number / sampling_rate for number in range(int(seconds * sampling_rate))]
+    tone = array("h", (int(20_000 * math.sin(2000 * t + 200 * math.sin(5 * t))) for t in times))
     if sys.byteorder == "big":
         tone.byteswap()
     buffer = io.BytesIO()
@@ -192,4 +186,4 @@ def _wav(seconds: float, sampling_rate: int) -> bytes:
 
 
 EXAMPLE = base64.b64encode(_wav(0.1, 4000)).decode("ascii")
-"""A tenth of a second, as base64: an example is read in the docs, too."""
+"""0.1 s as base64; short, because the docs show it."""

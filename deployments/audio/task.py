@@ -1,4 +1,4 @@
-"""What the tasks share whose model reads sound in one forward: rows, and how they are laid out."""
+"""AudioTask: a recording (or a chunk of one) is a row, and one forward processes many rows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ from deployments.media.content import Media
 if TYPE_CHECKING:
     import numpy as np
 
-MANY = 1_000_000  # positions, beside which what a model's edges take does not count
+MANY = 1_000_000  # positions; so many that the positions lost at the edges do not count
 
 
 class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, ResponseT]):
-    """A task whose rows are recordings, or chunks of them."""
+    """A task whose rows are recordings or chunks of them."""
 
     def layouts(self) -> Sequence[Layout]:
         model = self.model
@@ -28,35 +28,35 @@ class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, Respon
         return [PaddedAudio(model, value), SameLengthAudio(model, value), StackedAlone(model)]
 
     def cost(self, row: Row) -> int:
-        """Milliseconds of sound."""
+        """Milliseconds of audio."""
         return max(1, 1000 * row.length * self.samples_per_position // self.sampling_rate)
 
     def row(self, samples: "np.ndarray[Any, Any]") -> Row:
-        """The features of a recording, or of a chunk of one.
+        """A row from the samples of a recording or chunk.
 
         Raises:
             InvalidInput: too short for one frame.
-            TooLarge: longer than goes through the model in one piece.
+            TooLarge: longer than `max_seconds`.
         """
         inputs = self.features(samples)
         return Row(inputs, length=1 if self.is_fixed else len(inputs[self.main_input]))
 
-    def whole(self, media: Media) -> Prepared:
-        """One row from a whole recording.
+    def prepare(self, media: Media) -> Prepared:
+        """Prepare a whole recording as one row.
 
         Raises:
-            ServiceError: not a recording that can be read, too short, or too long.
+            ServiceError: the recording cannot be decoded, is too short or too long.
         """
         samples = self.read(media)
         is_cut = self.is_fixed and len(samples) > self.samples_per_position
         return Prepared([self.row(samples)], truncated=is_cut)
 
     def own_frames(self, outputs: Any, rows: Sequence[Row]) -> list[Any]:
-        """Each row's own frames of `[rows, frames, ...]`, as numpy arrays."""
+        """The frames of each row, without padding, from `[rows, frames, ...]`; numpy arrays."""
         array = outputs.float().cpu().numpy()
         return [array[index, : self.frames(row.length)] for index, row in enumerate(rows)]
 
     def samples_per_frame(self) -> int | None:
-        """Samples of the recording for each frame of the model's answer; None where it does not say."""
+        """Samples per output frame of the model; None if it cannot tell."""
         first, last = self.frames(MANY), self.frames(2 * MANY)
         return None if first is None or last is None else round(MANY / (last - first)) * self.samples_per_position

@@ -1,4 +1,4 @@
-"""Logits to scores and labels, as every classification task answers them. Arrays are numpy, float32."""
+"""Logits to scores and labels, for all classification tasks. Arrays are numpy, float32."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -16,20 +16,20 @@ class Label(BaseModel):
 
 
 class LabelParameters(Body):
-    """What a caller may ask of the classification of a picture or a recording."""
+    """Parameters of image and audio classification."""
 
-    top_k: int = Field(default=5, ge=1, description="Only the best so many labels.")
+    top_k: int = Field(default=5, ge=1, description="Number of labels to return, best first.")
     function_to_apply: Function | None = Field(
         default=None, description="Default: softmax; sigmoid for multi-label models; none for regression."
     )
 
 
 def default_function(config: Any, *, sigmoid_for_one: bool) -> Function:
-    """As transformers' pipelines choose it from the checkpoint's configuration.
+    """The function that transformers' pipelines choose from the checkpoint's configuration.
 
     Args:
-        config: of the model.
-        sigmoid_for_one: a model with one label answers with its sigmoid (softmax would always be 1); the pipeline of
+        config: the model's configuration.
+        sigmoid_for_one: use sigmoid for a model with a single label (softmax would always give 1); the pipeline of
             audio-classification does not do so.
     """
     if config.problem_type == "regression":
@@ -40,7 +40,7 @@ def default_function(config: Any, *, sigmoid_for_one: bool) -> Function:
 
 
 def softmax(logits: Any) -> Any:
-    """Over the last dimension, shifted so that nothing overflows."""
+    """Softmax over the last dimension, shifted so that nothing overflows."""
     import numpy as np
 
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -48,7 +48,7 @@ def softmax(logits: Any) -> Any:
 
 
 def sigmoid(logits: Any) -> Any:
-    """Element by element; exp of a non-positive number only, so that nothing overflows."""
+    """Elementwise sigmoid; takes exp of non-positive numbers only, so nothing overflows."""
     import numpy as np
 
     small = np.exp(-np.abs(logits))
@@ -62,7 +62,7 @@ def apply_function(logits: Any, function: Function) -> Any:
 
 
 def best(scores: Any, labels: Mapping[int, str], top_k: int | None = None) -> list[dict[str, Any]]:
-    """`[{"label", "score"}]` for the `top_k` best scores (all by default), best first; ties keep the labels' order."""
+    """`[{"label", "score"}]` of the `top_k` best scores (None: all), best first; ties in the order of labels."""
     import numpy as np
 
     order = np.argsort(-scores, kind="stable")[:top_k]

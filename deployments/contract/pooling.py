@@ -1,4 +1,4 @@
-"""Hidden states to one vector, and how a checkpoint wants it: sentence-transformers' files beside the weights."""
+"""Pooling of hidden states to one vector, configured by the checkpoint's sentence-transformers files."""
 
 import base64
 import json
@@ -22,13 +22,13 @@ _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What the sentence-transformers files of a checkpoint say.
+    """The settings in the sentence-transformers files of a checkpoint.
 
     Attributes:
-        pooling: None where the checkpoint brings none.
-        prompts: texts to put in front, by name.
-        default_prompt: the prompt's name when a request names none.
-        max_length: tokens to read, or None.
+        pooling: None if the checkpoint has none.
+        prompts: texts to prepend, by name.
+        default_prompt: name of the prompt for requests that name none.
+        max_length: maximum number of tokens, or None.
     """
 
     pooling: Pooling | None = None
@@ -38,10 +38,10 @@ class Embedding:
 
 
 def read_embedding(checkpoint: Checkpoint) -> Embedding:
-    """Read `modules.json` and what it names; a configured pooling goes first.
+    """Read `modules.json` and the files that it names; a configured pooling takes precedence.
 
     Raises:
-        LoadError: the files ask for a module that is not served (a dense layer, another way of pooling).
+        LoadError: the files require an unsupported module (a dense layer, another pooling mode).
     """
     configured = checkpoint.config.pooling
     pooling = configured or _pooling(checkpoint)
@@ -56,11 +56,11 @@ def read_embedding(checkpoint: Checkpoint) -> Embedding:
 
 
 def pool(hidden: "Tensor", lengths: Sequence[int], mode: str) -> "Tensor":
-    """Hidden states `[rows, positions, dim]` to vectors `[rows, dim]`, in a few calls for all rows together.
+    """Pool hidden states `[rows, positions, dim]` to vectors `[rows, dim]`, in a few operations for all rows.
 
     Args:
-        hidden: positions at and after a row's length are padding and never read.
-        lengths: of each row, in positions.
+        hidden: hidden states; positions beyond a row's length are padding and ignored.
+        lengths: length of each row, in positions.
         mode: `mean`, `cls` (the first position) or `last`.
     """
     import numpy as np
@@ -73,7 +73,7 @@ def pool(hidden: "Tensor", lengths: Sequence[int], mode: str) -> "Tensor":
     if mode == "last":
         ends = torch.from_numpy(starts + np.asarray(lengths) - 1)
         return positions[ends.to(hidden.device)]
-    # A bag for each row: reads its own positions and nothing else. Zeros for padding took eight times as long.
+    # One bag per row reads only the row's own positions. Multiplying padding by zero took eight times as long.
     real = np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)])
     bags = np.cumsum([0, *lengths[:-1]])
     return torch.nn.functional.embedding_bag(
@@ -92,8 +92,8 @@ def _pooling(checkpoint: Checkpoint) -> Pooling | None:
     unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
     if unknown:
         raise LoadError(
-            f"{checkpoint.config.model}: modules.json asks for {', '.join(sorted(unknown))}, which is not served; "
-            "set `pooling` in the configuration to answer without it"
+            f"{checkpoint.config.model}: modules.json requires {', '.join(sorted(unknown))}, which is not supported; "
+            "set `pooling` in the configuration to serve the model without it"
         )
     if "Pooling" not in kinds:
         return None
@@ -101,7 +101,7 @@ def _pooling(checkpoint: Checkpoint) -> Pooling | None:
     modes = [mode for key, mode in _MODES.items() if settings.get(key)]
     others = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on and key not in _MODES]
     if len(modes) != 1 or others:
-        raise LoadError(f"{checkpoint.config.model}: pooling by {modes + others} is not served; set `pooling`")
+        raise LoadError(f"{checkpoint.config.model}: pooling by {modes + others} is not supported; set `pooling`")
     return Pooling.model_validate({"mode": modes[0], "normalize": "Normalize" in kinds})
 
 
@@ -111,38 +111,42 @@ def _read(checkpoint: Checkpoint, name: str) -> Any:
 
 
 class VectorOptions(RequestBody):
-    """The options of a request, beside its inputs."""
+    """Output options of a feature-extraction request."""
 
-    normalize: bool | None = Field(default=None, description="Vectors of length one; default: as the checkpoint says.")
-    dimensions: int | None = Field(default=None, ge=1, description="Only the first so many, normalised again.")
+    normalize: bool | None = Field(
+        default=None, description="Scale vectors to length 1; default: as in the checkpoint."
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, description="Return only the first dimensions of each vector; normalization follows."
+    )
     encoding_format: Literal["float", "base64"] = Field(
         default="float", description="base64: each vector as little-endian float32 bytes."
     )
 
     def check(self, width: int | None, pooling: Pooling | None) -> None:
-        """Refuse what a model's vectors cannot be, as far as it is known before the model has run.
+        """Check `dimensions` against the model, as far as possible before it has run.
 
         Raises:
-            InvalidInput: `dimensions` of hidden states, or more of them than `width`, where that is known.
+            InvalidInput: the model returns hidden states, or `dimensions` is above `width` (None: unknown).
         """
         if self.dimensions is None:
             return
         if pooling is None or pooling.mode == "none":
-            raise InvalidInput("dimensions applies to pooled vectors; this model answers with hidden states")
+            raise InvalidInput("dimensions applies to pooled vectors; this model returns hidden states")
         if width is not None and self.dimensions > width:
             raise InvalidInput(f"dimensions is {self.dimensions}; the model's vectors have {width}")
 
     def finish(self, vector: "np.ndarray[Any, Any]", pooling: Pooling | None) -> Any:
-        """A vector `[dim]`, hidden states `[places, dim]` or maps `[dim, rows, columns]` as asked for, or as base64.
+        """Apply the options to a vector `[dim]`, hidden states `[positions, dim]` or maps `[dim, rows, columns]`.
 
         Raises:
-            InvalidInput: `dimensions` above the vector's own, or maps of length one.
+            InvalidInput: `dimensions` is above the vector's own, or `normalize` is set for maps.
         """
         self.check(vector.shape[-1], pooling)
         vector = vector[..., : self.dimensions]
         if (pooling is not None and pooling.normalize) if self.normalize is None else self.normalize:
             if vector.ndim > 2:
-                raise InvalidInput("normalize applies to vectors; this model answers with maps, [dim][rows][columns]")
+                raise InvalidInput("normalize applies to vectors; this model returns maps, [dim][rows][columns]")
             vector = _unit(vector)
         if self.encoding_format == "base64":
             return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
@@ -150,17 +154,17 @@ class VectorOptions(RequestBody):
 
 
 def configured_pooling(config: ModelConfig) -> Pooling | None:
-    """How a model without files about it pools: as configured, else not at all."""
+    """The pooling of a model without sentence-transformers files: as configured, else none."""
     return None if config.pooling is None or config.pooling.mode == "none" else config.pooling
 
 
 def join_vectors(answers: list[Any], *, is_list: bool, pooled: bool) -> Any:
-    """`[inputs][dim]` of a pooled model, also for a single input; else one input's hidden states, or a list of them."""
+    """With pooling `[inputs][dim]`, also for a single input; without, hidden states of an input or a list of them."""
     return answers if is_list or pooled else answers[0]
 
 
 def _unit(vectors: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Length one over the last dimension; a zero vector stays zero."""
+    """Normalize over the last dimension; a zero vector stays zero."""
     import numpy as np
 
     unit: np.ndarray[Any, Any] = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

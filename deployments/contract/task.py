@@ -1,9 +1,8 @@
-"""The contract of a task: preprocess -> model -> postprocess, in plain Python. No Ray, no HTTP.
+"""The contract of a task: preprocess, model, postprocess; plain Python without Ray and HTTP.
 
-A request is split into *items* (a list of inputs is a client batch), an item becomes *rows*, and rows, not requests,
-go through the model: multiple choice is a row per choice, a long text a row per window. How rows go through the model
-is the business of two kinds of tasks: one forward answers them (`ForwardTask`), or the model writes its answer token by
-token (`GeneratingTask`).
+A request is split into *items* (a list of inputs is a client batch), and each item is preprocessed to *rows*, the unit
+of batching: multiple choice has a row per choice, a long text a row per window. Two subclasses define how the model
+processes rows: in a single forward (`ForwardTask`), or by generating tokens (`GeneratingTask`).
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +21,7 @@ from deployments.telemetry.measurements import Pace
 
 
 class Body(BaseModel):
-    """Unknown fields are errors, and nothing is silently converted."""
+    """Base of request models: unknown fields are errors, and values are not converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
@@ -31,47 +30,48 @@ class RequestBody(Body):
     """A whole request."""
 
     partial: bool = Field(
-        default=False, description="Of a list of inputs, answer those that can be, and say of each other what is wrong."
+        default=False,
+        description="For a list of inputs, return an error per failed input instead of failing as a whole.",
     )
 
     @property
     def is_batch(self) -> bool:
-        """Whether it has a list of inputs, a client batch."""
+        """Whether the request is a client batch, with a list of inputs."""
         return isinstance(getattr(self, "inputs", None), list)
 
 
 RequestT = TypeVar("RequestT", bound=RequestBody)
 ResponseT = TypeVar("ResponseT")
 
-Output = Any  # what one row gives: a numpy array or a small dataclass of them, off the device
+Output = Any  # the output of one row: a numpy array or a small dataclass of arrays, off the device
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """What the model reads once.
+    """One row of a batch.
 
     Attributes:
-        inputs: the model's input names to this row's values, without a batch dimension. For text: equally long lists
-            of ints (`input_ids`, `token_type_ids`); for pictures and sound: numpy arrays.
-        length: tokens of a text, samples or feature frames of a recording: the first dimension that padding would grow.
-        keep: token positions whose hidden states the head needs; None for all. Lets fill-mask run its large head on
-            the blanks alone.
+        inputs: values of the model's inputs by name, without a batch dimension. Text: lists of ints of equal length
+            (`input_ids`, `token_type_ids`); images and audio: numpy arrays.
+        length: size of the first dimension that padding would grow: tokens, samples or feature frames.
+        gather_positions: token positions whose hidden states the head needs; None for all. With it fill-mask runs its
+            large head only on masked positions.
     """
 
     inputs: Mapping[str, Any]
     length: int
-    keep: tuple[int, ...] | None = None
+    gather_positions: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One item, ready for the model.
+    """A preprocessed item.
 
     Attributes:
-        rows: at least one `Row`, or `Ask` where the model writes.
-        context: what `postprocess` wants back, such as character offsets.
+        rows: at least one `Row`, or `GenerationRequest` in a generating task.
+        context: data for `postprocess`, such as character offsets.
         params: only rows with equal params may share a forward.
-        truncated: the item was longer than the model reads, and was cut.
+        truncated: whether the item was too long for the model and was truncated.
     """
 
     rows: Sequence[Any]
@@ -81,25 +81,25 @@ class Prepared:
 
 
 class Task(ABC, Generic[RequestT, ResponseT]):
-    """One `AutoModel…` class, as a service.
+    """Serves one `AutoModel…` class.
 
     Class attributes:
-        name: the task's name in paths and configuration, as the Hugging Face hub calls it.
-        purpose: what people use it for; a sentence for those who look for a task.
-        aliases: other names that the gateway understands.
-        auto_model: the transformers class that loads it.
-        auto_models: what that class was called before; understood in configurations.
-        auto_processor: the transformers class that loads its tokenizer or processor.
-        processor_options: what that class's `from_pretrained` takes beside the checkpoint.
-        medium: what it reads. Tasks of one name and several media are one to the caller.
-        architectures: endings of a checkpoint's `architectures` entry that mean this task.
-        request: pydantic model of the body.
-        response: type of the answer (for the schema; answers are not validated on the way out).
-        event_type: type of an event of its stream; None where nothing is streamed.
-        operation: what OpenTelemetry's conventions call it in a trace; None for those that it has no word for.
-        example: a request body; feeds docs, warm-up, contract tests and load tests.
-        preprocess_threads: threads that may preprocess and postprocess at once; one where a tokenizer keeps state.
-        unused_weights: prefixes of weights whose absence does not change an answer (a pooler that nobody reads).
+        name: the task's name in paths and configuration, as on the Hugging Face hub.
+        purpose: one sentence on what the task is used for.
+        aliases: other names that the gateway accepts.
+        auto_model: the transformers class that loads the model.
+        auto_models: former names of that class, accepted in configurations.
+        auto_processor: the transformers class that loads the tokenizer or processor.
+        processor_options: keyword arguments for its `from_pretrained`.
+        medium: type of the inputs. Tasks of the same name but different media appear as one task to the caller.
+        architectures: endings of a checkpoint's `architectures` entry that identify this task.
+        request: pydantic model of the request body.
+        response: type of the response, for the schema; responses are not validated.
+        event_type: type of a stream event; None if the task does not stream.
+        operation: name of the operation in OpenTelemetry's semantic conventions; None if they have none.
+        example: a request body for docs, warm-up, contract tests and load tests.
+        preprocess_threads: threads that may preprocess and postprocess concurrently; 1 if a tokenizer keeps state.
+        unused_weights: prefixes of weights that may be missing because no answer depends on them (an unused pooler).
     """
 
     name: ClassVar[str]
@@ -121,21 +121,21 @@ class Task(ABC, Generic[RequestT, ResponseT]):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self.tokenizer: Any = None  # of the text that it reads or writes, where there is any
-        self.limits = MediaLimits()  # the replica sets the service's
+        self.tokenizer: Any = None  # for text inputs or outputs, if any
+        self.limits = MediaLimits()  # the replica sets the configured limits
 
     @classmethod
     def load_checkpoint(cls, config: ModelConfig) -> Checkpoint:
-        """Load the checkpoint that a model's configuration names.
+        """Load the checkpoint named in a model's configuration.
 
         Raises:
-            LoadError: not found, not loadable as this class, or with weights missing.
+            LoadError: not found, not loadable with this class, or weights are missing.
         """
         return checkpoints.load(config, cls.auto_model, cls.load_processor, cls.unused_weights)
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None) -> Any:
-        """The tokenizer or processor of a checkpoint; `source` is what `from_pretrained` takes."""
+        """Load the tokenizer or processor of a checkpoint; `source` is passed to `from_pretrained`."""
         import transformers
 
         return getattr(transformers, cls.auto_processor).from_pretrained(
@@ -143,14 +143,14 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         )
 
     def about(self) -> Mapping[str, Any]:
-        """What is told of this model beside what is told of all, in the answer to `GET /tasks/<task>`."""
+        """Task-specific fields in the response to `GET /tasks/<task>`."""
         return {}
 
     def prompt(self, name: str | None) -> str:
-        """What the checkpoint puts in front of a text: the prompt of this name, or its default one.
+        """The checkpoint's prompt of this name (None: the default prompt), prepended to a text.
 
         Raises:
-            InvalidInput: it has none of this name.
+            InvalidInput: the checkpoint has no prompt of this name.
         """
         if name is not None:
             raise InvalidInput(f"prompt_name {name!r}: this model has no prompts")
@@ -161,42 +161,42 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         """Turn one item into rows.
 
         Raises:
-            InvalidInput: the item cannot be an input of this task.
+            InvalidInput: the item is not a valid input of this task.
         """
 
     def cost(self, row: Row) -> int:
-        """What the batch budget counts: tokens, pixels, or milliseconds of sound."""
+        """The row's cost towards `max_cost` of a batch: tokens, pixels, or milliseconds of audio."""
         return row.length
 
     @abstractmethod
     def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Output]) -> ResponseT:
-        """Turn one item's outputs into its answer (plain data, numpy arrays allowed)."""
+        """Turn the outputs of one item into its answer: plain data and numpy arrays."""
 
     @abstractmethod
     def sized_example(self, words: int) -> RequestT:
-        """An example request of about `words` words, or with a picture as large or a recording as long in proportion.
+        """An example request of about `words` words, or with an image or a recording of proportional size.
 
-        The check at load, the warm-up and the load tests measure with it.
+        Used by the check at load, the warm-up and the load tests.
         """
 
     def split(self, request: RequestT) -> list[RequestT]:
-        """The items of a request: one, or one per input of a client batch."""
+        """Split a request into items: one per input of a client batch, else one."""
         if not request.is_batch:
             return [request]
         return [request.model_copy(update={"inputs": item}) for item in request.inputs]  # type: ignore[attr-defined]
 
     def tokens_in(self, prepared: Prepared) -> int:
-        """Tokens that the model reads of one item; 0 where it reads none."""
+        """Input tokens of one item; 0 if the task has no tokens."""
         return 0
 
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> tuple[int, int | None] | None:
-        """Tokens read and written over all items of a request; None where there are none."""
+        """Prompt and completion tokens of all items of a request; None if the task has no tokens."""
         return None
 
     def pace_of(self, items: Sequence[tuple[Prepared, Sequence[Output]]]) -> Pace | None:
-        """How fast the items of a request were written; None where nothing is written token by token."""
+        """Generation speed over all items of a request; None if the task does not generate tokens."""
         return None
 
     def join(self, request: RequestT, answers: list[ResponseT]) -> Any:
-        """The answer of a request from its items' answers."""
+        """Combine the answers of the items into the response."""
         return answers if request.is_batch else answers[0]

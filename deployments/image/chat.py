@@ -1,4 +1,4 @@
-"""Requests about pictures: a picture, one with a text, and chats in which pictures stand among the words."""
+"""Inputs with images: an image, an image with a text, and chats whose messages contain images."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -11,27 +11,27 @@ from deployments.media.content import Media
 if TYPE_CHECKING:
     from PIL import Image
 
-MAX_PICTURES = 64  # of one chat
+MAX_IMAGES = 64  # of one chat
 
-SeenMessage = dict[str, Any]  # a message as chat templates know it, its pictures decoded
+TemplateMessage = dict[str, Any]  # a message in the format of chat templates, with decoded images
 
 
-class PictureWithText(Body):
-    """A picture, and a text about it: how its caption begins, or a question."""
+class ImageWithText(Body):
+    """An image and a text about it: the start of a caption, or a question."""
 
     image: Media
     text: str | None = Field(default=None, validation_alias=AliasChoices("text", "question", "prompt"))
 
 
 class ImageUrl(Body):
-    """A picture as OpenAI's clients send it."""
+    """An image in OpenAI's format."""
 
     url: Media
-    detail: str | None = None  # theirs; the checkpoint says how large a picture is read
+    detail: str | None = None  # accepted and ignored; the checkpoint determines the resolution
 
 
 class Part(Body):
-    """A text or a picture of a message."""
+    """A text or an image in a message."""
 
     type: Literal["text", "image", "image_url"]
     text: str | None = None
@@ -39,14 +39,14 @@ class Part(Body):
     image_url: ImageUrl | None = None
 
     @model_validator(mode="after")
-    def _is_what_it_says(self) -> Self:
+    def _has_one_field(self) -> Self:
         for name in ("text", "image", "image_url"):
             if (getattr(self, name) is not None) != (name == self.type):
-                raise ValueError(f"a part of type {self.type!r} has a field `{self.type}`, and no other")
+                raise ValueError(f"a part of type {self.type!r} must have the field `{self.type}` and no other")
         return self
 
     @property
-    def picture(self) -> Media | None:
+    def media(self) -> Media | None:
         return self.image_url.url if self.image_url else self.image
 
 
@@ -65,55 +65,53 @@ Chat = list[Message]
 
 
 def is_chat(value: Any) -> bool:
-    """Whether a list is a chat: of messages, read or not read yet."""
+    """Whether a value is a chat: a list of messages, validated or not."""
     first = value[0] if isinstance(value, list) and value else None
     return isinstance(first, Message) or (isinstance(first, dict) and ("role" in first or "content" in first))
 
 
-def _what(value: Any) -> str:
-    """Which of the types below a value means to be: so that an error is about that one alone."""
-    if isinstance(value, (dict, PictureWithText)):
-        return "PictureWithText"
+def _kind(value: Any) -> str:
+    """Choose the union member by shape, so that a validation error concerns that member only."""
+    if isinstance(value, (dict, ImageWithText)):
+        return "ImageWithText"
     return "Chat" if isinstance(value, list) else "Picture"
 
 
-def _what_at_the_top(value: Any) -> str:
-    return "Batch" if isinstance(value, list) and not is_chat(value) else _what(value)
+def _kind_of_inputs(value: Any) -> str:
+    return "Batch" if isinstance(value, list) and not is_chat(value) else _kind(value)
 
 
-_Picture = Annotated[Media, Tag("Picture")]
-_WithText = Annotated[PictureWithText, Tag("PictureWithText")]
+_Image = Annotated[Media, Tag("Picture")]
+_WithText = Annotated[ImageWithText, Tag("ImageWithText")]
 _Chat = Annotated[Chat, Tag("Chat")]
-Item = Annotated[_Picture | _WithText | _Chat, Discriminator(_what)]
+Item = Annotated[_Image | _WithText | _Chat, Discriminator(_kind)]
 _Batch = Annotated[list[Item], Tag("Batch")]
-Inputs = Annotated[_Picture | _WithText | _Chat | _Batch, Discriminator(_what_at_the_top)]
+Inputs = Annotated[_Image | _WithText | _Chat | _Batch, Discriminator(_kind_of_inputs)]
 
 
-def pictures_of(chat: Chat) -> Iterator[tuple[str, Media]]:
-    """The pictures of a chat in their order, each with its place in the request."""
+def images_of(chat: Chat) -> Iterator[tuple[str, Media]]:
+    """The images of a chat in order, each with its path in the request."""
     for number, message in enumerate(chat):
         for place, part in enumerate(message.parts):
-            if part.picture is not None:
-                yield _place(number, place), part.picture
+            if part.media is not None:
+                yield _path(number, place), part.media
 
 
-def seen(chat: Chat, pictures: "Mapping[str, Image.Image]") -> list[SeenMessage]:
-    """A chat as templates know it; `pictures` are its own, decoded, by their places."""
-    return [
-        {"role": message.role, "content": _content(message, number, pictures)} for number, message in enumerate(chat)
-    ]
+def template_messages(chat: Chat, images: "Mapping[str, Image.Image]") -> list[TemplateMessage]:
+    """The chat in the format of chat templates. `images`: its decoded images by path."""
+    return [{"role": message.role, "content": _content(message, number, images)} for number, message in enumerate(chat)]
 
 
-def _content(message: Message, number: int, pictures: "Mapping[str, Image.Image]") -> Any:
+def _content(message: Message, number: int, images: "Mapping[str, Image.Image]") -> Any:
     if isinstance(message.content, str):
         return message.content
     return [
         {"type": "text", "text": part.text}
-        if part.picture is None
-        else {"type": "image", "image": pictures[_place(number, place)]}
+        if part.media is None
+        else {"type": "image", "image": images[_path(number, place)]}
         for place, part in enumerate(message.content)
     ]
 
 
-def _place(message: int, part: int) -> str:
+def _path(message: int, part: int) -> str:
     return f"inputs[{message}].content[{part}]"

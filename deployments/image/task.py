@@ -1,4 +1,4 @@
-"""What the tasks that read pictures share: bytes to pixels as the checkpoint's image processor wants them."""
+"""ImageTask: an image is a row, prepared by the checkpoint's image processor."""
 
 import io
 import os
@@ -17,11 +17,11 @@ from deployments.media.limits import MediaLimits
 if TYPE_CHECKING:
     from PIL import Image
 
-# Image processors scale the shorter side to what the model reads before they crop: a picture 1 pixel wide and 20,000
-# high would become one of 224 by 4,480,000.
+# Image processors scale the shorter side to the model's size before they crop: an image of 1 x 20,000 pixels would
+# become one of 224 x 4,480,000.
 MAX_ASPECT_RATIO = 100
 
-# Eight by eight pixels, as base64: an example is read in the docs, too.
+# 8 x 8 pixels as base64; short, because the docs show it.
 EXAMPLE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAIUlEQVR42mNkYPjPoHKbQeUOgyoyeYdFhQE7wC2hOoA6AENUCRwn"
     "bJmMAAAAAElFTkSuQmCC"
@@ -29,59 +29,59 @@ EXAMPLE = (
 
 
 class ImageTask(ForwardTask[RequestT, ResponseT]):
-    """A task whose rows are pictures. Rows of equal shape share a batch."""
+    """A task whose rows are images. Rows of equal shape share a batch."""
 
     medium = "image"
     auto_processor = "AutoImageProcessor"
-    processor_options: ClassVar = {"backend": "pil"}  # the other backend needs torchvision, and rounds otherwise
+    processor_options: ClassVar = {"backend": "pil"}  # the other backend needs torchvision and rounds differently
     preprocess_threads = min(4, os.cpu_count() or 1)
 
     def layouts(self) -> Sequence[Layout]:
         return [Stacked(self.checkpoint.model), StackedAlone(self.checkpoint.model)]
 
     def cost(self, row: Row) -> int:
-        """Pixels that the model reads."""
+        """Pixels of the model's input."""
         height, width = row.inputs["pixel_values"].shape[-2:]
         return int(height * width)
 
     def prepare(self, media: Media) -> Prepared:
-        """One row from one picture.
+        """Prepare one image as a row.
 
         Raises:
-            ServiceError: not a picture that can be read, or one of an impossible shape.
+            ServiceError: the image cannot be decoded, or its aspect ratio is too large.
         """
         import numpy as np
 
-        picture = read_for_processor(media, self.limits)
-        features = self.checkpoint.processor(images=picture, return_tensors="np")
+        image = read_for_processor(media, self.limits)
+        features = self.checkpoint.processor(images=image, return_tensors="np")
         inputs = {name: np.ascontiguousarray(value[0]) for name, value in features.items()}
         shapes = tuple((name, value.shape) for name, value in inputs.items())
         return Prepared([Row(inputs, length=1)], params=shapes)
 
 
-def read_for_processor(media: Media, limits: MediaLimits, *, what: str = "inputs") -> "Image.Image":
-    """A picture that an image processor can scale; `what` names it in messages.
+def read_for_processor(media: Media, limits: MediaLimits, *, field: str = "inputs") -> "Image.Image":
+    """Decode an image that an image processor can scale; `field` names it in messages.
 
     Raises:
-        ServiceError: not a picture that can be read, or one of an impossible shape.
+        ServiceError: the image cannot be decoded, or its aspect ratio is too large.
     """
-    picture = read_image(media, limits, what=what)
-    if max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
-        width, height = picture.size
+    image = read_image(media, limits, field=field)
+    if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
+        width, height = image.size
         raise InvalidInput(
-            f"{what} is a picture of {width:,} x {height:,} pixels; its longer side may be at most "
+            f"{field} is an image of {width:,} x {height:,} pixels; its longer side may be at most "
             f"{MAX_ASPECT_RATIO} times the shorter one"
         )
-    return picture
+    return image
 
 
-def sample_picture(side: int) -> Media:
-    """A picture of so many pixels a side, with something to see in it: waves of colour, others for other sides."""
+def sample_image(side: int) -> Media:
+    """A square image of waves of colour, different for each `side` (in pixels)."""
     import numpy as np
     from PIL import Image
 
-    place = np.linspace(0, 2 * np.pi, side)
-    waves = [np.sin((side % 5 + 1) * place)[:, None], np.cos((side % 3 + 1) * place)[None], np.sin(place + side)[None]]
+    phase = np.linspace(0, 2 * np.pi, side)
+    waves = [np.sin((side % 5 + 1) * phase)[:, None], np.cos((side % 3 + 1) * phase)[None], np.sin(phase + side)[None]]
     pixels = 127.5 * (1 + np.stack(np.broadcast_arrays(*waves), axis=-1))
     buffer = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG", compress_level=1)

@@ -1,7 +1,7 @@
 """Attention within each text of a pack.
 
-TorchScript compiles this file: it keeps to what that understands, and has torch at its head. Import it where a model
-runs.
+TorchScript compiles this file, so it is limited to TorchScript's language and imports torch at its head. Import it only
+where a model runs.
 """
 
 import torch
@@ -17,12 +17,12 @@ def attend_within(
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    """Split at the borders of the texts, and attend within each.
+    """Split queries, keys and values at the boundaries of the texts, and attend within each text.
 
-    Shapes: query `[1, heads, tokens, width]`, key and value likewise (fewer heads where they are shared); returns
+    Shapes: query `[1, heads, tokens, width]`, key and value the same (with fewer heads if heads are shared); returns
     `[1, tokens, heads, width]`. `window` is exclusive, as transformers passes it to flash attention.
     """
-    # As few calls per text as possible: between two of them the model thread may have to wait for the interpreter.
+    # As few operations per text as possible: between two of them the model thread may have to wait for the GIL.
     queries, keys, values = torch.split(query, lengths, 2), torch.split(key, lengths, 2), torch.split(value, lengths, 2)
     shared_heads = query.shape[1] != key.shape[1]
     texts: list[Tensor] = []
@@ -57,6 +57,6 @@ def attend_within_traced(
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    """The same where the lengths of the texts are an input of the graph that is recorded."""
+    """The same with the lengths as a tensor, an input of the traced graph."""
     sizes: list[int] = lengths.tolist()
     return attend_within(query, key, value, sizes, scaling, causal, window)

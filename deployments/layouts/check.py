@@ -1,7 +1,7 @@
-"""The check at load: takes the first layout that gives what running alone gives, and says which.
+"""The check at load: chooses the first layout whose outputs equal those of running alone.
 
-Rows from a few tokens to the longest that the model reads run alone, and then together in each layout on offer. A
-layout is taken only if all outputs agree; a packed one must also have been asked for its attention in every layer.
+Rows from a few tokens to the model's maximum length run alone and then together in each candidate layout. A layout is
+chosen only if all outputs agree; the packed layout must also have been called for attention in every layer.
 """
 
 import logging
@@ -17,14 +17,14 @@ from deployments.numerics import largest_difference
 
 logger = logging.getLogger(__name__)
 
-ROWS_OF_EACH = 2  # of one example: two show as much as the twenty windows of a long text
+ROWS_OF_EACH = 2  # per example; two suffice where a long text has twenty windows
 WORDS = (1, 3, 9, 24, 70, 200, 1000)
-SHORT = 128  # tokens; with one longer row the traced batches take little time beside those of the layouts
+SHORT = 128  # tokens; with a single longer row, checking the trace takes little time beside checking the layouts
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 
 
 class TraceChoice(NamedTuple):
-    """Whether calls run from a traced graph; if not, why, where it was tried."""
+    """Whether forwards run from a traced graph; if that was tried and failed, why."""
 
     taken: bool
     refused: str | None = None
@@ -32,7 +32,7 @@ class TraceChoice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LayoutChoice:
-    """Which layout serves a model, and why: shown in the log and in the model's info."""
+    """The layout that serves a model, and why; shown in the log and in the model's info."""
 
     layout: str
     difference: float
@@ -40,38 +40,40 @@ class LayoutChoice:
     trace: TraceChoice
 
 
-def choose_layout(task: ForwardTask[Any, Any], wanted: str = "auto") -> LayoutChoice:
-    """Set `task.layout` to the best layout that holds.
+def choose_layout(task: ForwardTask[Any, Any], layout_name: str = "auto") -> LayoutChoice:
+    """Set `task.layout` to the first layout that passes the check.
 
     Raises:
-        LoadError: the wanted layout does not hold for this model.
+        LoadError: the requested layout, or every layout, fails the check.
     """
     layouts = task.layouts()
-    candidates = [layout for layout in layouts if wanted in ("auto", layout.name)]
+    candidates = [layout for layout in layouts if layout_name in ("auto", layout.name)]
     prepared = [task.preprocess(task.sized_example(words)) for words in WORDS]
     rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
     try:
         reference = _run(task, layouts[-1], rows)
     except Exception as error:
-        raise LoadError(f"the model does not answer an example alone ({type(error).__name__}: {error})") from error
+        raise LoadError(f"the model fails on an example ({type(error).__name__}: {error})") from error
     refused: dict[str, str] = {}
     for layout in candidates:
         try:
             order = [row for batch in _batches(layout, rows) for row in batch]
             difference = largest_difference(_run(task, layout, rows), [reference[row] for row in order])
-        except Exception as error:  # a model may refuse a layout in any way; the next one is tried
+        except Exception as error:  # a model may fail in any way in a layout; the next one is tried
             reason = f"{type(error).__name__}: {error}"
         else:
             if difference <= tolerance(task):
                 layout.attach()
                 task.layout = layout
-                logger.info("layout %s: differs from running alone by at most %.1e", layout.name, difference)
+                logger.info("layout %s: outputs differ from running alone by at most %.1e", layout.name, difference)
                 return LayoutChoice(layout.name, difference, refused, trace_calls(task, rows))
-            reason = f"differs from running alone by {difference:.1e}"
+            reason = f"outputs differ from running alone by {difference:.1e}"
         refused[layout.name] = reason
-        logger.info("layout %s does not hold: %s", layout.name, reason)
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or f"no layout called {wanted!r}"
-    raise LoadError(f"no layout gives the answers of running alone ({reasons})")
+        logger.info("layout %s fails the check: %s", layout.name, reason)
+    reasons = (
+        "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or f"there is no layout {layout_name!r}"
+    )
+    raise LoadError(f"no layout gives the same outputs as running alone ({reasons})")
 
 
 def tolerance(task: ForwardTask[Any, Any]) -> float:
@@ -80,7 +82,7 @@ def tolerance(task: ForwardTask[Any, Any]) -> float:
 
 
 def _batches(layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> Iterator[list[int]]:
-    """The layout's trial batches. As in the waiting line, only rows of equal params share one."""
+    """The layout's trial batches, as row indices. As in the queue, only rows of equal params share a batch."""
     for check_batches in layout.check_batches(len(rows)):
         batches: dict[Hashable, list[int]] = {}
         for row in check_batches:
@@ -89,7 +91,7 @@ def _batches(layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> Iterator[l
 
 
 def _run(task: ForwardTask[Any, Any], layout: Layout, rows: Sequence[tuple[Row, Hashable]]) -> list[Any]:
-    """The outputs of the layout's trial batches, end to end."""
+    """The outputs of the layout's trial batches, concatenated."""
     layout.attach()
     task.layout = layout
     try:
@@ -107,18 +109,18 @@ def _run(task: ForwardTask[Any, Any], layout: Layout, rows: Sequence[tuple[Row, 
 def _require_every_layer(layout: Packed) -> None:
     layers = getattr(layout.model.config, "num_hidden_layers", None)
     if layers is not None and layout.attention_calls < layers:
-        raise LoadError(f"its attention was asked for {layout.attention_calls} times in {layers} layers")
+        raise LoadError(f"its attention was called {layout.attention_calls} times in {layers} layers")
 
 
 def trace_calls(task: ForwardTask[Any, Any], rows: Sequence[tuple[Row, Hashable]]) -> TraceChoice:
-    """Trace the calls of `task.layout` if it packs, where the graph gives what the model gives, to the last bit.
+    """Trace the forward of `task.layout` if it is packed and the graph gives bit-identical outputs.
 
-    Only of packed rows: transformers makes a mask for padded ones by way of Python values that depend on them. The
-    graph is traced from several rows together, and compared with the model on these, on one, on others and on the
-    longest: a number that should have been a shape shows.
+    Padded rows cannot be traced: transformers builds their mask from Python values that depend on the inputs. The graph
+    is traced from a batch of several rows and compared with the model on that batch, on single rows, on other batches
+    and on the longest row, which reveals a constant that should have been a shape.
 
     Args:
-        task: with its layout chosen.
+        task: a task whose layout has been chosen.
         rows: examples of all lengths, with their params.
     """
     layout = task.layout
@@ -129,15 +131,15 @@ def trace_calls(task: ForwardTask[Any, Any], rows: Sequence[tuple[Row, Hashable]
     try:
         with layout.calls.tracing():
             difference = largest_difference([task.forward(*batch) for batch in batches], expected)
-    except Exception as error:  # in any of many ways; the model runs as it is
+    except Exception as error:  # tracing fails in many ways; the model runs untraced
         refused = f"{type(error).__name__}: {error}".splitlines()[0]
     else:
         if not difference:
-            logger.info("calls are traced, and equal the model's own")
+            logger.info("forwards run from a traced graph, with the model's own outputs")
             return TraceChoice(True)
-        refused = f"differs from the model's call by {difference:.1e}"
+        refused = f"outputs differ from the model's by {difference:.1e}"
     layout.calls.forget()
-    logger.info("calls are not traced: %s", refused)
+    logger.info("forwards are not traced: %s", refused)
     return TraceChoice(False, refused)
 
 

@@ -1,8 +1,8 @@
-"""Layouts for pictures and sound: numpy arrays to one call of the model.
+"""Layouts for images and audio: numpy arrays to one forward.
 
-Pictures of equal shape are stacked. Recordings of near length are padded with the feature extractor's own value and
-masked; a model without a mask, or one that looks at the padding all the same (the group normalisation of the first
-wav2vec2 models runs over time), fails the check at load and gets recordings of equal length only.
+Images of equal shape are stacked. Recordings of similar length are padded with the feature extractor's padding value
+and masked. A model that has no mask or is affected by padding nevertheless (the group normalization of the first
+wav2vec2 models runs over time) fails the check at load and gets only recordings of equal length.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from deployments.batching.selection import ArrivalOrder, NearestLength, Selectio
 from deployments.config import Batching
 from deployments.contract.task import Row
 from deployments.layouts.packing import device_of
-from deployments.layouts.text import UNBOUNDED, BatchOutput, Layout
+from deployments.layouts.text import UNBOUNDED, BatchOutput, EqualLengths, Layout, pad
 
 if TYPE_CHECKING:
     import torch
 
-PICTURE = 224 * 224  # pixels of what most image models read
+IMAGE = 224 * 224  # pixels, the input size of most image models
 
 
 class Stacked(Layout):
-    """Rows of equal shape on top of each other. Rows of another shape have other params, and so another batch."""
+    """Rows of equal shape, stacked. Rows of different shapes have different params and never share a batch."""
 
     name = "stacked"
-    cpu_cost = 8 * PICTURE
-    gpu_cost = 64 * PICTURE
+    cpu_cost = 8 * IMAGE
+    gpu_cost = 64 * IMAGE
 
     def run(self, rows: Sequence[Row]) -> BatchOutput:
         import numpy as np
@@ -40,7 +40,7 @@ class Stacked(Layout):
         return 0.0
 
     def _call(self, arrays: dict[str, Any]) -> Any:
-        """The model's output; floats in the model's own precision, whole numbers as they are."""
+        """Call the model, with floats cast to its precision."""
         import torch
 
         weights: torch.Tensor = next(self.model.parameters())
@@ -51,7 +51,7 @@ class Stacked(Layout):
 
 
 class StackedAlone(Stacked):
-    """One row a time: what every other layout must equal."""
+    """One row at a time: the reference for all other layouts."""
 
     name = "alone"
 
@@ -63,18 +63,18 @@ class StackedAlone(Stacked):
 
 
 class StackedAudio(Stacked):
-    """Recordings that the feature extractor has brought to one length, as Whisper's and AST's do."""
+    """Recordings that the feature extractor brings to a fixed length, as Whisper's and AST's do."""
 
-    cpu_cost = 30_000  # milliseconds of sound
+    cpu_cost = 30_000  # milliseconds of audio
     gpu_cost = 480_000
 
 
 class PaddedAudio(StackedAudio):
-    """Recordings of near length, padded at the end and masked.
+    """Recordings of similar length, padded at the end and masked.
 
     Args:
         model: a transformers model in eval mode.
-        padding_value: what the feature extractor pads with.
+        padding_value: the feature extractor's padding value.
     """
 
     name = "padded"
@@ -98,25 +98,9 @@ class PaddedAudio(StackedAudio):
         return Layout.padding(self, lengths)
 
 
-class SameLengthAudio(PaddedAudio):
-    """Only recordings of equal length together."""
-
-    name = "same-length"
-
-    def check_batches(self, rows: int) -> list[list[int]]:
-        return [[row, row] for row in range(rows)]
-
-    def selection(self, batching: Batching, device: str) -> Selection:
-        max_cost, max_rows = self._bounds(batching, device)
-        return NearestLength(max_cost, max_rows, 0.0)
+class SameLengthAudio(EqualLengths, PaddedAudio):
+    """Only recordings of equal length."""
 
 
 def _pad(arrays: Sequence[Any], value: float) -> Any:
-    """`[time, ...]` arrays of several lengths to one `[rows, time, ...]`."""
-    import numpy as np
-
-    longest = max(len(array) for array in arrays)
-    padded = np.full((len(arrays), longest, *arrays[0].shape[1:]), value, dtype=arrays[0].dtype)
-    for index, array in enumerate(arrays):
-        padded[index, : len(array)] = array
-    return padded
+    return pad(arrays, value, arrays[0].dtype, arrays[0].shape[1:])

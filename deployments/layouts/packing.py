@@ -1,9 +1,9 @@
-"""Several texts in one row of an encoder, exactly: one attention call per text, no padding.
+"""Packing: several texts in one row of an encoder, without padding and with exact outputs.
 
-transformers lets a model's attention be handed in (`AttentionInterface`). Ours splits queries, keys and values at the
-borders of the texts and attends within each. Every other layer of an encoder works token by token, so nothing else
-has to know. A forward hook behind the encoder stack unpacks `[1, tokens, width]` to `[texts, length, width]`, so that
-poolers and heads run as they are; where a row names the positions that its head needs, only those go on.
+A custom attention function, registered with transformers' `AttentionInterface`, splits queries, keys and values at the
+boundaries of the texts and attends within each text. All other layers of an encoder work token by token. A forward hook
+after the encoder stack unpacks `[1, tokens, width]` to `[texts, length, width]`, so poolers and heads run unchanged; if
+a row names the positions that its head needs, only those are gathered.
 """
 
 import functools
@@ -21,7 +21,7 @@ IMPLEMENTATION = "automodel_packed"
 
 Gather = Sequence[tuple[int, ...] | None]
 
-# The attention function is called deep inside the model; whose call it is travels beside the call, per thread.
+# The attention function is called deep inside the model; the pack of the current call is passed per thread.
 _running = threading.local()
 
 
@@ -36,7 +36,7 @@ def attend(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple["Tensor", None]:
-    """Attention within each text of a pack, as transformers asks for it; shapes as in `attention`.
+    """Attention within each text of a pack, with the interface that transformers expects; shapes as in `attention`.
 
     `sliding_window` is exclusive, as transformers passes it to flash attention.
     """
@@ -64,9 +64,9 @@ def _scripted_attention() -> Any:
 
 
 class PackedAttention:
-    """Gives a model the attention above, until removed.
+    """Installs the packed attention in a model, until removed.
 
-    `calls` counts how often it ran within the last `of`: a family whose attention never asks the interface shows 0.
+    `calls` counts its calls within the last `of`; it stays 0 for a model that does not use `AttentionInterface`.
     """
 
     def __init__(self, model: Any) -> None:
@@ -78,8 +78,8 @@ class PackedAttention:
         self._model = model
         self._before = model.config._attn_implementation
         self.calls = 0
-        self.lengths: list[int] = []  # of the texts that run
-        self.state: Tensor | None = None  # the same, for a recorded call
+        self.lengths: list[int] = []  # of the texts in the current forward
+        self.state: Tensor | None = None  # the same, as an input of the traced graph
         model.set_attn_implementation(IMPLEMENTATION)
 
     def remove(self) -> None:
@@ -87,7 +87,7 @@ class PackedAttention:
 
     @contextmanager
     def of(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Within: texts of these lengths lie end to end."""
+        """Within this context, the forward's row is a pack of texts of these lengths."""
         import torch
 
         self.lengths, self.state = list(lengths), torch.tensor(lengths)
@@ -100,7 +100,7 @@ class PackedAttention:
 
 
 class GatheredPositions:
-    """A hook behind a model's encoder stack: unpacks packs and drops positions that the head does not need.
+    """A hook after a model's encoder stack that unpacks packs and gathers the positions that the head needs.
 
     Args:
         model: any transformers model with an encoder.
@@ -116,7 +116,7 @@ class GatheredPositions:
 
     @contextmanager
     def of_pack(self, gather_positions: Gather, lengths: Sequence[int]) -> Iterator[None]:
-        """Within: the stack gives `[1, sum(lengths), width]`."""
+        """Within this context, the stack outputs `[1, sum(lengths), width]`."""
         starts, start = [], 0
         for length in lengths:
             starts.append(start)
@@ -126,8 +126,8 @@ class GatheredPositions:
 
     @contextmanager
     def of_rows(self, gather_positions: Gather, stride: int) -> Iterator[None]:
-        """Within: the stack gives `[rows, stride, width]`."""
-        if all(keep is None for keep in gather_positions):
+        """Within this context, the stack outputs `[rows, stride, width]`."""
+        if all(positions is None for positions in gather_positions):
             yield
             return
         with self._indexed(
@@ -140,15 +140,15 @@ class GatheredPositions:
         import numpy as np
         import torch
 
-        # numpy here and wherever a text costs an operation: after each of torch's, this thread waits for the
-        # interpreter again, and between two of numpy's it does not.
+        # numpy, here and wherever an operation runs per text: each torch operation releases the GIL and waits for it
+        # again, small numpy operations do not.
         width = max(gathered_lengths(lengths, gather_positions))
         index = np.zeros((len(gather_positions), width), dtype=np.int64)
-        for row, (keep, length, start) in enumerate(zip(gather_positions, lengths, starts, strict=True)):
-            if keep is None:
+        for row, (positions, length, start) in enumerate(zip(gather_positions, lengths, starts, strict=True)):
+            if positions is None:
                 index[row, :length] = np.arange(start, start + length)
             else:
-                index[row, : len(keep)] = np.array(keep, dtype=np.int64) + start
+                index[row, : len(positions)] = np.array(positions, dtype=np.int64) + start
         self.state = torch.from_numpy(index).to(self._device)
         try:
             yield
@@ -162,29 +162,32 @@ class GatheredPositions:
             return None
         hidden = output if torch.is_tensor(output) else output[0]
         positions = hidden.reshape(-1, hidden.shape[-1])
-        # `positions[index]` gives the same, and takes three times as long.
-        gather_positions = positions.index_select(0, self.state.view(-1)).view(*self.state.shape, -1)
+        # `positions[index]` gives the same result but takes three times as long.
+        gathered = positions.index_select(0, self.state.view(-1)).view(*self.state.shape, -1)
         if torch.is_tensor(output):
-            return gather_positions
+            return gathered
         if isinstance(output, tuple):
-            return (gather_positions, *output[1:])
-        output.last_hidden_state = gather_positions
+            return (gathered, *output[1:])
+        output.last_hidden_state = gathered
         return output
 
 
 def gathered_lengths(lengths: Sequence[int], gather_positions: Gather) -> list[int]:
-    """How many positions of each row leave the encoder."""
-    return [length if keep is None else len(keep) for length, keep in zip(lengths, gather_positions, strict=True)]
+    """The number of positions of each row after gathering."""
+    return [
+        length if positions is None else len(positions)
+        for length, positions in zip(lengths, gather_positions, strict=True)
+    ]
 
 
 def encoder_stack(model: Any) -> Any:
-    """The module behind which hidden states are final and before which nothing looks across tokens but attention."""
+    """The module whose output are the final hidden states; before it, only attention mixes tokens."""
     base = model.base_model
     return getattr(base, "encoder", None) or getattr(base, "transformer", None) or base
 
 
 def position_offset(model: Any) -> int:
-    """The position id of a text's first token: RoBERTa and its relatives count from behind the padding index."""
+    """The position id of a text's first token; RoBERTa and related models count from after the padding index."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return int(module.padding_idx) + 1

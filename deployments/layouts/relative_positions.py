@@ -1,10 +1,10 @@
-"""DeBERTa-v2's table of relative positions, cut to the distances that a batch has.
+"""Cuts DeBERTa-v2's table of relative positions to the distances in a batch.
 
-In every layer of every call the model projects its whole table (512 positions in the published checkpoints), repeats it
-for each row, multiplies every token with all of it, and then gathers the columns of the distances that there are: 39 in
-a text of 20 tokens. The first DeBERTa (He et al. 2021, https://arxiv.org/abs/2006.03654) cuts its table beforehand, in
-transformers' `att_span`; here v2 does, too. The same numbers are gathered, so answers stay as they are but for the
-rounding of a smaller matrix product (1e-6 in float32). The check at load compares them with the uncut model's.
+In every layer of every forward the model projects its whole table (512 positions in the published checkpoints), repeats
+it for each row, multiplies every token with all of it, and then gathers the columns of the distances that occur: 39 in
+a text of 20 tokens. The first DeBERTa (He et al. 2021, https://arxiv.org/abs/2006.03654) cuts its table beforehand
+(transformers' `att_span`); this module does the same for v2. The same numbers are gathered, so outputs change only by
+the rounding of a smaller matrix product (1e-6 in float32). The check at load compares them with the uncut model's.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CutPositions:
-    """Cuts the tables of a model that has such, until removed. Other models stay as they are."""
+    """Cuts the tables of a DeBERTa-v2 until removed. Other models are not changed."""
 
     def __init__(self, model: Any) -> None:
         from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2Encoder
@@ -28,13 +28,13 @@ class CutPositions:
 
 
 class _Cut:
-    """The cut of one encoder: as it asks for the positions of a batch, table and attention are set to their span."""
+    """The cut of one encoder: when it computes a batch's positions, table and attention are set to their span."""
 
     def __init__(self, encoder: Any) -> None:
         self._encoder = encoder
         self._attentions = [module for module in encoder.modules() if hasattr(module, "pos_ebd_size")]
         self._whole = self._span = self._attentions[0].pos_ebd_size
-        self._spans: dict[int, int] = {}  # by the length of the batch: reading it off a GPU would wait for the GPU
+        self._spans: dict[int, int] = {}  # by batch length; reading the span from a GPU tensor would synchronize
         self._relative_positions, self._table = encoder.get_rel_pos, encoder.get_rel_embedding
         encoder.get_rel_pos, encoder.get_rel_embedding = self._positions_of_batch, self._cut_table
 

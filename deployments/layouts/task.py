@@ -1,4 +1,4 @@
-"""ForwardTask: a task whose rows are answered by one forward each, many rows at a time, through a layout."""
+"""ForwardTask: a task whose batches of rows are processed by a single forward, through a layout."""
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class ForwardTask(Task[RequestT, ResponseT]):
-    """The model reads rows and that is it."""
+    """A task without generation: one forward gives the outputs of a batch."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
-        self.layout: Layout | None = None  # set once the check at load has chosen
+        self.layout: Layout | None = None  # set by the check at load
 
     @abstractmethod
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
-        """One model call for all `rows`; one output per row, in order."""
+        """One forward for all `rows`; returns one output per row, in order."""
 
     def run(self, rows: Sequence[Row]) -> "BatchOutput":
-        """The model's output for all rows, through the layout that was chosen at load."""
+        """Run the model on all rows, through the layout chosen at load."""
         assert self.layout is not None, "no layout chosen yet"
         return self.layout.run(rows)
 
     @abstractmethod
     def layouts(self) -> "Sequence[Layout]":
-        """The layouts worth trying, best first; the last one must be right for every model."""
+        """The candidate layouts, best first; the last one must be correct for every model."""

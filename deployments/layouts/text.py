@@ -1,9 +1,9 @@
-"""How rows become one model call and back. The check that chooses a layout at load is in `layout_check`.
+"""Layouts for text: rows to one forward and back. The check that chooses a layout at load is in `check`.
 
-- `Packed`: rows end to end in one row, one attention call per text; no padding, exact. See `packing`.
-- `Padded`: rows of near length, padded on the right.
-- `SameLength`: only rows of equal length, for models whose answers change with padding (convolutions over tokens).
-- `Alone`: one row a time; what the others are compared with.
+- `Packed`: rows concatenated to one row, one attention call per text; no padding, exact. See `packing`.
+- `Padded`: rows of similar length, padded on the right.
+- `SameLength`: only rows of equal length, for models whose outputs change with padding (convolutions over tokens).
+- `Alone`: one row at a time; the reference for the others.
 """
 
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ class BatchOutput:
 
     Attributes:
         output: transformers' ModelOutput; row i of its tensors belongs to row i of the batch.
-        lengths: how many positions of each row are real (tokens, or kept tokens); the rest is padding.
+        lengths: positions of each row (all tokens, or the gathered ones); positions beyond are padding.
     """
 
     output: Any
@@ -38,12 +38,12 @@ class BatchOutput:
 
 
 class Layout(ABC):
-    """Lays rows out for one model.
+    """Turns a batch of rows into the inputs of one forward of a model.
 
     Args:
         model: a transformers model in eval mode.
-        pad_token_id: what fills `input_ids` where a row is shorter than its batch.
-        nested: tensors get a choice dimension of one, as `AutoModelForMultipleChoice` wants them.
+        pad_token_id: padding value of `input_ids`.
+        nested: add a choice dimension of 1 to the inputs, as `AutoModelForMultipleChoice` expects.
     """
 
     name: ClassVar[str]
@@ -56,49 +56,51 @@ class Layout(ABC):
         self.model = model
         self.pad_token_id = pad_token_id
         self.nested = nested
-        self.trims = True  # positions outside a row's `keep` do not go on to the head; settable until `attach`
+        self.trims = (
+            True  # positions outside a row's `gather_positions` do not go on to the head; settable until `attach`
+        )
 
     def gather_positions(self, rows: Sequence[Row]) -> packing.Gather:
-        """The positions that go on to the head, by row; None for all."""
-        return [row.keep if self.trims else None for row in rows]
+        """The positions of each row to gather for the head; None for all."""
+        return [row.gather_positions if self.trims else None for row in rows]
 
-    def attach(self) -> None:  # noqa: B027  # a layout may need nothing
+    def attach(self) -> None:  # noqa: B027  # most layouts need no preparation
         """Prepare the model for this layout."""
 
     def detach(self) -> None:  # noqa: B027
-        """Leave the model as `attach` found it."""
+        """Undo `attach`."""
 
     @abstractmethod
     def run(self, rows: Sequence[Row]) -> BatchOutput:
-        """One call of the model for all rows."""
+        """Run one forward for all rows."""
 
     @abstractmethod
     def selection(self, batching: Batching, device: str) -> Selection:
-        """The rule that picks rows for this layout; defaults follow from the device."""
+        """The rule that selects rows for a batch in this layout; defaults depend on the device."""
 
     def check_batches(self, rows: int) -> list[list[int]]:
-        """Batches, as indices of rows, that the check at load runs to see whether this layout holds."""
+        """The batches for the check at load, as row indices."""
         return [list(range(rows))]
 
     def padding(self, lengths: Sequence[int]) -> float:
-        """Share of padding when rows of these lengths run together."""
+        """Share of padding in a batch of rows of these lengths."""
         return 1 - sum(lengths) / (max(lengths) * len(lengths))
 
     def _bounds(self, batching: Batching, device: str) -> tuple[int, int]:
-        """(max_cost, max_rows): configured, else by device. On a CPU larger batches gain nothing but latency."""
+        """`(max_cost, max_rows)`, configured or by device. On a CPU larger batches only add latency."""
         cost, rows = (self.cpu_cost, self.cpu_rows) if device == "cpu" else (self.gpu_cost, self.gpu_rows)
         return batching.max_cost or cost, batching.max_rows or rows
 
 
 class Padded(Layout):
-    """Rows of near length, padded on the right and masked."""
+    """Rows of similar length, padded on the right and masked."""
 
     name = "padded"
     cpu_rows = 12
-    # Positions of padding that a batch may have beyond its share. With 32 callers of a DeBERTa (a call costs as much as
-    # 35 positions, simulated with the measured costs) 8 and 12 answer 1 % more than none, and 8 pads less.
+    # Padding positions that a batch may have beyond its share. With 32 callers of a DeBERTa (a forward costs as much as
+    # 35 positions, simulated with measured costs) 8 and 12 give 1 % more throughput than 0, and 8 pads less.
     padding_slack: ClassVar[int] = 8
-    cuts_positions: ClassVar[bool] = True  # of a model that computes a table of them for every call
+    cuts_positions: ClassVar[bool] = True  # see `relative_positions`
 
     def attach(self) -> None:
         self._gathered = packing.GatheredPositions(self.model)
@@ -114,10 +116,10 @@ class Padded(Layout):
 
         lengths = [row.length for row in rows]
         inputs = {
-            name: _pad([row.inputs[name] for row in rows], self.pad_token_id if name == "input_ids" else 0)
+            name: pad([row.inputs[name] for row in rows], self.pad_token_id if name == "input_ids" else 0)
             for name in rows[0].inputs
         }
-        inputs["attention_mask"] = _pad([[1] * length for length in lengths], 0)
+        inputs["attention_mask"] = pad([[1] * length for length in lengths], 0)
         device = packing.device_of(self.model)
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         if self.nested:
@@ -134,8 +136,8 @@ class Padded(Layout):
         )
 
 
-class SameLength(Padded):
-    """Only rows of equal length together: for models whose answers change with padding."""
+class EqualLengths(Layout):
+    """A layout in which only rows of equal length share a batch."""
 
     name = "same-length"
 
@@ -147,8 +149,12 @@ class SameLength(Padded):
         return NearestLength(max_cost, max_rows, 0.0)
 
 
+class SameLength(EqualLengths, Padded):
+    """Only rows of equal length: for models whose outputs change with padding."""
+
+
 class Alone(Padded):
-    """One row a time, nothing left out: what every other layout must equal."""
+    """One row at a time, all positions: the reference for all other layouts."""
 
     name = "alone"
     cuts_positions = False
@@ -161,7 +167,7 @@ class Alone(Padded):
 
     def run(self, rows: Sequence[Row]) -> BatchOutput:
         if len(rows) != 1:
-            raise ValueError(f"the layout 'alone' takes one row, not {len(rows)}")
+            raise ValueError(f"the layout 'alone' takes 1 row, got {len(rows)}")
         return super().run(rows)
 
     def selection(self, batching: Batching, device: str) -> Selection:
@@ -169,10 +175,10 @@ class Alone(Padded):
 
 
 class Packed(Layout):
-    """Rows end to end in one row of the model, one attention call per text."""
+    """Rows concatenated to one row of the model, one attention call per text."""
 
     name = "packed"
-    cpu_cost = 512  # tokens; more gain a few percent in the model and cost every caller latency
+    cpu_cost = 512  # tokens; more gain a few percent of throughput and cost latency
     cpu_rows = 128
 
     def attach(self) -> None:
@@ -188,7 +194,7 @@ class Packed(Layout):
 
     @property
     def attention_calls(self) -> int:
-        """How often the model asked for its attention in the last run: once a layer, or the layout cannot hold."""
+        """Calls of the packed attention in the last run; must be one per layer."""
         return self._attention.calls
 
     def run(self, rows: Sequence[Row]) -> BatchOutput:
@@ -198,7 +204,7 @@ class Packed(Layout):
         device = packing.device_of(self.model)
         tensors = {name: torch.tensor([value for row in rows for value in row.inputs[name]]) for name in rows[0].inputs}
         if self._wants_types and "token_type_ids" not in tensors:
-            # Models fill in token types from a buffer as long as one text, shorter than a pack may be.
+            # Models take default token types from a buffer of the length of one text; a pack may be longer.
             tensors["token_type_ids"] = torch.zeros_like(tensors["input_ids"])
         tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
         positions = torch.tensor([self._offset + place for length in lengths for place in range(length)])
@@ -212,18 +218,19 @@ class Packed(Layout):
         return ArrivalOrder(*self._bounds(batching, device))
 
     def check_batches(self, rows: int) -> list[list[int]]:
-        """A short row first: a model that never asks for our attention would read all as one text, which costs more
-        than linearly; it is found out before that."""
+        """A short row first: it reveals a model that does not use the packed attention, which would process all rows as
+        one text, at more than linear cost."""
         return [[0], list(range(rows))]
 
     def padding(self, lengths: Sequence[int]) -> float:
         return 0.0
 
 
-def _pad(rows: Sequence[Sequence[int]], value: int) -> Any:
+def pad(rows: Sequence[Any], value: float, dtype: Any = "int64", shape: Sequence[int] = ()) -> Any:
+    """Rows `[length, *shape]` of several lengths to one array `[rows, length, *shape]`, padded at the end."""
     import numpy as np
 
-    padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
+    padded = np.full((len(rows), max(map(len, rows)), *shape), value, dtype=dtype)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
     return padded

@@ -1,14 +1,14 @@
-"""A model's call as a traced graph of torch operations, which runs without Python.
+"""Runs a model's forward as a traced graph of torch operations, without Python.
 
-In the forward of a small encoder Python takes a fifth of the time for one short text and a fourteenth for a batch of
-fifteen. Worse, after each of some hundred operations the model thread asks for Python's lock again, which the threads
-that tokenize and serialize hold, and they for it. `torch.jit.trace` records the operations of one call; run from the
-graph they are the same ones with the same numbers, and the lock is not held.
+In the forward of a small encoder, Python takes a fifth of the time for one short text and a fourteenth for a batch of
+fifteen. Worse, after each of some hundred operations the model thread waits for the GIL, which the threads that
+tokenize and serialize hold, and they wait for it. `torch.jit.trace` records the operations of one forward; run from the
+graph they are the same operations on the same numbers, without the GIL.
 
-A graph knows the shapes of its inputs only as variables, but a Python value that the model made of a shape or a number
-stays what it was. torch warns wherever that happens; a call that warns is not traced, and the check at load
+In a graph the shapes of inputs are variables, but a Python value that the model computes from a shape or a number
+becomes a constant. torch warns about each; a forward that warns is not traced, and the check at load
 (`check.trace_calls`) compares graph and model. TorchScript is deprecated; its successors need a compiler at run time
-(`torch.compile`) or keep Python (`torch.export`): where it is gone, models simply run as they are.
+(`torch.compile`) or keep Python (`torch.export`). Without TorchScript, models run untraced.
 """
 
 import logging
@@ -25,21 +25,21 @@ logger = logging.getLogger(__name__)
 
 
 class NotTraceable(Exception):
-    """A value that depends on the inputs would be a constant of the graph."""
+    """A value that depends on the inputs would become a constant of the graph."""
 
 
 class CallState(Protocol):
-    """Holds what a layout sets for every call of the model, beside its inputs."""
+    """An object with a tensor that a layout sets before each forward, beside the model's inputs."""
 
     state: "Tensor | None"
 
 
 class TracedCalls:
-    """Calls a model, from a traced graph where there is one.
+    """Calls a model, from a traced graph if there is one.
 
     Args:
         model: a transformers model in eval mode.
-        state: what else a call of it reads.
+        state: objects whose `state` a forward reads beside its inputs.
     """
 
     def __init__(self, model: Any, state: Sequence[CallState]) -> None:
@@ -61,19 +61,17 @@ class TracedCalls:
         try:
             return graph(inputs)
         except Exception as error:
-            output = self._model(**inputs)  # which says best what is wrong with the inputs
-            logger.warning(
-                "a traced call failed where the model's own does not; the graph is no longer used: %s", error
-            )
+            output = self._model(**inputs)  # raises the better error if the inputs are at fault
+            logger.warning("a traced forward failed where the model does not; the graph is no longer used: %s", error)
             self.forget()
             return output
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
-        """Within this context, calls run from a graph, which is traced first for inputs with new names.
+        """Within this context, calls run from a graph; inputs with new names are traced first.
 
         Raises:
-            Exception: of many kinds, where a call cannot be traced.
+            Exception: of many kinds, if a call cannot be traced.
         """
         self._is_tracing = True
         try:
@@ -82,12 +80,12 @@ class TracedCalls:
             self._is_tracing = False
 
     def forget(self) -> None:
-        """Call the model itself again."""
+        """Drop all graphs and call the model itself again."""
         self._graphs.clear()
 
 
 class _Graph:
-    """The calls with inputs of these names."""
+    """The graph for one set of input names."""
 
     def __init__(self, model: Any, state: Sequence[CallState], inputs: Mapping[str, "Tensor"]) -> None:
         import torch
@@ -104,7 +102,7 @@ class _Graph:
             self._output_class, self._outputs = type(output), list(output)
             return tuple(output.values())
 
-        # A forward has no use for `padding_idx`, but would check it against a size, and be warned of.
+        # A forward does not use `padding_idx`, but compares it with a size, which makes the tracer warn.
         embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
         without = _set("padding_idx", embeddings, [None] * len(embeddings))
         with warnings.catch_warnings(record=True) as warned, without:
@@ -119,17 +117,17 @@ class _Graph:
         import torch
 
         jit: Any = torch.jit
-        # The operations as they were traced: none fused, none left out.
+        # The operations as traced: none fused, none omitted.
         with jit.optimized_execution(False):
             values = self._graph(*self._tensors(inputs))
         return self._output_class(**dict(zip(self._outputs, values, strict=True)))
 
     def _tensors(self, inputs: Mapping[str, "Tensor"]) -> tuple[Any, ...]:
-        return (*(one.state for one in self._states), *inputs.values())
+        return (*(each.state for each in self._states), *inputs.values())
 
 
 def _traceable(model: Any, call: Callable[..., Any]) -> Any:
-    """A call of the model as a module that has the model's weights: a graph shares them only so."""
+    """Wrap `call` in a module that owns the model, so that the graph shares its weights."""
     import torch
 
     class Traceable(torch.nn.Module):
@@ -145,12 +143,12 @@ def _traceable(model: Any, call: Callable[..., Any]) -> Any:
 
 @contextmanager
 def _set(attribute: str, objects: Sequence[Any], values: Sequence[Any]) -> Iterator[None]:
-    """Within: the objects have these values as that attribute."""
-    before = [getattr(one, attribute) for one in objects]
-    for one, value in zip(objects, values, strict=True):
-        setattr(one, attribute, value)
+    """Within this context, the objects have these values as that attribute."""
+    before = [getattr(each, attribute) for each in objects]
+    for each, value in zip(objects, values, strict=True):
+        setattr(each, attribute, value)
     try:
         yield
     finally:
-        for one, value in zip(objects, before, strict=True):
-            setattr(one, attribute, value)
+        for each, value in zip(objects, before, strict=True):
+            setattr(each, attribute, value)

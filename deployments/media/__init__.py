@@ -1,1 +1,1 @@
-"""Bytes to pictures and waveforms."""
+"""Decodes images and audio."""

@@ -1,4 +1,4 @@
-"""Bytes to a waveform: decoded, mixed to one channel and resampled frame by frame, so that a limit ends it in time."""
+"""Bytes to a waveform: decodes, mixes to mono and resamples frame by frame, so that limits apply early."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import InvalidInput, ServiceError, TooLarge
-from deployments.media.container import Recording
+from deployments.media.container import AudioFile
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
 
@@ -17,90 +17,89 @@ if TYPE_CHECKING:
     Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
-BLOCK = 1 << 15  # samples that are checked and resampled together
-GROWTH = 1 << 20  # most samples by which the result grows
+BLOCK = 1 << 15  # samples that are checked and resampled at once
+GROWTH = 1 << 20  # maximum samples by which the buffer grows
 
-# Decoding goes back and forth between Python and FFmpeg several times a frame. Two threads that do so hand each other
-# the interpreter all the time, and together get less done than one. So they take turns, a block each; resampling goes
-# on beside.
-_TURN = threading.Lock()
+# Decoding switches between Python and FFmpeg several times per frame. Two threads doing so compete for the GIL and are
+# slower together than one alone, so they take turns, one block each; resampling runs in parallel.
+_DECODING = threading.Lock()
 
 
-def read_audio(media: Media, sampling_rate: int, limits: MediaLimits, *, what: str = "inputs") -> "Samples":
-    """The recording's first stream of sound as `[samples]`, float32, full scale at 1.
+def read_audio(media: Media, sampling_rate: int, limits: MediaLimits, *, field: str = "inputs") -> "Samples":
+    """Decode the first audio stream to `[samples]`, float32, full scale 1.
 
-    Channels are averaged. Where the rate is right already, the samples are exactly the recording's (16 bits: divided
-    by 32,768). Memory: the result and about 10 MB.
+    Channels are averaged. Without resampling the samples are exactly those of the file (16 bits: divided by 32,768).
+    Memory: the result and about 10 MB.
 
     Args:
         media: the file.
-        sampling_rate: samples per second that are wanted.
-        limits: decoding ends where `max_audio_seconds` is passed, whatever the header says.
-        what: names the input in messages.
+        sampling_rate: sampling rate of the result, in Hz.
+        limits: decoding stops at `max_audio_seconds`, whatever the header says.
+        field: name of the input in messages.
 
     Raises:
-        UnsupportedMedia: no sound, or in a format that is not read.
+        UnsupportedMedia: no audio, or an unsupported format.
         TooLarge: longer than `limits.max_audio_seconds`.
-        InvalidInput: empty, damaged, cut short, or with impossible rates, channels or samples.
+        InvalidInput: empty, damaged, truncated, or with an invalid rate, channel count or sample.
     """
-    data = media.content(what)
+    data = media.content(field)
     kind = "recording"
     try:
-        with Recording(data, what) as recording:
-            kind = recording.kind
-            return _decode(recording, sampling_rate, limits.max_audio_seconds)
+        with AudioFile(data, field) as file:
+            kind = file.kind
+            return _decode(file, sampling_rate, limits.max_audio_seconds)
     except ServiceError:
         raise
-    except Exception as error:  # FFmpeg's errors, and what a crafted header makes of the bindings
-        raise InvalidInput(f"{what} is a {kind} that is damaged or ends too early") from error
+    except Exception as error:  # FFmpeg's errors, and others that crafted headers cause in PyAV
+        raise InvalidInput(f"{field} is a damaged or truncated {kind}") from error
 
 
-def _decode(recording: Recording, sampling_rate: int, max_seconds: float) -> "Samples":
-    frames = recording.frames()
-    with _TURN:
+def _decode(file: AudioFile, sampling_rate: int, max_seconds: float) -> "Samples":
+    frames = file.frames()
+    with _DECODING:
         first = next(frames, None)
     if first is None:
-        raise InvalidInput(f"{recording.what} holds no sound")
-    track = Track(_rate(first, recording.what), sampling_rate, recording.what)
+        raise InvalidInput(f"{file.field} has no audio")
+    track = Track(_rate(first, file.field), sampling_rate, file.field)
     frames = chain([first], frames)
     while _take_block(frames, track, max_seconds):
         track.flush()
     if not track.decoded:
-        raise InvalidInput(f"{recording.what} holds no sound")
-    recording.require_whole(track.seconds)
+        raise InvalidInput(f"{file.field} has no audio")
+    file.require_whole(track.seconds)
     return track.finish()
 
 
 def _take_block(frames: Iterator["AudioFrame"], track: "Track", max_seconds: float) -> bool:
-    """Decode about `BLOCK` samples onto the track; False at the end."""
-    with _TURN:
+    """Decode about `BLOCK` samples into the track; False at the end."""
+    with _DECODING:
         for frame in frames:
             if frame.sample_rate != track.rate:
-                raise InvalidInput(f"{track.what} changes its sampling rate at {track.seconds:,.2f} s")
+                raise InvalidInput(f"{track.field} changes its sampling rate at {track.seconds:,.2f} s")
             if track.decoded + frame.samples > max_seconds * track.rate:
-                raise TooLarge(f"{track.what} is longer than {max_seconds:,g} s, which is limits.max_audio_seconds")
+                raise TooLarge(f"{track.field} is longer than {max_seconds:,g} s (limits.max_audio_seconds)")
             if track.add(_mono(frame)) >= BLOCK:
                 return True
     return False
 
 
-def _rate(frame: "AudioFrame", what: str) -> int:
+def _rate(frame: "AudioFrame", field: str) -> int:
     if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
         raise InvalidInput(
-            f"{what} has a sampling rate of {frame.sample_rate:,} Hz; {MIN_RATE:,} to {MAX_RATE:,} are read"
+            f"{field} has a sampling rate of {frame.sample_rate:,} Hz; it must be {MIN_RATE:,} to {MAX_RATE:,} Hz"
         )
     return frame.sample_rate
 
 
 def _mono(frame: "AudioFrame") -> "Samples":
-    """One frame as `[samples]`, full scale at 1."""
+    """One frame as `[samples]`, full scale 1."""
     import numpy as np
 
     values: np.ndarray[Any, Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(frame.samples, -1).T
     kind, bits = values.dtype.kind, 8 * values.dtype.itemsize
-    with np.errstate(all="ignore"):  # what is not finite is refused later, with its place
+    with np.errstate(all="ignore"):  # non-finite samples are reported later, with their time
         samples: Samples = values.astype(np.float32)
         if kind == "u":
             samples -= np.float32(128)
@@ -111,24 +110,24 @@ def _mono(frame: "AudioFrame") -> "Samples":
 
 
 class Track:
-    """A waveform that grows.
+    """Collects decoded samples and resamples them to one waveform.
 
     Args:
-        rate: samples per second that come in.
-        sampling_rate: samples per second that are kept.
-        what: names the input in messages.
+        rate: sampling rate of the input, in Hz.
+        sampling_rate: sampling rate of the result, in Hz.
+        field: name of the input in messages.
 
     Attributes:
-        decoded: samples that came in.
+        decoded: input samples so far.
     """
 
-    def __init__(self, rate: int, sampling_rate: int, what: str) -> None:
+    def __init__(self, rate: int, sampling_rate: int, field: str) -> None:
         import numpy as np
         import soxr
 
         self.rate = rate
         self.decoded = 0
-        self.what = what
+        self.field = field
         self._resampler = None if rate == sampling_rate else soxr.ResampleStream(rate, sampling_rate, 1, quality="HQ")
         self._waiting: list[Samples] = []
         self._waiting_samples = 0
@@ -137,27 +136,27 @@ class Track:
 
     @property
     def seconds(self) -> float:
-        """How much came in."""
+        """Length of the input so far."""
         return self.decoded / self.rate
 
     def add(self, samples: "Samples") -> int:
-        """Take up `[samples]` at the incoming rate. Returns how many wait to be flushed."""
+        """Add `[samples]` at the input rate. Returns how many wait to be flushed."""
         self._waiting.append(samples)
         self._waiting_samples += len(samples)
         self.decoded += len(samples)
         return self._waiting_samples
 
     def finish(self) -> "Samples":
-        """The whole waveform, at the wanted rate. Nothing can be added afterwards."""
+        """The whole waveform at the rate of the result. Nothing can be added afterwards."""
         self.flush(last=True)
         self._samples.resize(self._length, refcheck=False)
         return self._samples
 
     def flush(self, *, last: bool = False) -> None:
-        """Resample what waits.
+        """Resample the waiting samples.
 
         Raises:
-            InvalidInput: samples that are not finite.
+            InvalidInput: a sample is not finite.
         """
         import numpy as np
 
@@ -167,9 +166,9 @@ class Track:
         self._append(block if self._resampler is None else self._resampler.resample_chunk(block, last=last))
 
     def _append(self, samples: "Samples") -> None:
-        """In place: large memory is moved to more room without copying, and never twice there.
+        """Resize in place, which moves large memory without copying it.
 
-        New room is filled with zeros, so a short recording must not get that of a long one.
+        New memory is filled with zeros, so a short recording must not allocate that of a long one.
         """
         end = self._length + len(samples)
         if end > len(self._samples):
@@ -183,4 +182,4 @@ class Track:
         finite = np.isfinite(block)
         if not finite.all():
             second = (self.decoded - len(block) + int(finite.argmin())) / self.rate
-            raise InvalidInput(f"{self.what} has a sample that is not a finite number at {second:,.3f} s")
+            raise InvalidInput(f"{self.field} has a sample that is not a finite number at {second:,.3f} s")

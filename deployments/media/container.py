@@ -1,19 +1,19 @@
-"""Opens a recording with FFmpeg (PyAV) so that a crafted file reaches nothing but itself, and reads it by frames."""
+"""Opens an audio file with FFmpeg (PyAV), isolated from other files and the network, and decodes its frames."""
 
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deployments.errors import InvalidInput, UnsupportedMedia
-from deployments.media.sniff import SOUNDS, not_a, sniff
+from deployments.media.sniff import AUDIO_FORMATS, sniff, unsupported
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-# Playlists, lists of files and network descriptions are formats, too, for FFmpeg, and it opens what they name: a
-# client could have files of this machine read. These formats hold their sound themselves.
+# FFmpeg also opens playlists, file lists and session descriptions, and the files and URLs that they name: a client
+# could read files of this machine. The formats below contain their audio.
 FORMATS = ("wav", "flac", "ogg", "mp3", "aac", "mov", "matroska", "aiff", "amr")
 _PCM = [f"pcm_{kind}{end}" for kind in ("s16", "s24", "s32", "f32", "f64") for end in ("le", "be")]
 CODECS = (
@@ -22,60 +22,60 @@ CODECS = (
     *("flac", "alac", "mp3float", "mp3", "aac", "opus", "libopus", "vorbis", "amrnb", "amrwb"),
 )
 MAX_CHANNELS = 32
-MAX_BAD_SHARE = 0.1  # of the packets of a stream; players skip over junk between the frames of an MP3, and so do we
+MAX_BAD_SHARE = 0.1  # of a stream's packets; as in players, junk between the frames of an MP3 is skipped
 
-# Seconds by which the sound may be shorter than declared, for formats that declare it reliably. MP4 counts padding.
+# Seconds by which the audio may be shorter than declared, in formats that declare it reliably. MP4 counts padding.
 _DECLARING = {"flac": 0.1, "aiff": 0.1, "mov": 0.5}
 _STREAMS = ("mp3", "aac", "amr")
 _OPTIONS = {
     "format_whitelist": ",".join(FORMATS),
-    "codec_whitelist": ",".join(CODECS),  # a film's pictures are not even looked at
+    "codec_whitelist": ",".join(CODECS),  # no video decoder
     "protocol_whitelist": "none",
     "threads": "1",
-    "max_size": str(1 << 14),  # bytes of a WAV's packets: larger steps than its own, and beyond this slower again
+    "max_size": str(1 << 14),  # bytes of a WAV's packets; the default is slower, and so are larger ones
 }
-_UNKNOWN_SIZE = 0x7FFF0000  # and above: what encoders write that do not know yet how much will come
+_UNKNOWN_SIZE = 0x7FFF0000  # sizes from here on are placeholders of streaming encoders
 
 
-class Recording:
-    """An open recording. Close it, or use it in a `with` statement.
+class AudioFile:
+    """An open audio file, to be used in a `with` statement.
 
     Args:
         data: the file.
-        what: names the input in messages.
+        field: name of the input in messages.
 
     Attributes:
-        kind: the format's name, for messages.
-        stream: the first stream of sound.
+        kind: name of the format, for messages.
+        stream: the first audio stream.
 
     Raises:
-        UnsupportedMedia: no sound, or none that is read.
-        InvalidInput: damaged before the first sample, or cut short (WAV).
+        UnsupportedMedia: no audio, or an unsupported format.
+        InvalidInput: damaged before the first sample, or truncated (WAV).
     """
 
-    def __init__(self, data: bytes, what: str) -> None:
-        self.what = what
+    def __init__(self, data: bytes, field: str) -> None:
+        self.field = field
         self.kind = sniff(data) or "recording"
         if self.kind == "WAV":
-            _require_whole_wav(data, what)
-        self._container = _open(data, what)
+            _require_whole_wav(data, field)
+        self._container = _open(data, field)
         try:
-            self.stream = self._first_sound()
+            self.stream = self._first_stream()
         except BaseException:
             self._container.close()
             raise
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> "AudioFile":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def frames(self) -> Iterator["AudioFrame"]:
-        """Frames as they are decoded, one at a time.
+        """Decode frame by frame.
 
         Raises:
-            av.FFmpegError: damaged.
+            av.FFmpegError: the file is damaged.
         """
         import av
 
@@ -90,13 +90,15 @@ class Recording:
                 if not skips:
                     raise
         if bad > 1 + packets * MAX_BAD_SHARE:
-            raise InvalidInput(f"{self.what} is a damaged {self.kind}: {bad:,} of its {packets:,} frames are not sound")
+            raise InvalidInput(
+                f"{self.field} is a damaged {self.kind}: {bad:,} of its {packets:,} frames cannot be decoded"
+            )
 
     def require_whole(self, seconds: float) -> None:
-        """Refuse a recording of which clearly less was there than its header declares.
+        """Reject a file with clearly less audio than its header declares.
 
         Raises:
-            InvalidInput: cut short.
+            InvalidInput: the file is truncated.
         """
         format_name = self._container.format.name.split(",")[0]
         duration, unit = self.stream.duration, self.stream.time_base
@@ -105,55 +107,54 @@ class Recording:
         declared = float(duration * unit)
         if seconds < declared - _DECLARING[format_name]:
             raise InvalidInput(
-                f"{self.what} is cut short: its header declares {declared:,.2f} s, {seconds:,.2f} s are there"
+                f"{self.field} is truncated: its header declares {declared:,.2f} s, it has {seconds:,.2f} s"
             )
 
-    def _first_sound(self) -> "AudioStream":
+    def _first_stream(self) -> "AudioStream":
         streams = self._container.streams
         if not streams.audio:
             kinds = sorted({stream.type for stream in streams})
-            raise UnsupportedMedia(f"{self.what} holds no sound, only {' and '.join(kinds) or 'nothing'}")
+            raise UnsupportedMedia(f"{self.field} has no audio, only {' and '.join(kinds) or 'nothing'}")
         stream = streams.audio[0]
         codec = stream.codec_context
         if codec is None or codec.name not in CODECS:
             name = "an unknown codec" if codec is None else codec.name
-            raise UnsupportedMedia(f"{self.what} holds sound in {name}, which is not read; FLAC, MP3 and Opus are")
+            raise UnsupportedMedia(f"{self.field} has audio in {name}, which is not supported; use FLAC, MP3 or Opus")
         if not 1 <= stream.channels <= MAX_CHANNELS:
-            raise InvalidInput(f"{self.what} has {stream.channels:,} channels; 1 to {MAX_CHANNELS} are read")
-        codec.thread_count = 1  # the callers' threads are the parallelism
+            raise InvalidInput(f"{self.field} has {stream.channels:,} channels; the limit is {MAX_CHANNELS}")
+        codec.thread_count = 1  # parallelism comes from the calling threads
         return stream
 
 
-def _open(data: bytes, what: str) -> "InputContainer":
+def _open(data: bytes, field: str) -> "InputContainer":
     import av
 
     try:
         return av.open(io.BytesIO(data), "r", options=_OPTIONS, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         kind = sniff(data)
-        if kind not in SOUNDS:
-            raise UnsupportedMedia(not_a("recording", SOUNDS, data, what)) from error
-        raise InvalidInput(f"{what} is a {kind} that is damaged or ends too early") from error
+        if kind not in AUDIO_FORMATS:
+            raise UnsupportedMedia(unsupported("audio", AUDIO_FORMATS, data, field)) from error
+        raise InvalidInput(f"{field} is a damaged or truncated {kind}") from error
 
 
-def _require_whole_wav(data: bytes, what: str) -> None:
-    """FFmpeg takes what is there of a WAV for all of it; its header says how much there should be.
+def _require_whole_wav(data: bytes, field: str) -> None:
+    """FFmpeg accepts a truncated WAV; compare its header with its size.
 
     Raises:
-        InvalidInput: cut short.
+        InvalidInput: the file is truncated.
     """
     if data[:4] != b"RIFF":
-        return  # the 64-bit relatives keep the size elsewhere
-    place = 12
-    while place + 8 <= len(data):
-        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
-        place += 8
+        return  # 64-bit variants store the size elsewhere
+    offset = 12
+    while offset + 8 <= len(data):
+        name, size = data[offset : offset + 4], int.from_bytes(data[offset + 4 : offset + 8], "little")
+        offset += 8
         if name == b"data":
-            found = len(data) - place
-            if found + 1024 < size < _UNKNOWN_SIZE:  # some encoders count their header in
+            found = len(data) - offset
+            if found + 1024 < size < _UNKNOWN_SIZE:  # some encoders include the header
                 raise InvalidInput(
-                    f"{what} is a WAV that is cut short: its header declares {size:,} bytes of sound, {found:,} are "
-                    "there"
+                    f"{field} is a truncated WAV: its header declares {size:,} bytes of audio, it has {found:,}"
                 )
             return
-        place += size + size % 2
+        offset += size + size % 2

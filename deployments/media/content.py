@@ -1,4 +1,4 @@
-"""Media: one picture or recording as it came, and how a request's string becomes one."""
+"""Media: an encoded image or recording, and its parsing from a string in a request."""
 
 import base64
 import binascii
@@ -12,37 +12,37 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticSerialization
 from deployments.errors import InvalidInput
 
 _DATA_URL = re.compile(r"data:([^,;\s]*)((?:;[^,;]*)*),", re.IGNORECASE)
-_WHITE_SPACE = b" \t\r\n\f\v"
+_WHITESPACE = b" \t\r\n\f\v"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_FOREIGN = re.compile(r"[^A-Za-z0-9+/_=\s-]|=(?=[\s=]*[^=\s])", re.ASCII)  # also padding with more behind it
-_DESCRIPTION = "The file as base64 or as a data URL (`data:...;base64,...`); or an http or https URL of it."
+_INVALID = re.compile(r"[^A-Za-z0-9+/_=\s-]|=(?=[\s=]*[^=\s])", re.ASCII)  # or padding before the end
+_DESCRIPTION = "The file as base64 or as a data URL (`data:...;base64,...`), or its http or https URL."
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One picture or recording. As the type of a request's field it reads a string: base64, data URL or URL.
+    """An image or recording. As a pydantic field it is parsed from a string: base64, data URL or URL.
 
     Attributes:
-        data: the file; empty where there is only a URL.
-        url: where the file lies; nothing was fetched yet.
-        declared: media type that came with it, lower case, without parameters. What the file is, its bytes say.
+        data: the file; empty if there is only a URL.
+        url: URL of a file that was not fetched yet.
+        declared: media type sent with the file, lower case, without parameters; the format is read from `data`.
     """
 
     data: bytes = field(repr=False)
     url: str | None = None
     declared: str | None = None
 
-    def content(self, what: str = "inputs") -> bytes:
+    def content(self, field: str = "inputs") -> bytes:
         """The file's bytes.
 
         Raises:
-            InvalidInput: there are none, or only a URL. `what` names the input in the message.
+            InvalidInput: there are none, or only a URL. `field` names the input in the message.
         """
         if self.data:
             return self.data
         if self.url is not None:
-            raise InvalidInput(f"{what} is a URL that was not fetched; send the file itself, as base64")
-        raise InvalidInput(f"{what} is empty")
+            raise InvalidInput(f"{field} is a URL, which is not fetched here; send the file as base64")
+        raise InvalidInput(f"{field} is empty")
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -55,7 +55,7 @@ class Media:
 
 
 def _read(value: object) -> Media:
-    """What pydantic calls with a field's value; its exceptions become located errors."""
+    """Validator of a field's value; pydantic adds the location to its errors."""
     if isinstance(value, Media):
         return value
     if isinstance(value, bytes):
@@ -72,14 +72,14 @@ def _read(value: object) -> Media:
 def _read_data_url(url: str) -> Media:
     head = _DATA_URL.match(url)
     if head is None:
-        raise PydanticCustomError("media_data_url", "is a data URL without a comma behind its media type")
+        raise PydanticCustomError("media_data_url", "is a data URL without a comma after its media type")
     if head[2].lower().rpartition(";")[2].strip() != "base64":
-        raise PydanticCustomError("media_data_url", "is a data URL that is not base64; write `data:...;base64,...`")
-    return Media(_decode(url, head.end(), "is a data URL, but not base64"), declared=head[1].lower() or None)
+        raise PydanticCustomError("media_data_url", "is a data URL without base64 encoding; use `data:...;base64,...`")
+    return Media(_decode(url, head.end(), "is a data URL with invalid base64"), declared=head[1].lower() or None)
 
 
 def _decode(text: str, start: int, wrong: str) -> bytes:
-    """Base64 of `text[start:]`. `wrong` begins the message about a character that base64 does not have."""
+    """Decode `text[start:]`. `wrong` begins the message about a character that is not in base64."""
     encoded = text[start:] if start else text
     try:
         data = binascii.a2b_base64(encoded, strict_mode=True)
@@ -91,18 +91,18 @@ def _decode(text: str, start: int, wrong: str) -> bytes:
 
 
 def _decode_loosely(text: str, start: int, wrong: str) -> bytes:
-    """The same for the other alphabet, with white space, or without padding; or the message of what is wrong."""
-    if (foreign := _FOREIGN.search(text, start)) is not None:
-        place = {"wrong": wrong, "character": repr(foreign[0]), "at": foreign.start()}
+    """Decode the URL-safe alphabet, whitespace and missing padding; else raise an error that names the problem."""
+    if (invalid := _INVALID.search(text, start)) is not None:
+        place = {"wrong": wrong, "character": repr(invalid[0]), "at": invalid.start()}
         raise PydanticCustomError("media_base64", "{wrong}: character {character} at {at}", place)
-    # What is no ASCII was found above, but for white space beyond ASCII, which the pattern refuses as well.
-    bare = text[start:].encode("ascii").translate(_TO_STANDARD, _WHITE_SPACE).rstrip(b"=")
+    # Only ASCII is left: the pattern above matches all other characters, including non-ASCII whitespace.
+    bare = text[start:].encode("ascii").translate(_TO_STANDARD, _WHITESPACE).rstrip(b"=")
     if len(bare) % 4 == 1:
-        raise PydanticCustomError("media_base64", "is base64 that is cut short: one character is left over at its end")
+        raise PydanticCustomError("media_base64", "is truncated base64: its length leaves one extra character")
     return base64.b64decode(bare + b"=" * (-len(bare) % 4))
 
 
 def _write(media: object) -> str:
-    if not isinstance(media, Media):  # another branch of a union, such as the list, is the one to write it
+    if not isinstance(media, Media):  # another member of the union, such as the list, serializes it
         raise PydanticSerializationUnexpectedValue(f"expected Media, got {type(media).__name__}")
     return media.url if media.url is not None else base64.b64encode(media.data).decode("ascii")

@@ -1,4 +1,4 @@
-"""Bytes to a picture, as `transformers.image_utils.load_image` gives it, with the size looked at before decoding."""
+"""Decodes images as `transformers.image_utils.load_image` does, but checks the size before decoding."""
 
 import io
 from collections.abc import Callable
@@ -7,56 +7,58 @@ from typing import TYPE_CHECKING
 from deployments.errors import InvalidInput, ServiceError, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
 from deployments.media.limits import MediaLimits
-from deployments.media.sniff import PICTURES, not_a, sniff
+from deployments.media.sniff import IMAGE_FORMATS, sniff, unsupported
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def read_image(media: Media, limits: MediaLimits, *, what: str = "inputs") -> "Image.Image":
-    """The picture in RGB and upright; of several frames or pages the first.
+def read_image(media: Media, limits: MediaLimits, *, field: str = "inputs") -> "Image.Image":
+    """Decode an image to RGB, rotated by its EXIF orientation; of several frames or pages the first.
 
-    Every mode is converted as `Image.convert("RGB")` does it (alpha is dropped), but for greyscale of 16 bits, which
-    Pillow would clip at 255: here the upper eight bits stay, as Pillow does it for colours of 16 bits.
+    Modes are converted as by `Image.convert("RGB")`, which drops alpha. The exception is 16-bit greyscale, which Pillow
+    would clip at 255: here the upper 8 bits are used, as Pillow does for 16-bit colours.
 
     Args:
         media: the file.
-        limits: `max_pixels` is compared with the header before anything is decoded.
-        what: names the input in messages.
+        limits: `max_pixels` is compared with the header before decoding.
+        field: name of the input in messages.
 
     Raises:
-        UnsupportedMedia: none of the formats that are read.
+        UnsupportedMedia: an unsupported format.
         TooLarge: more pixels than `limits.max_pixels`.
-        InvalidInput: empty, damaged, or without a pixel.
+        InvalidInput: empty, damaged, or without pixels.
     """
-    data = media.content(what)
+    data = media.content(field)
     kind = sniff(data)
-    if kind not in PICTURES:
-        raise UnsupportedMedia(not_a("picture", PICTURES, data, what))
+    if kind not in IMAGE_FORMATS:
+        raise UnsupportedMedia(unsupported("image", IMAGE_FORMATS, data, field))
     from PIL import Image
 
     try:
         with _open(data, kind, limits) as image:
-            _require_size(image.size, kind, limits, what)
+            _require_size(image.size, kind, limits, field)
             return _upright_rgb(image)
     except ServiceError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooLarge(f"{what} is a {kind} of too many pixels; limits.max_pixels is {limits.max_pixels:,}") from error
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over
-        raise InvalidInput(f"{what} is {_damage(kind, error)}") from error
+        raise TooLarge(
+            f"{field} is a {kind} with too many pixels; limits.max_pixels is {limits.max_pixels:,}"
+        ) from error
+    except Exception as error:  # Pillow's decoders raise all kinds of exceptions
+        raise InvalidInput(f"{field} is {_damage(kind, error)}") from error
 
 
 def _open(data: bytes, kind: str, limits: MediaLimits) -> "Image.Image":
-    """The picture with its header read, nothing decoded.
+    """Open an image and read its header only.
 
-    `Image.open` would import the plugins of all formats, and warn of or refuse large pictures before their size can be
-    asked for. The format is known here, so its plugin is asked itself.
+    `Image.open` would import the plugins of all formats, and warn about or reject large images before their size can be
+    read. The format is known here, so its plugin is called directly.
     """
     from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
     from PIL import WebPImagePlugin as WebP
 
-    # What is left of Pillow's check (the frames of a GIF, the tiles of a TIFF) goes by the service's limit, too.
+    # Pillow's own checks (frames of a GIF, tiles of a TIFF) use the service's limit as well.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     stream = io.BytesIO(data)
     plugins: dict[str, Callable[[io.BytesIO], Image.Image]] = {
@@ -70,19 +72,19 @@ def _open(data: bytes, kind: str, limits: MediaLimits) -> "Image.Image":
     return plugins[kind](stream)
 
 
-def _require_size(size: tuple[int, int], kind: str, limits: MediaLimits, what: str) -> None:
+def _require_size(size: tuple[int, int], kind: str, limits: MediaLimits, field: str) -> None:
     width, height = size
     if width < 1 or height < 1:
-        raise InvalidInput(f"{what} is a {kind} of {width} x {height} pixels")
+        raise InvalidInput(f"{field} is a {kind} of {width} x {height} pixels")
     if width * height > limits.max_pixels:
         raise TooLarge(
-            f"{what} is a picture of {width:,} x {height:,} = {width * height:,} pixels; limits.max_pixels is "
+            f"{field} is an image of {width:,} x {height:,} = {width * height:,} pixels; limits.max_pixels is "
             f"{limits.max_pixels:,}"
         )
 
 
 def _upright_rgb(image: "Image.Image") -> "Image.Image":
-    """What `load_image` does, in place where it copies: a picture has 4 bytes a pixel."""
+    """The same as `load_image`, but in place instead of copying; an image takes 4 bytes per pixel."""
     from PIL import Image, ImageOps
 
     ImageOps.exif_transpose(image, in_place=True)
@@ -96,5 +98,5 @@ def _upright_rgb(image: "Image.Image") -> "Image.Image":
 def _damage(kind: str, error: Exception) -> str:
     reason = str(error)
     if "truncated" in reason.lower() or isinstance(error, EOFError):
-        return f"a {kind} that ends too early"
+        return f"a truncated {kind}"
     return f"a damaged {kind} ({reason or type(error).__name__})"

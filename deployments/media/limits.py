@@ -1,11 +1,11 @@
-"""MediaLimits: what a picture or a recording may decode to."""
+"""MediaLimits: maximum size of decoded media."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """Largest picture in pixels, longest recording in seconds."""
+    """Maximum pixels of an image and seconds of a recording."""
 
     max_pixels: int = 50_000_000
     max_audio_seconds: float = 1800.0

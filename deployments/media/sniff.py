@@ -1,7 +1,7 @@
-"""What a file looks like, by its first bytes: which error to give, and what to say in it."""
+"""Detects file formats by their first bytes, for error messages."""
 
-PICTURES = ("PNG", "JPEG", "WebP", "GIF", "BMP", "TIFF")
-SOUNDS = ("WAV", "FLAC", "Ogg", "MP3", "AAC", "M4A/MP4", "WebM/Matroska", "AIFF", "AMR")
+IMAGE_FORMATS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "TIFF")
+AUDIO_FORMATS = ("WAV", "FLAC", "Ogg", "MP3", "AAC", "M4A/MP4", "WebM/Matroska", "AIFF", "AMR")
 
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _RIFF = {b"WAVE": "WAV", b"WEBP": "WebP", b"AVI ": "AVI"}
@@ -43,7 +43,7 @@ _TEXTS = (
 
 
 def sniff(data: bytes) -> str | None:
-    """The format's name, if its first bytes give it away. Names of formats that are read: `PICTURES`, `SOUNDS`."""
+    """The format of a file by its first bytes, or None. The supported ones: `IMAGE_FORMATS`, `AUDIO_FORMATS`."""
     kind = data[8:12]
     if data[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX"):
         return _RIFF.get(kind)
@@ -59,15 +59,15 @@ def sniff(data: bytes) -> str | None:
     return _frame_sync(data) or _text(data)
 
 
-def not_a(medium: str, read: tuple[str, ...], data: bytes, what: str) -> str:
-    """The message for a file that is no `medium`."""
+def unsupported(medium: str, formats: tuple[str, ...], data: bytes, field: str) -> str:
+    """The error message for a file that is not a supported `medium`."""
     kind = sniff(data)
     looks = f"; it looks like {kind}" if kind is not None else ""
-    return f"{what} is not a {medium} that can be read: {', '.join(read[:-1])} and {read[-1]} are{looks}"
+    return f"{field} is not in a supported {medium} format ({', '.join(formats)}){looks}"
 
 
 def _frame_sync(data: bytes) -> str | None:
-    """MP3 and AAC streams have no beginning of their own, but every frame begins with eleven or twelve set bits."""
+    """MP3 and AAC streams have no file header, but every frame begins with 11 or 12 set bits."""
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
     layer = data[1] >> 1 & 3

@@ -78,7 +78,7 @@ class ModelDeployment:
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """What a direct request would get; (status, headers, body)."""
-        return await asgi.ask(self._endpoint, method, path, headers, body)
+        return await asgi.request(self._endpoint, method, path, headers, body)
 
     async def forward_stream(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes

@@ -1,4 +1,4 @@
-"""audio-classification: labels and scores of a recording (`AutoModelForAudioClassification`)."""
+"""audio-classification: labels and scores for a recording (`AutoModelForAudioClassification`)."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -12,15 +12,15 @@ from deployments.media.content import Media
 
 
 class Request(RequestBody):
-    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
+    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of recordings.")
     parameters: LabelParameters = LabelParameters()
 
 
 class AudioClassification(AudioTask[Request, list[Label]]):
-    """The best labels of a recording, best first; a list of them for a list of recordings."""
+    """The best labels of a recording, best first; for a list of recordings, a list per recording."""
 
     name = "audio-classification"
-    purpose = "Say what a recording is: keywords, sounds of machines, language or speaker traits."
+    purpose = "Classify recordings: keywords, machine sounds, language or speaker traits."
     auto_model = "AutoModelForAudioClassification"
     architectures = ("ForSequenceClassification", "ForAudioClassification")
     request = Request
@@ -29,7 +29,7 @@ class AudioClassification(AudioTask[Request, list[Label]]):
 
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, Media)
-        return self.whole(request.inputs)
+        return self.prepare(request.inputs)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         return list(self.run(rows).output.logits.float().cpu().numpy())

@@ -1,4 +1,4 @@
-"""feature-extraction: hidden states, or one vector per text where the checkpoint says how to pool (`AutoModel`)."""
+"""feature-extraction: hidden states, or one vector per text if pooling is configured (`AutoModel`)."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,27 +18,31 @@ if TYPE_CHECKING:
 
 class Request(VectorOptions):
     inputs: str | list[str] | TokenIds | list[TokenIds] = Field(
-        description="A text or a list of texts; or, for a text, its token ids, special ones included."
+        description="A text or a list of texts. A text may be given as token ids, special tokens included."
     )
     pooling: PoolingMode | None = Field(
         default=None,
-        description="In place of the checkpoint's own; `none`: hidden states, a vector per token, not normalised.",
+        description="Overrides the checkpoint's pooling; `none`: hidden states, a vector per token, not normalized.",
     )
-    truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
+    truncate: bool = Field(
+        default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
+    )
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
-    prompt_name: str | None = Field(default=None, description="A prompt of the checkpoint to put in front.")
+    prompt_name: str | None = Field(default=None, description="Name of a prompt of the checkpoint to prepend.")
 
     @property
     def is_batch(self) -> bool:
-        """A list of texts, or of lists of ids; a single text's ids are a list of numbers."""
+        """Whether inputs is a list of texts or of lists of ids; a list of numbers is the ids of one text."""
         return isinstance(self.inputs, list) and not are_ids(self.inputs)
 
 
 class FeatureExtraction(TextTask[Request, Any]):
-    """Pooled: `[inputs][dim]`, one vector per input, also for a single text. Otherwise `[tokens][dim]` per input."""
+    """With pooling `[inputs][dim]`, also for a single text; without, `[tokens][dim]` per input."""
 
     name = "feature-extraction"
-    purpose = "Vectors for search, clustering, deduplication and recommendations: near in meaning is near in space."
+    purpose = (
+        "Compute vectors for search, clustering, deduplication and recommendations; similar meaning, similar vector."
+    )
     aliases = ("embeddings", "sentence-embeddings", "sentence-similarity")
     auto_model = "AutoModel"
     operation = "embeddings"
@@ -67,13 +71,13 @@ class FeatureExtraction(TextTask[Request, Any]):
         return Prepared([encoded.row], params=mode, truncated=encoded.truncated)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        """Per row: `[dim]` where `params` is a mode of pooling, else `[tokens, dim]`."""
-        laid = self.run(rows)
-        hidden = laid.output.last_hidden_state
+        """Per row `[dim]` if `params` is a pooling mode, else `[tokens, dim]`."""
+        batch = self.run(rows)
+        hidden = batch.output.last_hidden_state
         if isinstance(params, str):
-            return list(pool(hidden, laid.lengths, params).float().cpu().numpy())
+            return list(pool(hidden, batch.lengths, params).float().cpu().numpy())
         states = hidden.float().cpu().numpy()
-        return [states[i, :length] for i, length in enumerate(laid.lengths)]
+        return [states[i, :length] for i, length in enumerate(batch.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self._pooling(request))
@@ -98,21 +102,21 @@ class FeatureExtraction(TextTask[Request, Any]):
         return self.embedding.prompts[name]
 
     def _pooling(self, request: Request) -> Pooling | None:
-        """How a request's vectors are pooled; None for hidden states."""
+        """The pooling for a request; None returns hidden states."""
         own, mode = self.embedding.pooling, request.pooling
         if mode is None:
             return own
         return None if mode == "none" else Pooling(mode=mode, normalize=own is not None and own.normalize)
 
     def _of_ids(self, request: Request, side: Side, mode: str | None) -> Prepared:
-        """The row of a text that comes as its token ids, cut to what the model reads if allowed."""
+        """A row from the token ids of a text, truncated to `max_length` if allowed."""
         ids: Any = request.inputs
         if request.prompt_name is not None:
-            raise InvalidInput("prompt_name: inputs are token ids; a prompt goes in front of a text")
+            raise InvalidInput("prompt_name: a prompt can only be prepended to a text; inputs are token ids")
         require_known(ids, self.checkpoint.model.get_input_embeddings().num_embeddings)
-        cut = len(ids) > self.max_length
-        if cut and not request.truncate:
+        truncated = len(ids) > self.max_length
+        if truncated and not request.truncate:
             raise InvalidInput(f"inputs has {len(ids)} tokens; the model reads at most {self.max_length}")
-        kept = ids[-self.max_length :] if side == "left" else ids[: self.max_length]
-        inputs = {name: kept if name == "input_ids" else [0] * len(kept) for name in self.input_names}
-        return Prepared([Row(inputs, len(kept))], params=mode, truncated=cut)
+        ids = ids[-self.max_length :] if side == "left" else ids[: self.max_length]
+        inputs = {name: ids if name == "input_ids" else [0] * len(ids) for name in self.input_names}
+        return Prepared([Row(inputs, len(ids))], params=mode, truncated=truncated)

@@ -1,4 +1,4 @@
-"""feature-extraction for sound: hidden states of an encoder, or one vector (`AutoModel`)."""
+"""feature-extraction for audio: hidden states of an encoder, or one vector (`AutoModel`)."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from deployments.media.content import Media
 
 
 class Request(VectorOptions):
-    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
+    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of recordings.")
 
 
 class AudioFeatureExtraction(AudioTask[Request, Any]):
     """Hidden states per recording, `[frames][dim]`.
 
-    With a configured pooling `[inputs][dim]`, a vector per recording, also for a single one.
+    With configured pooling `[inputs][dim]`, one vector per recording, also for a single recording.
     """
 
     name = "feature-extraction"
@@ -36,13 +36,13 @@ class AudioFeatureExtraction(AudioTask[Request, Any]):
         self.pooling = configured_pooling(checkpoint.config)
 
     def called_model(self, model: Any) -> Any:
-        """The encoder alone of a model that also has a decoder, such as Whisper's."""
+        """The encoder of an encoder-decoder model such as Whisper, else the model."""
         return model.get_encoder() if model.config.is_encoder_decoder else model
 
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, Media)
         request.check(None, self.pooling)
-        return self.whole(request.inputs)
+        return self.prepare(request.inputs)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         hidden = self.run(rows).output.last_hidden_state

@@ -1,4 +1,4 @@
-"""feature-extraction for pictures: hidden states of an encoder, or one vector (`AutoModel`)."""
+"""feature-extraction for images: hidden states of an encoder, or one vector (`AutoModel`)."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -8,18 +8,18 @@ from pydantic import Field
 from deployments.checkpoint import Checkpoint
 from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
 from deployments.contract.task import Prepared, Row
-from deployments.image.task import EXAMPLE, ImageTask, sample_picture
+from deployments.image.task import EXAMPLE, ImageTask, sample_image
 from deployments.media.content import Media
 
 
 class Request(VectorOptions):
-    inputs: Media | list[Media] = Field(description="A picture (base64 or data URL), or a list of them.")
+    inputs: Media | list[Media] = Field(description="An image (base64 or data URL), or a list of images.")
 
 
 class ImageFeatureExtraction(ImageTask[Request, Any]):
-    """Hidden states per picture: `[patches][dim]`, or `[dim][rows][columns]` of a convolutional model.
+    """Hidden states per image: `[patches][dim]`, or `[dim][rows][columns]` for a convolutional model.
 
-    With a configured pooling `[inputs][dim]`, a vector per picture, also for a single one.
+    With configured pooling `[inputs][dim]`, one vector per image, also for a single image.
     """
 
     name = "feature-extraction"
@@ -54,4 +54,4 @@ class ImageFeatureExtraction(ImageTask[Request, Any]):
         return join_vectors(answers, is_list=isinstance(request.inputs, list), pooled=self.pooling is not None)
 
     def sized_example(self, words: int) -> Request:
-        return Request(inputs=sample_picture(16 + words))
+        return Request(inputs=sample_image(16 + words))

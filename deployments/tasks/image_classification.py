@@ -1,4 +1,4 @@
-"""image-classification: labels and scores of a picture (`AutoModelForImageClassification`)."""
+"""image-classification: labels and scores for an image (`AutoModelForImageClassification`)."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -7,20 +7,20 @@ from pydantic import Field
 
 from deployments.contract.labels import Label, LabelParameters, apply_function, best, default_function
 from deployments.contract.task import Prepared, RequestBody, Row
-from deployments.image.task import EXAMPLE, ImageTask, sample_picture
+from deployments.image.task import EXAMPLE, ImageTask, sample_image
 from deployments.media.content import Media
 
 
 class Request(RequestBody):
-    inputs: Media | list[Media] = Field(description="A picture (base64 or data URL), or a list of them.")
+    inputs: Media | list[Media] = Field(description="An image (base64 or data URL), or a list of images.")
     parameters: LabelParameters = LabelParameters()
 
 
 class ImageClassification(ImageTask[Request, list[Label]]):
-    """The best labels of a picture, best first; a list of them for a list of pictures."""
+    """The best labels of an image, best first; for a list of images, a list per image."""
 
     name = "image-classification"
-    purpose = "Say what a picture shows: sorting uploads, moderation, quality control."
+    purpose = "Classify images: sorting uploads, moderation, quality control."
     auto_model = "AutoModelForImageClassification"
     architectures = ("ForImageClassification", "ForImageClassificationWithTeacher")
     request = Request
@@ -40,4 +40,4 @@ class ImageClassification(ImageTask[Request, list[Label]]):
         return best(apply_function(outputs[0], function), config.id2label, parameters.top_k)
 
     def sized_example(self, words: int) -> Request:
-        return Request(inputs=sample_picture(16 + words))
+        return Request(inputs=sample_image(16 + words))

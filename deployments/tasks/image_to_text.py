@@ -1,4 +1,4 @@
-"""image-to-text: captions of pictures and answers about them (`AutoModelForImageTextToText`)."""
+"""image-to-text: captions of images and answers to questions about them (`AutoModelForImageTextToText`)."""
 
 import os
 from collections.abc import Sequence
@@ -17,58 +17,61 @@ from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import GeneratedText
 from deployments.image.chat import (
-    MAX_PICTURES,
+    MAX_IMAGES,
     Chat,
+    ImageWithText,
     Inputs,
-    PictureWithText,
-    SeenMessage,
+    TemplateMessage,
+    images_of,
     is_chat,
-    pictures_of,
-    seen,
+    template_messages,
 )
-from deployments.image.processor import PictureProcessor, load_picture_processor
-from deployments.image.prompts import picture_prompts
-from deployments.image.task import EXAMPLE, read_for_processor, sample_picture
+from deployments.image.processor import ImageTextProcessor, load_image_text_processor
+from deployments.image.prompts import image_prompts
+from deployments.image.task import EXAMPLE, read_for_processor, sample_image
 from deployments.media.content import Media
 from deployments.text.task import filler
 
 
 class Parameters(GuidedParameters):
-    return_full_text: bool = Field(default=False, description="The text or the chat, as the model read it, in front.")
+    return_full_text: bool = Field(
+        default=False,
+        description="Return the prompt, decoded from its tokens, before the generated text.",
+    )
 
 
 class Request(GeneratingRequest):
     inputs: Inputs = Field(
-        description="A picture (base64 or data URL); an object of `image` and `text`; a chat (messages with `role` and "
-        "`content`, which may have pictures); or a list of them."
+        description="An image (base64 or data URL); an object with `image` and `text`; a chat (messages with `role` "
+        "and `content`, which may contain images); or a list of them."
     )
-    text: str | None = Field(default=None, description="The text for pictures that come without one.")
+    text: str | None = Field(default=None, description="The text for images without their own text.")
     parameters: Parameters = Parameters()
 
     @property
     def is_batch(self) -> bool:
-        """A list of pictures, or of chats; a single chat is a list of messages."""
+        """Whether inputs is a list of images or chats; a list of messages is one chat."""
         return isinstance(self.inputs, list) and not is_chat(self.inputs)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_chats(self) -> Self:
         items: Any = self.inputs if self.is_batch else [self.inputs]
         chats: list[Chat] = [item for item in items if isinstance(item, list)]
         if self.text is not None and chats:
-            raise ValueError("text: goes with pictures; a chat has its own")
+            raise ValueError("text: only for images; a chat contains its own text")
         for chat in chats:
             if not chat:
-                raise ValueError("a chat needs a message")
-            if len(list(pictures_of(chat))) > MAX_PICTURES:
-                raise ValueError(f"a chat may have at most {MAX_PICTURES} pictures")
+                raise ValueError("a chat needs at least one message")
+            if len(list(images_of(chat))) > MAX_IMAGES:
+                raise ValueError(f"a chat may have at most {MAX_IMAGES} images")
         return self
 
 
 class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
-    """What the model writes to a picture: its caption, or the answer to a question about it."""
+    """The text that the model generates for an image: a caption, or the answer to a question about it."""
 
     name = "image-to-text"
-    purpose = "Write what is in a picture: captions, text that was read, answers to questions about it."
+    purpose = "Describe images: captions, recognized text, answers to questions about an image."
     aliases = ("image-text-to-text", "visual-question-answering")
     auto_model = "AutoModelForImageTextToText"
     operation = "generate_content"
@@ -80,18 +83,18 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
     response = list[GeneratedText] | list[list[GeneratedText]]
     example = {"inputs": EXAMPLE, "parameters": {"max_new_tokens": 8}}
     preprocess_threads = min(4, os.cpu_count() or 1)
-    unused_weights = ("encoder.pooler",)  # of picture encoders, whose states the decoder reads as they are
+    unused_weights = ("encoder.pooler",)  # of image encoders; the decoder reads their hidden states
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.defaults = defaults_of(checkpoint.model)
-        # A text that a decoder is given is gone on with, whether there is an encoder or not.
+        # The decoder continues a given text, with or without an encoder.
         self.is_continuation = True
-        self._prompts = picture_prompts(self.model, checkpoint.processor)
+        self._prompts = image_prompts(self.model, checkpoint.processor)
 
     @classmethod
-    def load_processor(cls, source: str, revision: str | None) -> PictureProcessor:
-        return load_picture_processor(source, revision)
+    def load_processor(cls, source: str, revision: str | None) -> ImageTextProcessor:
+        return load_image_text_processor(source, revision)
 
     def called_model(self, model: Any) -> Any:
         return composed(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
@@ -109,28 +112,28 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
         return self.generated(prepared.rows, outputs, request.parameters, before)
 
     def sized_example(self, words: int) -> Request:
-        picture, text = sample_picture(16 + words), None
+        image, text = sample_image(16 + words), None
         if self._prompts.reads_text:
-            text = filler(min(words, (self.max_positions or 1024) // 8))  # there is the picture, too
+            text = filler(min(words, (self.max_positions or 1024) // 8))  # leaves room for the image
         parameters = Parameters(max_new_tokens=4, do_sample=False)
-        return Request(inputs=PictureWithText(image=picture, text=text), parameters=parameters)
+        return Request(inputs=ImageWithText(image=image, text=text), parameters=parameters)
 
     def _prompt(self, item: Any, text: str | None) -> Prompt:
         if isinstance(item, list):
-            return self._prompts.of_chat(self._seen(item))
+            return self._prompts.for_chat(self._template_messages(item))
         if isinstance(item, Media):
-            return self._prompts.of_picture(read_for_processor(item, self.limits), text)
-        picture = read_for_processor(item.image, self.limits, what="inputs.image")
-        return self._prompts.of_picture(picture, text if item.text is None else item.text)
+            return self._prompts.for_image(read_for_processor(item, self.limits), text)
+        image = read_for_processor(item.image, self.limits, field="inputs.image")
+        return self._prompts.for_image(image, text if item.text is None else item.text)
 
-    def _seen(self, chat: Chat) -> list[SeenMessage]:
-        """A chat as templates know it, with its pictures decoded; all of them are in memory together."""
-        pictures, pixels = {}, 0
-        for what, media in pictures_of(chat):
-            picture = read_for_processor(media, self.limits, what=what)
-            pixels += picture.width * picture.height
+    def _template_messages(self, chat: Chat) -> list[TemplateMessage]:
+        """The chat in the format of chat templates, with decoded images, which are all in memory at once."""
+        images, pixels = {}, 0
+        for field, media in images_of(chat):
+            image = read_for_processor(media, self.limits, field=field)
+            pixels += image.width * image.height
             if pixels > self.limits.max_pixels:
-                most = f"limits.max_pixels is {self.limits.max_pixels:,}"
-                raise TooLarge(f"inputs is a chat with pictures of more than {pixels:,} pixels together; {most}")
-            pictures[what] = picture
-        return seen(chat, pictures)
+                limit = f"limits.max_pixels is {self.limits.max_pixels:,}"
+                raise TooLarge(f"the images of the chat have more than {pixels:,} pixels in all; {limit}")
+            images[field] = image
+        return template_messages(chat, images)

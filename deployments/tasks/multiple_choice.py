@@ -1,4 +1,4 @@
-"""multiple-choice: which of several endings goes best with a prompt (`AutoModelForMultipleChoice`)."""
+"""multiple-choice: which of several choices fits a prompt best (`AutoModelForMultipleChoice`)."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from deployments.text.task import TextTask, filler, require_text
 
 
 class Question(Body):
-    """A prompt and what may go with it."""
+    """A prompt and its choices."""
 
     prompt: str
     choices: list[str] = Field(min_length=2, max_length=64)
@@ -19,17 +19,17 @@ class Question(Body):
 
 class Parameters(Body):
     truncate: bool = Field(
-        default=True, description="Cut prompt and choice, the longer first, where the model does not read both."
+        default=True, description="Truncate a prompt and choice that are too long together, the longer one first."
     )
 
 
 class Request(RequestBody):
-    inputs: Question | list[Question] = Field(description="A prompt with its choices, or a list of them.")
+    inputs: Question | list[Question] = Field(description="A prompt with its choices, or a list of such objects.")
     parameters: Parameters = Parameters()
 
 
 class Choice(BaseModel):
-    """One of the choices: its text, its place in the request and its share; the shares of a prompt sum to 1."""
+    """A choice, its index in the request and its score; the scores of a prompt sum to 1."""
 
     choice: str
     index: int
@@ -37,10 +37,10 @@ class Choice(BaseModel):
 
 
 class MultipleChoice(TextTask[Request, list[Choice]]):
-    """All choices of each prompt, best first. Every choice is a row of its own: it never waits for its siblings."""
+    """All choices of each prompt, best first. Each choice is a row of its own, batched independently."""
 
     name = "multiple-choice"
-    purpose = "Choose the best of several continuations or answers: quizzes, ranking of replies, common sense."
+    purpose = "Choose the best of several continuations or answers: quizzes, ranking replies, common sense."
     auto_model = "AutoModelForMultipleChoice"
     architectures = ("ForMultipleChoice",)
     request = Request
@@ -60,12 +60,12 @@ class MultipleChoice(TextTask[Request, list[Choice]]):
         encoded = []
         for index, choice in enumerate(question.choices):
             require_text(choice, f"inputs.choices[{index}]")
-            what = f"inputs.prompt with choices[{index}]"
-            encoded.append(self.encode(question.prompt, choice, truncate=request.parameters.truncate, what=what))
+            field = f"inputs.prompt with choices[{index}]"
+            encoded.append(self.encode(question.prompt, choice, truncate=request.parameters.truncate, field=field))
         return Prepared([pair.row for pair in encoded], truncated=any(pair.truncated for pair in encoded))
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        """Per row: one logit, from the model's [rows, 1]."""
+        """Per row: one logit, from the model's `[rows, 1]`."""
         return list(self.run(rows).output.logits[:, 0].float().cpu().numpy())
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:

@@ -1,10 +1,10 @@
-"""question-answering: the stretch of a text that answers a question (`AutoModelForQuestionAnswering`).
+"""question-answering: the span of a text that answers a question (`AutoModelForQuestionAnswering`).
 
 transformers 5 has no pipeline for it. Answers and scores are those of the QuestionAnsweringPipeline of transformers
-4.57: spans of all windows in one list, answers of equal text (but for case) made one and their scores added, so that
-a score can pass 1 where overlapping windows agree. Four things differ: `max_question_len` holds (4.57 reads it for
-slow tokenizers only); a long `top_k` is not filled up with spans that are none (end before start, CLS); the null score
-is read at CLS wherever a model has it; and answers come from the context alone also where models pad on the left.
+4.57: the spans of all windows form one list, answers of equal text (ignoring case) are merged and their scores added,
+so a score can exceed 1 if overlapping windows agree. There are four differences: `max_question_len` is respected (4.57
+does so for slow tokenizers only); a large `top_k` is not filled with invalid spans (end before start, CLS); the null
+score is read at CLS wherever it is; and answers come only from the context also if the model pads on the left.
 """
 
 from collections.abc import Hashable, Sequence
@@ -25,30 +25,34 @@ if TYPE_CHECKING:
 
 class Question(Body):
     question: str
-    context: str = Field(description="The text that holds the answer, of any length.")
+    context: str = Field(description="The text to find the answer in, of any length.")
 
 
 class Parameters(Body):
-    top_k: int = Field(default=1, ge=1, le=1000, description="Most answers; with more than one the answer is a list.")
+    top_k: int = Field(
+        default=1, ge=1, le=1000, description="Maximum number of answers; above 1, the response is a list."
+    )
     doc_stride: int | None = Field(
         default=None,
         ge=0,
-        description="Tokens shared by windows of a long context; default: 128, at most half a window.",
+        description="Overlap in tokens of the windows of a long context; default: 128, at most half a window.",
     )
-    max_answer_len: int = Field(default=15, ge=1, le=1000, description="Most tokens of an answer.")
-    max_seq_len: int = Field(default=384, ge=1, description="Tokens of a window, question included.")
-    max_question_len: int = Field(default=64, ge=1, description="Most tokens of the question; the rest is cut off.")
-    handle_impossible_answer: bool = Field(default=False, description='Allow "" as an answer.')
-    align_to_words: bool = Field(default=True, description="Answer in whole words.")
+    max_answer_len: int = Field(default=15, ge=1, le=1000, description="Maximum tokens of an answer.")
+    max_seq_len: int = Field(default=384, ge=1, description="Tokens of a window, including the question.")
+    max_question_len: int = Field(
+        default=64, ge=1, description="Maximum tokens of the question; longer questions are truncated."
+    )
+    handle_impossible_answer: bool = Field(default=False, description='Allow "" (no answer) as an answer.')
+    align_to_words: bool = Field(default=True, description="Extend answers to whole words.")
 
 
 class Request(RequestBody):
-    inputs: Question | list[Question] = Field(description="A question with its context, or a list of them.")
+    inputs: Question | list[Question] = Field(description="A question with its context, or a list of such objects.")
     parameters: Parameters = Parameters()
 
 
 class Answer(BaseModel):
-    """`answer` is the context from character `start` to `end`; all empty for "no answer"."""
+    """`answer` is the context from character `start` to `end`. "No answer" is "" with `start` and `end` 0."""
 
     score: float
     start: int
@@ -58,7 +62,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What `postprocess` wants back: the windows and which text of the pair is the context, 0 or 1."""
+    """Context for `postprocess`: the windows, and which text of the pair is the context (0 or 1)."""
 
     windows: Windows
     side: int
@@ -68,7 +72,7 @@ class QuestionAnswering(TextTask[Request, Any]):
     """The best answer, or a list of the best `top_k`."""
 
     name = "question-answering"
-    purpose = "Find the answer to a question in a text of any length, word for word, with its place and score."
+    purpose = "Find the answer to a question in a text of any length, verbatim, with its position and score."
     auto_model = "AutoModelForQuestionAnswering"
     architectures = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")
     request = Request
@@ -89,26 +93,26 @@ class QuestionAnswering(TextTask[Request, Any]):
         max_length = min(parameters.max_seq_len, self.max_length)
         room = max_length - tokens - self.tokenizer.num_special_tokens_to_add(pair=True)
         stride = self._stride(parameters.doc_stride, room, max_length)
-        # Models that pad on the left (XLNet) were trained with the question behind the context.
+        # Models that pad on the left (XLNet) were trained with the question after the context.
         side = 1 if self.tokenizer.padding_side == "right" else 0
         first, second = (question, item.context) if side == 1 else (item.context, question)
         windows = split_pair(self, first, second, longer=side, room=room, max_length=max_length, stride=stride)
         if side not in windows.encodings[0].sequence_ids:
-            raise InvalidInput("context holds nothing that the model's tokenizer reads")
+            raise InvalidInput("context has no tokens for this model's tokenizer")
         return Prepared(windows.rows, context=Passage(windows, side), truncated=question != item.question)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         import torch
 
-        laid = self.run(rows)
-        logits = torch.stack([laid.output.start_logits, laid.output.end_logits], dim=1).float().cpu().numpy()
-        return [logits[i, :, :length] for i, length in enumerate(laid.lengths)]
+        batch = self.run(rows)
+        logits = torch.stack([batch.output.start_logits, batch.output.end_logits], dim=1).float().cpu().numpy()
+        return [logits[i, :, :length] for i, length in enumerate(batch.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         item, parameters = request.inputs, request.parameters
         assert isinstance(item, Question)
         passage: Passage = prepared.context
-        # Several spans of tokens can mean the same words; some more than asked for are looked at.
+        # Several token spans can extend to the same words, so more spans than requested are considered.
         count = parameters.top_k * 2 + 10 if parameters.align_to_words else parameters.top_k
         answers: dict[str, dict[str, Any]] = {}
         no_answer = float("inf")
@@ -119,8 +123,8 @@ class QuestionAnswering(TextTask[Request, Any]):
             for span in spans:
                 start, end = to_characters(encoding, span, passage.side, whole_words=parameters.align_to_words)
                 text = item.context[start:end]
-                known = answers.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
-                known["score"] += span.score
+                answer = answers.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
+                answer["score"] += span.score
         found = [*answers.values()]
         if parameters.handle_impossible_answer:
             found.append({"score": no_answer, "start": 0, "end": 0, "answer": ""})
@@ -130,40 +134,38 @@ class QuestionAnswering(TextTask[Request, Any]):
     def sized_example(self, words: int) -> Request:
         return Request(inputs=Question(question="Who went to the next town?", context=filler(words)))
 
-    def _question(self, question: str, most: int) -> tuple[str, int]:
-        """The question, cut to `most` tokens, and how many it has.
+    def _question(self, question: str, max_tokens: int) -> tuple[str, int]:
+        """The question, truncated to `max_tokens`, and its number of tokens.
 
         Raises:
-            InvalidInput: the tokenizer finds no token in it.
+            InvalidInput: the question has no tokens.
         """
         encoding = self.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
         tokens = len(encoding["input_ids"])
         if tokens == 0:
-            raise InvalidInput("question holds nothing that the model's tokenizer reads")
-        if tokens > most:
-            question = question[: encoding["offset_mapping"][most - 1][1]]
+            raise InvalidInput("question has no tokens for this model's tokenizer")
+        if tokens > max_tokens:
+            question = question[: encoding["offset_mapping"][max_tokens - 1][1]]
             tokens = len(self.tokenizer(question, add_special_tokens=False)["input_ids"])
         return question, tokens
 
-    def _stride(self, wanted: int | None, room: int, max_length: int) -> int:
-        """Tokens shared by neighbouring windows that hold `room` tokens of the context.
+    def _stride(self, stride: int | None, room: int, max_length: int) -> int:
+        """The overlap of windows with `room` tokens of context each, from the requested `stride`.
 
         Raises:
-            InvalidInput: there is no room, or `wanted` leaves nothing new for a window.
+            InvalidInput: there is no room, or `stride` is not below it.
         """
         if room < 1:
             raise InvalidInput(f"question leaves no room for the context in the {max_length} tokens of a window")
-        if wanted is None:
-            usual = min(128, max_length // 2)
-            return usual if usual < room else room // 2
-        if wanted >= room:
-            raise InvalidInput(
-                f"doc_stride is {wanted}; it must be below the {room} tokens that the question leaves in a window"
-            )
-        return wanted
+        if stride is None:
+            default = min(128, max_length // 2)
+            return default if default < room else room // 2
+        if stride >= room:
+            raise InvalidInput(f"doc_stride is {stride}; it must be below {room}, the tokens of context in a window")
+        return stride
 
     def _null(self, encoding: "Encoding") -> int | None:
-        """Where a window says "no answer": its CLS token, if it has one."""
+        """The position of "no answer" in a window: its CLS token, if it has one."""
         for index, (token, sequence) in enumerate(zip(encoding.ids, encoding.sequence_ids, strict=True)):
             if sequence is None and token == self.tokenizer.cls_token_id:
                 return index

@@ -1,4 +1,4 @@
-"""speech-recognition-seq2seq: speech to text, written token by token (`AutoModelForSpeechSeq2Seq`)."""
+"""speech-recognition-seq2seq: speech to text, generated token by token (`AutoModelForSpeechSeq2Seq`)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from deployments.audio.features import EXAMPLE, AudioFeatures
 from deployments.audio.whisper.decoder_prompt import with_max_new_tokens
 from deployments.audio.whisper.streaming import TranscriptStream, all_details, details, tokens_of
+from deployments.audio.whisper.transformers_internals import merges_windows
 from deployments.audio.whisper.windows import Times, WindowReader
 from deployments.checkpoint import Checkpoint, load_tokenizer
 from deployments.contract.task import Prepared
@@ -24,23 +25,24 @@ from deployments.media.content import Media
 
 class Parameters(GenerationParameters):
     language: str | None = Field(
-        default=None, description="What is spoken, as name or code (`english`, `en`); default: the model listens."
+        default=None,
+        description="Spoken language, as a name or code (`english`, `en`); default: detected by the model.",
     )
     task: Literal["transcribe", "translate"] | None = Field(
-        default=None, description="The text in the language spoken, or in English."
+        default=None, description="Transcribe in the spoken language, or translate to English."
     )
     return_timestamps: bool | Literal["segment", "word"] | None = Field(
-        default=None, description="When each segment (the same as true) or word was said, in seconds."
+        default=None, description="Return start and end of each segment or word, in seconds; true means segment."
     )
 
 
 class Request(GeneratingRequest):
-    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of them.")
+    inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of recordings.")
     parameters: Parameters = Parameters()
 
 
 class Chunk(BaseModel):
-    """A segment or a word and when it was said: [start, end] in seconds; null where the model did not say."""
+    """A segment or word and its [start, end] in seconds; null if the model gave no timestamp."""
 
     text: str
     timestamp: tuple[float | None, float | None]
@@ -53,10 +55,10 @@ class Transcript(BaseModel):
 
 
 class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Request, Transcript]):
-    """The text of a recording: of any length where the model reads windows, else of what it reads in one piece."""
+    """The text of a recording; of any length if the model has windows, else up to the model's maximum length."""
 
     name = "speech-recognition-seq2seq"
-    purpose = "Write down or translate speech with models such as Whisper, with punctuation and times."
+    purpose = "Transcribe or translate speech with models such as Whisper, with punctuation and timestamps."
     aliases = ("automatic-speech-recognition",)
     auto_model = "AutoModelForSpeechSeq2Seq"
     architectures = ("ForConditionalGeneration", "SpeechEncoderDecoderModel")
@@ -66,17 +68,17 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         if not checkpoint.model.config.is_encoder_decoder:
-            raise LoadError(f"{checkpoint.config.model}: a model without an encoder; this task needs one with both")
+            raise LoadError(f"{checkpoint.config.model}: this task needs an encoder-decoder model")
         super().__init__(checkpoint)
         self._start = decoder_start(checkpoint.model)
-        self._encoder_slots = 0  # of the encoder's output, where all recordings are brought to one length
+        self._encoder_slots = 0  # of the encoder's output, if recordings have a fixed length
         self._windows: WindowReader | None = None
         if self.is_fixed:
-            positions, self._encoder_slots = self._measured()
-            if hasattr(self.tokenizer, "_decode_asr"):
+            positions, self._encoder_slots = self._measure_window()
+            if merges_windows(self.tokenizer):
                 self._windows = WindowReader(self, self.tokenizer, self.defaults, positions, self._encoder_slots)
         if self._windows is None and self._start is None:
-            raise LoadError(f"{checkpoint.config.model}: does not say what its decoder starts with")
+            raise LoadError(f"{checkpoint.config.model}: the checkpoint has no decoder_start_token_id")
 
     def tokenizer_of(self, checkpoint: Checkpoint) -> Any:
         return load_tokenizer(checkpoint.config)
@@ -86,7 +88,7 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
 
     @property
     def generate(self) -> Callable[..., Any]:
-        """Without what a model's own adds to it, such as Whisper's windows, which are rows here."""
+        """The plain `generate`; a model's own may do more, such as Whisper's windows, which are sequences here."""
         from transformers import GenerationMixin
 
         return partial(GenerationMixin.generate, self.model)
@@ -95,7 +97,7 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         assert isinstance(request.inputs, Media)
         parameters = request.parameters
         if parameters.texts > 1 or (parameters.best_of or 1) > 1:
-            raise InvalidInput("parameters: a recording has one text; leave num_return_sequences and best_of out")
+            raise InvalidInput("parameters: a recording has a single text; omit num_return_sequences and best_of")
         if self._windows is None:
             return self._whole(request)
         language, task, times = parameters.language, parameters.task, self._times(request)
@@ -117,45 +119,45 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
             return super().stream_transform(prepared)
         windows, options = prepared.context
         return TranscriptStream(
-            self._windows, windows, options.decoder_prompt.written, prepared.rows[0].params.eos_token_ids
+            self._windows, windows, options.decoder_prompt.generated, prepared.rows[0].params.eos_token_ids
         )
 
     def final_event(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
         answer = self._text(request, prepared, outputs)
-        told = {"generated_text": answer.pop("text"), "details": details(self.vocabulary, prepared.rows, outputs)}
-        return told | answer
+        text = answer.pop("text")
+        return {"generated_text": text, "details": details(self.vocabulary, prepared.rows, outputs)} | answer
 
     def tokens_of(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> tuple[int, int | None]:
         counts = [tokens_of(prepared.rows, outputs) for prepared, outputs in items]
-        return sum(read for read, _ in counts), sum(written for _, written in counts)
+        return sum(prompt for prompt, _ in counts), sum(completion for _, completion in counts)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=self.sample(words), parameters=Parameters(max_new_tokens=4, do_sample=False))
 
     def _whole(self, request: Request) -> Prepared:
-        """One row of a recording that the model reads in one piece."""
+        """One sequence for a recording that the model reads without windows."""
         parameters = request.parameters
         for name in ("language", "task", "return_timestamps"):
             if getattr(parameters, name):
-                raise InvalidInput(f"parameters.{name}: this model has no choice of it; leave it out")
+                raise InvalidInput(f"parameters.{name}: not supported by this model; omit it")
         assert isinstance(request.inputs, Media)
         samples = self.read(request.inputs)
         if self.is_fixed and len(samples) > self.samples_per_position:
             raise TooLarge(
-                f"inputs is a recording of {len(samples) / self.sampling_rate:,.1f} s; this model reads "
+                f"inputs is a recording of {len(samples) / self.sampling_rate:,.1f} s; this model reads at most "
                 f"{self.samples_per_position / self.sampling_rate:g} s"
             )
         inputs = self.tensors(samples)
         assert self._start is not None
         positions = len(inputs[self.main_input])
-        # Of a model that does not say how many frames it makes, no more than it was given.
+        # A model that cannot tell its number of frames makes at most one per input position.
         slots = self._encoder_slots if self.is_fixed else self.frames(positions) or positions
         prompt = Prompt(self._start, inputs, slots)
         defaults = with_max_new_tokens(self.defaults, self.model.config, len(self._start))
         return Prepared(parameters.requests(prompt, defaults, with_logprobs=request.stream))
 
     def _text(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
-        """Text and chunks."""
+        """The text and, if requested, the chunks."""
         if self._windows is None:
             return {"text": self.text_of(prepared.rows[0], outputs[0])}
         windows, options = prepared.context
@@ -166,16 +168,16 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         return answer
 
     def _times(self, request: Request) -> Times:
-        """Of what the times are wanted; the checkpoint's own wish where the request has none."""
-        wanted = request.parameters.return_timestamps
-        if wanted is None:
-            wanted = getattr(self.defaults, "return_timestamps", None)
-        if wanted == "word":
+        """The unit of the timestamps; the checkpoint's default if the request does not set it."""
+        times = request.parameters.return_timestamps
+        if times is None:
+            times = getattr(self.defaults, "return_timestamps", None)
+        if times == "word":
             return "word"
-        return "segment" if wanted else None
+        return "segment" if times else None
 
-    def _measured(self) -> tuple[int, int]:
-        """Positions of the features of any recording, and of what the encoder makes of them."""
+    def _measure_window(self) -> tuple[int, int]:
+        """Positions of a window: of its features, and of the encoder's output."""
         import numpy as np
         import torch
 

@@ -1,4 +1,4 @@
-"""text2text-generation: a text made from another: summaries, translations (`AutoModelForSeq2SeqLM`)."""
+"""text2text-generation: one text to another, such as summaries and translations (`AutoModelForSeq2SeqLM`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,10 +19,12 @@ from deployments.text.task import Side, filler, max_length_of, require_text, tok
 
 
 class Parameters(GuidedParameters):
-    truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
+    truncate: bool = Field(
+        default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
+    )
     truncation_direction: Side = "right"
-    src_lang: str | None = Field(default=None, description="Language of the input, as the model calls it.")
-    tgt_lang: str | None = Field(default=None, description="Language of the text to write, as the model calls it.")
+    src_lang: str | None = Field(default=None, description="Language code of the input, as the model defines it.")
+    tgt_lang: str | None = Field(default=None, description="Language code of the output, as the model defines it.")
 
 
 class Request(GeneratingRequest):
@@ -31,10 +33,10 @@ class Request(GeneratingRequest):
 
 
 class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
-    """The text that the model makes of another."""
+    """The text that the model generates from another text."""
 
     name = "text2text-generation"
-    purpose = "Turn a text into another: translations, summaries, corrections, pronunciations."
+    purpose = "Turn one text into another: translations, summaries, corrections, pronunciations."
     aliases = ("summarization", "translation")
     auto_model = "AutoModelForSeq2SeqLM"
     operation = "text_completion"
@@ -50,7 +52,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         self.languages = TranslationLanguages(self.tokenizer, checkpoint.model.config)
         start = decoder_start(checkpoint.model)
         if start is None:
-            raise LoadError(f"{checkpoint.config.model}: does not say what its decoder starts with")
+            raise LoadError(f"{checkpoint.config.model}: the checkpoint has no decoder_start_token_id")
         self._start = start
 
     def preprocess(self, request: Request) -> Prepared:
@@ -61,10 +63,10 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         require_text(inputs, "inputs")
         text, defaults = self.languages.directed(inputs, self.defaults, parameters.src_lang, parameters.tgt_lang)
         truncate, side = parameters.truncate, parameters.truncation_direction
-        encoding, cut = tokenized(self.tokenizer, text, most=self.max_length, truncate=truncate, side=side)
+        encoding, truncated = tokenized(self.tokenizer, text, max_length=self.max_length, truncate=truncate, side=side)
         prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
         requests = parameters.requests(prompt, defaults, with_logprobs=request.stream, most=self.max_positions)
-        return Prepared(self.grammars.guided(requests, parameters), truncated=cut)
+        return Prepared(self.grammars.guided(requests, parameters), truncated=truncated)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         return self.generated(prepared.rows, outputs, request.parameters)

@@ -1,4 +1,4 @@
-"""text-classification: a label and a score for a text or a pair of texts (`AutoModelForSequenceClassification`)."""
+"""text-classification: labels and scores for a text or a pair of texts (`AutoModelForSequenceClassification`)."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
@@ -11,31 +11,36 @@ from deployments.text.task import TextTask, filler
 
 
 class TextPair(Body):
-    """Two texts that the model judges together, such as premise and hypothesis."""
+    """Two texts that are classified together, such as premise and hypothesis."""
 
     text: str
     text_pair: str | None = None
 
 
 class Parameters(Body):
-    top_k: int | None = Field(default=None, ge=1, description="Only the best so many labels; default: all.")
+    top_k: int | None = Field(default=None, ge=1, description="Number of labels to return, best first; default: all.")
     function_to_apply: Function | None = Field(
-        default=None, description="Default: softmax; sigmoid for multi-label and single-label models; none to regress."
+        default=None,
+        description="Default: softmax; sigmoid for multi-label and single-label models; none for regression.",
     )
-    truncate: bool = Field(default=True, description="Cut a text that is longer than the model reads.")
+    truncate: bool = Field(
+        default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
+    )
     truncation_direction: Literal["left", "right"] = "right"
 
 
 class Request(RequestBody):
-    inputs: str | TextPair | list[str | TextPair] = Field(description="A text, a pair, or a list of them.")
+    inputs: str | TextPair | list[str | TextPair] = Field(description="A text, a pair of texts, or a list of them.")
     parameters: Parameters = Parameters()
 
 
 class TextClassification(TextTask[Request, list[Label]]):
-    """Labels of each input, best first; always a list per input, as the Hugging Face clients expect."""
+    """The labels of each input, best first; always a list per input, as Hugging Face clients expect."""
 
     name = "text-classification"
-    purpose = "Sort texts by topic, tone or intent; judge pairs, such as whether one sentence follows from another."
+    purpose = (
+        "Classify texts by topic, tone or intent; classify pairs, such as whether one sentence follows from another."
+    )
     aliases = ("sentiment-analysis", "zero-shot-classification")
     auto_model = "AutoModelForSequenceClassification"
     architectures = ("ForSequenceClassification",)

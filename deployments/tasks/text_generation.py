@@ -1,4 +1,4 @@
-"""text-generation: text that goes on where a prompt or a chat ends (`AutoModelForCausalLM`)."""
+"""text-generation: continues a prompt or a chat (`AutoModelForCausalLM`)."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -28,35 +28,39 @@ Chat = list[Message]
 
 
 class Parameters(GuidedParameters):
-    return_full_text: bool = Field(default=False, description="The prompt, or the chat, in front of the text.")
-    truncate: int | None = Field(default=None, ge=1, description="Only the last so many tokens of the prompt are read.")
+    return_full_text: bool = Field(
+        default=False, description="Return the prompt or the chat before the generated text."
+    )
+    truncate: int | None = Field(
+        default=None, ge=1, description="Use only this many tokens of the prompt, the last ones."
+    )
 
 
 class Request(GeneratingRequest):
     inputs: str | list[str] | Chat | list[Chat] | TokenIds | list[TokenIds] = Field(
-        description="A prompt, or a chat (messages with `role` and `content`), or a list of them; or, for a prompt, "
-        "its token ids, special ones included."
+        description="A prompt, a chat (messages with `role` and `content`), or a list of them. A prompt may be given "
+        "as token ids, special tokens included."
     )
     parameters: Parameters = Parameters()
 
     @property
     def is_batch(self) -> bool:
-        """A list of prompts or of chats; a single chat is a list of messages, a prompt's ids one of numbers."""
+        """Whether inputs is a list of prompts or chats; a list of messages is a chat, one of numbers a prompt."""
         return isinstance(self.inputs, list) and not (self.inputs and isinstance(self.inputs[0], Message | int))
 
 
 class Continuation(BaseModel):
-    """What the model wrote; a chat with its answer, where the full text is asked for."""
+    """The generated text; for a chat with `return_full_text`, the chat with the answer."""
 
     generated_text: str | list[Message]
     details: Details | None = None
 
 
 class TextGeneration(GeneratingTask[Request, list[Continuation]]):
-    """Text that goes on where the prompt ends, or the next message of a chat."""
+    """The continuation of a prompt, or the next message of a chat."""
 
     name = "text-generation"
-    purpose = "Continue a text or a chat, token by token, as a stream if wanted, and held to a JSON schema if wanted."
+    purpose = "Continue a text or a chat, optionally as a stream of tokens or constrained by a JSON schema."
     auto_model = "AutoModelForCausalLM"
     operation = "text_completion"
     auto_processor = "AutoTokenizer"
@@ -68,12 +72,12 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
     def preprocess(self, request: Request) -> Prepared:
         ids = self._ids(request.inputs)
         truncate = request.parameters.truncate
-        cut = truncate is not None and len(ids) > truncate
-        prompt = Prompt(ids[-truncate:] if cut and truncate else ids)
+        truncated = truncate is not None and len(ids) > truncate
+        prompt = Prompt(ids[-truncate:] if truncated and truncate else ids)
         requests = request.parameters.requests(
             prompt, self.defaults, with_logprobs=request.stream, most=self.max_positions
         )
-        return Prepared(self.grammars.guided(requests, request.parameters), truncated=cut)
+        return Prepared(self.grammars.guided(requests, request.parameters), truncated=truncated)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         before: Any = request.inputs if request.parameters.return_full_text else ""
@@ -83,7 +87,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
             return self.generated(prepared.rows, outputs, request.parameters, before)
         chat = [message.model_dump() for message in before if isinstance(message, Message)]
         return [
-            answer | {"generated_text": _answered(chat, answer["generated_text"])}
+            answer | {"generated_text": _with_answer(chat, answer["generated_text"])}
             for answer in self.generated(prepared.rows, outputs, request.parameters)
         ]
 
@@ -91,7 +95,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         return Request(inputs=filler(words), parameters=Parameters(max_new_tokens=4, do_sample=False))
 
     def _ids(self, inputs: Any) -> list[int]:
-        """Tokens of a prompt or of a chat."""
+        """The token ids of a prompt or chat."""
         if isinstance(inputs, str):
             require_length(inputs, "inputs")
             return list(self.tokenizer(inputs)["input_ids"])
@@ -99,23 +103,23 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
             require_known(inputs, self.model.get_input_embeddings().num_embeddings)
             return list(inputs)
         if not self.tokenizer.chat_template:
-            raise InvalidInput("inputs is a chat, and this model has no chat template; send a prompt")
+            raise InvalidInput("inputs is a chat, but this model has no chat template; send a prompt")
         if not inputs:
-            raise InvalidInput("inputs is a chat without a message")
+            raise InvalidInput("inputs is a chat without messages")
         chat = [message.model_dump() for message in inputs]
-        goes_on = chat[-1]["role"] == "assistant"  # what the assistant began is gone on with
+        continues = chat[-1]["role"] == "assistant"  # the model continues a last assistant message
         try:
             text = self.tokenizer.apply_chat_template(
-                chat, tokenize=False, add_generation_prompt=not goes_on, continue_final_message=goes_on
+                chat, tokenize=False, add_generation_prompt=not continues, continue_final_message=continues
             )
-        except Exception as error:  # a template is a program of the checkpoint's, and may refuse in any way
-            raise InvalidInput(f"inputs is a chat that the model's template refuses: {error}") from error
+        except Exception as error:  # a template is a program in the checkpoint and fails in any way
+            raise InvalidInput(f"the model's chat template rejects inputs: {error}") from error
         require_length(text, "inputs")
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _answered(chat: list[dict[str, str]], text: str) -> list[dict[str, str]]:
-    """The chat with the answer: as a message of its own, or behind what the assistant began."""
+def _with_answer(chat: list[dict[str, str]], text: str) -> list[dict[str, str]]:
+    """The chat with the answer: as a new message, or appended to a last assistant message."""
     if chat[-1]["role"] == "assistant":
         return [*chat[:-1], chat[-1] | {"content": chat[-1]["content"] + text}]
     return [*chat, {"role": "assistant", "content": text}]

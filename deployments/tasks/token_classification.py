@@ -1,7 +1,7 @@
 """token-classification: entities in a text, such as names and addresses (`AutoModelForTokenClassification`).
 
-Answers are those of transformers' TokenClassificationPipeline (5.23). Where the pipeline would cut a long text, or
-be told a `stride`, it is read here in overlapping windows.
+Answers are those of transformers' TokenClassificationPipeline (5.23). The pipeline truncates a long text unless it is
+given a `stride`; here long texts are always split into overlapping windows.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 class Parameters(Body):
     aggregation_strategy: Strategy = Field(
-        default="simple", description="none: tokens; simple: runs of tokens; first, average, max: runs of whole words."
+        default="simple",
+        description="none: single tokens; simple: groups of tokens; first, average, max: groups of words.",
     )
-    ignore_labels: list[str] = Field(default=["O"], description="Labels, without B- and I-, that are left out.")
+    ignore_labels: list[str] = Field(default=["O"], description="Labels to omit, without the prefixes B- and I-.")
     stride: int | None = Field(
-        default=None, ge=0, description="Tokens shared by the windows of a long text; default: a quarter of a window."
+        default=None,
+        ge=0,
+        description="Overlap in tokens of the windows of a long text; default: a quarter of a window.",
     )
 
 
@@ -36,7 +39,7 @@ class Request(RequestBody):
 
 
 class Entity(BaseModel):
-    """A run of one label; `start` and `end` count characters."""
+    """Adjacent tokens of one label; `start` and `end` are character offsets."""
 
     entity_group: str
     score: float
@@ -46,7 +49,7 @@ class Entity(BaseModel):
 
 
 class TaggedToken(BaseModel):
-    """With aggregation_strategy none: a token; `index` counts tokens, special ones included."""
+    """A token, for aggregation_strategy none; `index` counts tokens, special tokens included."""
 
     entity: str
     score: float
@@ -57,10 +60,10 @@ class TaggedToken(BaseModel):
 
 
 class TokenClassification(TextTask[Request, list[Any]]):
-    """Entities of each text, in the order of the text."""
+    """The entities of each text, in text order."""
 
     name = "token-classification"
-    purpose = "Find names, places, addresses and other stretches of a text, with where they begin and end."
+    purpose = "Find names, places, addresses and other entities in a text, with their offsets."
     aliases = ("ner",)
     auto_model = "AutoModelForTokenClassification"
     architectures = ("ForTokenClassification",)
@@ -80,9 +83,9 @@ class TokenClassification(TextTask[Request, list[Any]]):
         return Prepared(windows.rows, context=windows)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        laid = self.run(rows)
-        logits = laid.output.logits.float().cpu().numpy()
-        return [logits[i, :length] for i, length in enumerate(laid.lengths)]
+        batch = self.run(rows)
+        logits = batch.output.logits.float().cpu().numpy()
+        return [logits[i, :length] for i, length in enumerate(batch.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> list[Any]:
         assert isinstance(request.inputs, str)
@@ -94,9 +97,9 @@ class TokenClassification(TextTask[Request, list[Any]]):
         ]
         strategy, ignored = parameters.aggregation_strategy, parameters.ignore_labels
         if strategy == "none":
-            kept = cores([len(window) for window in tokens], windows.step)
-            once = (window[i] for window, core in zip(tokens, kept, strict=True) for i in core)
-            return list_tokens(once, labels, ignored)
+            window_cores = cores([len(window) for window in tokens], windows.step)
+            unique = (window[i] for window, core in zip(tokens, window_cores, strict=True) for i in core)
+            return list_tokens(unique, labels, ignored)
         join = self.tokenizer.convert_tokens_to_string
         entities = [e for window in tokens for e in find_entities(window, strategy, labels, ignored, join)]
         return without_overlaps(entities) if len(tokens) > 1 else entities

@@ -1,8 +1,8 @@
 """Tokens to entities: the five aggregation strategies of transformers' TokenClassificationPipeline (5.23).
 
-`none` names the label of each token. The others join neighbours of one label, read as the BIO scheme where labels
-begin with `B-` or `I-`. `simple` joins tokens as they are; `first`, `average` and `max` first let each word agree on
-one label: that of its first token, of its mean scores, or of its surest token.
+`none` returns the label of each token. The others group adjacent tokens of the same label, by the BIO scheme if labels
+begin with `B-` or `I-`. `simple` groups tokens; `first`, `average` and `max` group words, labelled by their first
+token, their mean scores, or their token with the highest score.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,20 +12,20 @@ from typing import Any, Literal
 Strategy = Literal["none", "simple", "first", "average", "max"]
 WORD_STRATEGIES = ("first", "average", "max")
 
-Join = Callable[[list[str]], str]  # the tokenizer's tokens to text
+Join = Callable[[list[str]], str]  # vocabulary tokens to text
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of a text and what the model says of it.
+    """A token of a text and its scores.
 
     Attributes:
-        word: as in the vocabulary.
-        scores: float32 `[labels]`, summing to one.
-        start: first character in the text.
-        end: character behind the last.
-        index: position in the text's tokens, special ones included.
-        is_subword: continues the word before it.
+        word: the token as in the vocabulary.
+        scores: float32 `[labels]`, summing to 1.
+        start: offset of its first character in the text.
+        end: offset after its last character.
+        index: position among the text's tokens, special tokens included.
+        is_subword: continues the previous word.
     """
 
     word: str
@@ -69,7 +69,7 @@ def list_tokens(tokens: Iterable[Token], labels: Mapping[int, str], ignored: Seq
 def find_entities(
     tokens: Sequence[Token], strategy: Strategy, labels: Mapping[int, str], ignored: Sequence[str], join: Join
 ) -> list[dict[str, Any]]:
-    """The other strategies: runs of one label, unless its name without prefix is ignored."""
+    """The other strategies: groups of one label, unless the label without its prefix is ignored."""
     if strategy in WORD_STRATEGIES:
         tagged = [_tag_word(word, strategy, labels, join) for word in _words(tokens)]
     else:
@@ -78,9 +78,9 @@ def find_entities(
 
 
 def without_overlaps(entities: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of entities that overlap (two windows saw them), the longest, and of equally long ones the surest.
+    """Of overlapping entities, found in two windows, keep the longest; of equally long ones, that with the best score.
 
-    The pipeline does the same, but lists a first entity without width (a lone space, to some tokenizers) twice.
+    The pipeline does the same, but lists a first entity of zero width (a single space, for some tokenizers) twice.
     """
     kept: list[dict[str, Any]] = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
@@ -123,7 +123,7 @@ def _words(tokens: Sequence[Token]) -> list[list[Token]]:
 
 
 def _runs(tagged: Sequence[Tagged]) -> list[list[Tagged]]:
-    """Neighbours with the same label but for its prefix; `B-` begins a new run, no prefix reads as `I-`."""
+    """Group adjacent items whose labels differ only in prefix. `B-` starts a group; no prefix counts as `I-`."""
     runs: list[list[Tagged]] = []
     for item in tagged:
         begins = item.label.startswith("B-")
@@ -143,7 +143,7 @@ def _entity(join: Join) -> Callable[[list[Tagged]], dict[str, Any]]:
 
     def entity(run: list[Tagged]) -> dict[str, Any]:
         return {
-            # As the pipeline names groups: anything up to the first hyphen is a prefix here, not only B and I.
+            # As in the pipeline, anything up to the first hyphen is a prefix here, not only B and I.
             "entity_group": run[0].label.split("-", 1)[-1],
             "score": np.mean([item.score for item in run]),
             "word": join([item.word for item in run]),

@@ -1,4 +1,4 @@
-"""What the text tasks share: text to rows, lengths, and the layouts that text encoders allow."""
+"""TextTask: tokenizes texts to rows. Limits on length, and the layouts of text encoders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Side = Literal["left", "right"]
 
-MAX_CHARACTERS = 1 << 18  # the tokenizer needs about 0.1 s for so many, and all requests of a replica share it
+MAX_CHARACTERS = 1 << 18  # takes the tokenizer about 0.1 s, and all requests of a replica share it
 
 _WORDS = (
     "the river rose in the night and the old bridge by the mill was gone before anyone in the village woke to see it "
@@ -26,18 +26,18 @@ _WORDS = (
 
 
 def filler(words: int) -> str:
-    """Ordinary English of exactly so many words."""
+    """Ordinary English of exactly `words` words."""
     return " ".join(islice(cycle(_WORDS), words))
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One text (or pair) as the model reads it.
+    """A tokenized text or pair.
 
     Attributes:
         row: the model's input.
-        truncated: tokens were cut off.
-        encoding: the tokenizer's own result, for offsets, words and sequence ids.
+        truncated: whether tokens were cut off.
+        encoding: the tokenizer's output, with offsets, word ids and sequence ids.
     """
 
     row: Row
@@ -48,17 +48,17 @@ class Encoded:
 class TextTask(ForwardTask[RequestT, ResponseT]):
     """A task whose rows are token ids. Needs a fast tokenizer, for offsets and speed.
 
-    The tokenizer keeps its truncation settings inside itself and is not thread-safe: one thread calls `preprocess`.
+    The tokenizer stores its truncation settings and is not thread-safe, so `preprocess` runs on a single thread.
     """
 
     auto_processor: ClassVar[str] = "AutoTokenizer"
-    nested: ClassVar[bool] = False  # the model wants a choice dimension
+    nested: ClassVar[bool] = False  # the model expects a choice dimension
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.tokenizer: PreTrainedTokenizerFast = checkpoint.processor
         if not getattr(self.tokenizer, "is_fast", False):
-            raise LoadError(f"{checkpoint.config.model}: no fast tokenizer (tokenizer.json); {self.name} needs one")
+            raise LoadError(f"{checkpoint.config.model}: no fast tokenizer (tokenizer.json), which {self.name} needs")
         self.input_names = set(self.tokenizer.model_input_names) - {"attention_mask"}
         self.max_length = max_length_of(checkpoint)
 
@@ -74,27 +74,27 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         return sum(self.tokens_in(prepared) for prepared, _ in items), None
 
     def encode(
-        self, text: str, pair: str | None = None, *, truncate: bool = True, side: Side = "right", what: str = "inputs"
+        self, text: str, pair: str | None = None, *, truncate: bool = True, side: Side = "right", field: str = "inputs"
     ) -> Encoded:
-        """Tokenize, and cut to what the model reads if allowed.
+        """Tokenize a text or pair, truncated to `max_length` if allowed.
 
         Raises:
-            InvalidInput: the text is empty, or too long and must not be cut. `what` names it in the message.
+            InvalidInput: the text is empty, or too long and must not be truncated. `field` names it in the message.
         """
-        require_text(text, what)
+        require_text(text, field)
         encoding, truncated = tokenized(
-            self.tokenizer, text, pair, most=self.max_length, truncate=truncate, side=side, what=what
+            self.tokenizer, text, pair, max_length=self.max_length, truncate=truncate, side=side, field=field
         )
         return Encoded(self.row(encoding), truncated, encoding)
 
-    def row(self, encoding: Any, index: int | None = None, keep: tuple[int, ...] | None = None) -> Row:
-        """A row from a tokenizer's result (`index` picks one of several windows)."""
+    def row(self, encoding: Any, index: int | None = None, gather_positions: tuple[int, ...] | None = None) -> Row:
+        """A row from the tokenizer's output; `index` selects one of several windows."""
         inputs = {
             name: list(value if index is None else value[index])
             for name, value in encoding.items()
             if name in self.input_names
         }
-        return Row(inputs, len(inputs["input_ids"]), keep)
+        return Row(inputs, len(inputs["input_ids"]), gather_positions)
 
 
 def tokenized(
@@ -102,48 +102,48 @@ def tokenized(
     text: str,
     pair: str | None = None,
     *,
-    most: int,
+    max_length: int,
     truncate: bool = True,
     side: Side = "right",
-    what: str = "inputs",
+    field: str = "inputs",
 ) -> tuple[Any, bool]:
-    """What the tokenizer makes of a text (or pair), and whether it was cut to `most` tokens.
+    """Tokenize a text or pair. Returns the encoding and whether it was truncated to `max_length` tokens.
 
     Raises:
-        InvalidInput: too long, and it must not be cut. `what` names the text in the message.
+        InvalidInput: too long, and must not be truncated. `field` names the text in the message.
     """
     encoding = tokenizer(text, pair)
     tokens = len(encoding["input_ids"])
-    if tokens <= most:
+    if tokens <= max_length:
         return encoding, False
     if not truncate:
-        raise InvalidInput(f"{what} has {tokens} tokens; the model reads at most {most}")
+        raise InvalidInput(f"{field} has {tokens} tokens; the model reads at most {max_length}")
     tokenizer.truncation_side = side
-    return tokenizer(text, pair, truncation=True, max_length=most), True
+    return tokenizer(text, pair, truncation=True, max_length=max_length), True
 
 
-def require_text(text: str, what: str) -> None:
-    """Refuse a text with nothing in it, or with so much that reading it would hold up everybody else.
+def require_text(text: str, field: str) -> None:
+    """Reject an empty text, and one so long that tokenizing it would delay all other requests.
 
     Raises:
-        InvalidInput: empty or only white space.
+        InvalidInput: empty or only whitespace.
         TooLarge: more than `MAX_CHARACTERS`.
     """
-    require_length(text, what)
+    require_length(text, field)
     if text.isspace():
-        raise InvalidInput(f"{what} is empty")
+        raise InvalidInput(f"{field} is empty")
 
 
-def require_length(text: str, what: str) -> None:
-    """The same for a text that may be white space alone."""
+def require_length(text: str, field: str) -> None:
+    """The same, but a text of whitespace is allowed."""
     if not text:
-        raise InvalidInput(f"{what} is empty")
+        raise InvalidInput(f"{field} is empty")
     if len(text) > MAX_CHARACTERS:
-        raise TooLarge(f"{what} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
+        raise TooLarge(f"{field} has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}")
 
 
 def max_length_of(checkpoint: Checkpoint) -> int:
-    """Tokens that the model reads: the least of what configuration, tokenizer and position embeddings allow."""
+    """The model's maximum input length in tokens: the minimum of configuration, tokenizer and position embeddings."""
     limits = [checkpoint.processor.model_max_length]
     positions = getattr(checkpoint.model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:

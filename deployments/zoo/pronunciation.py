@@ -1,14 +1,14 @@
-"""`pronunciation`, a small Marian model that says how an English word is spoken: the settings of its folder.
+"""`pronunciation`, a small Marian model that gives the pronunciation of English words: the files of its folder.
 
-One vocabulary for both sides: letters, which a word is split into, and ARPAbet's phonemes, which are written with
-spaces between them. The digit of a vowel is its stress: 1 the main one, 2 a lesser one, 0 none.
+Encoder and decoder share a vocabulary of letters, the tokens of a word, and ARPAbet phonemes, which are separated by
+spaces. The digit of a vowel is its stress: 1 primary, 2 secondary, 0 none.
 """
 
 from typing import Any
 
 NAME = "pronunciation"
 LONGEST = 64
-"""Letters of a word that are read, the token that ends it included."""
+"""Maximum tokens of a word, including the end token."""
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz'-.")
 VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split()

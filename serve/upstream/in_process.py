@@ -19,7 +19,7 @@ class InProcessReplica:
 
     async def request(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> Reply:
         """The whole response."""
-        return Reply(*await asgi.ask(self._endpoint, method, route.path + below, headers, body))
+        return Reply(*await asgi.request(self._endpoint, method, route.path + below, headers, body))
 
     async def stream(self, route: Route, method: str, headers: Headers, body: bytes, below: str = "") -> StreamedReply:
         """The response as it arrives."""

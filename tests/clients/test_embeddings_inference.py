@@ -159,9 +159,15 @@ def test_a_ranking(service: RunningService) -> None:
     [
         ("/embed", {"inputs": TEXTS, "model": "ranker"}, 422, "validation", "does text-classification, not embeddings"),
         ("/embed", {"inputs": []}, 422, "validation", "inputs"),
-        ("/embed", {"inputs": [99_999]}, 422, "validation", "token id 99999; this model's end at 30521"),
+        ("/embed", {"inputs": [99_999]}, 422, "validation", "token id 99999; this model's highest is 30521"),
         ("/embed", {"inputs": [-1]}, 422, "validation", "inputs[0]: should be greater than or equal to 0"),
-        ("/embed", {"inputs": [1], "prompt_name": "query"}, 422, "validation", "a prompt goes in front of a text"),
+        (
+            "/embed",
+            {"inputs": [1], "prompt_name": "query"},
+            422,
+            "validation",
+            "a prompt can only be prepended to a text",
+        ),
         ("/embed_all", {"inputs": "a", "dimensions": 8}, 422, "validation", "dimensions: unknown field"),
         ("/tokenize", {"inputs": ["a", ""]}, 422, "validation", "inputs[1] is empty"),
         ("/tokenize", {"inputs": "a", "model": "mini"}, 404, "validation", "did you mean 'minilm'"),

@@ -79,12 +79,12 @@ def bad_media(kind) -> list[tuple[Media, type[ServiceError], str]]:
     if kind.medium == "image":
         return [
             (png(picture(1, 20_000)), InvalidInput, "1 x 20,000 pixels"),
-            (Media(b"no picture"), UnsupportedMedia, "not a picture"),
+            (Media(b"no picture"), UnsupportedMedia, "not in a supported image format"),
             (Media(png(picture(40, 40)).data[:200]), InvalidInput, "PNG"),
             (png(Image.new("L", (4000, 4000))), TooLarge, "pixels"),
         ]
     return [
-        (Media(b"no sound"), UnsupportedMedia, "not a recording"),
+        (Media(b"no sound"), UnsupportedMedia, "not in a supported audio format"),
         (Media(wav(recording(RATE)).data[:500]), InvalidInput, "WAV"),
         (wav(recording(11 * RATE)), TooLarge, "10 s"),
     ]

@@ -41,7 +41,7 @@ class Counting:
 
 
 async def test_a_whole_answer():
-    status, headers, body = await asgi.ask(echo, *ASKED)
+    status, headers, body = await asgi.request(echo, *ASKED)
     assert (status, dict(headers)[b"content-type"]) == (201, b"application/json")
     assert body == b'{"path":"/path","name":"value","body":"body"}'
 
@@ -50,7 +50,7 @@ async def test_a_stream_ends_by_itself():
     status, *pieces = [part async for part in asgi.stream(Counting(3), *ASKED)]
     assert status[0] == 200
     assert pieces == [b"0 ", b"1 ", b"2 "]
-    assert (await asgi.ask(Counting(3), *ASKED))[2] == b"0 1 2 "
+    assert (await asgi.request(Counting(3), *ASKED))[2] == b"0 1 2 "
 
 
 async def test_a_caller_that_leaves_ends_the_stream():

@@ -133,7 +133,7 @@ def test_the_first_architecture_that_means_a_task_decides(tmp_path):
 
 @pytest.mark.parametrize("architectures", [(), ("BertForNextSentencePrediction",)])
 def test_a_checkpoint_that_says_nothing_needs_a_task_in_the_configuration(tmp_path, architectures):
-    with pytest.raises(LoadError, match="name one with `task`"):
+    with pytest.raises(LoadError, match="set `task` to one of"):
         task_of(config_of(tmp_path, *architectures))
 
 

@@ -28,7 +28,7 @@ async def test_a_text_without_a_blank(bench: Bench) -> None:
     await bench.open("fill-mask")
     await bench.page.get_by_label("Text with a blank").fill("There is nothing to fill in here.")
     await bench.run()
-    assert await bench.shown(".error-words") == ["inputs has no mask; write [MASK] where the word is missing"]
+    assert await bench.shown(".error-words") == ["inputs has no mask; write [MASK] for the missing word"]
 
 
 async def test_a_form_that_is_not_filled_in(bench: Bench) -> None:

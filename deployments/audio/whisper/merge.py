@@ -1,35 +1,36 @@
-"""Joining: what was heard in overlapping windows, as one text with its times.
+"""Merges the transcripts of overlapping windows into one text with timestamps.
 
-The algorithm is that of transformers' pipeline (`_decode_asr` of Whisper's tokenizer), in a form that takes window
-after window, so that a stream can tell of a text what no later window changes. Where two windows overlap, they are laid
-upon each other so that most tokens agree; the left half of what agrees is the earlier window's, the right half the
-later one's.
+The algorithm is that of transformers' pipeline (`_decode_asr` of Whisper's tokenizer), made incremental: windows are
+added one at a time, so a stream can emit the text that no later window changes. Two overlapping windows are aligned so
+that most tokens match; of the matching part the left half comes from the earlier window, the right half from the later
+one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character yet
+INCOMPLETE = "\ufffd"  # decoded from bytes that do not complete a character yet
+STEPS = 1500  # timestamp steps in a whole window
 
 
 class WindowTokens(NamedTuple):
-    """What was heard in a window. `token_times`: of each token, the second in the window at which it ends, if known."""
+    """The tokens of a window. `token_times`: the second in the window at which each token ends, if known."""
 
     tokens: Sequence[int]
     token_times: Sequence[float] = ()
 
 
 class Stride(NamedTuple):
-    """Seconds of a window, and how many of them it shares with the one before it and the next."""
+    """Length of a window in seconds, and its overlaps with the previous and the next one."""
 
     length: float
     left: float
     right: float
 
 
-class Word(NamedTuple):
-    """A token, and from when to when it was said, where that is known."""
+class TimedToken(NamedTuple):
+    """A token with its start and end in seconds, if known."""
 
     token: int
     start: float = 0.0
@@ -38,22 +39,22 @@ class Word(NamedTuple):
 
 @dataclass(slots=True)
 class Segment:
-    """A piece of the text, and when it was said. `end` is None where the model did not say."""
+    """A segment of the text with its start and end in seconds. `end` is None if the model gave no timestamp."""
 
     text: str
-    words: list[Word]
+    tokens: list[TimedToken]
     start: float | None = None
     end: float | None = None
 
 
 @dataclass(slots=True)
 class MergedTokens:
-    """Sequences that overlap, as one: `fixed` stays, `last` may give way to the next one."""
+    """Overlapping sequences, merged: `fixed` is final, the end of `last` may be replaced by the next sequence."""
 
-    fixed: list[Word] = field(default_factory=list)
-    last: list[Word] | None = None
+    fixed: list[TimedToken] = field(default_factory=list)
+    last: list[TimedToken] | None = None
 
-    def add(self, sequence: list[Word]) -> None:
+    def add(self, sequence: list[TimedToken]) -> None:
         if self.last is None:
             self.last = sequence
             return
@@ -62,19 +63,19 @@ class MergedTokens:
         self.last = sequence[right:]
 
     @property
-    def all(self) -> list[Word]:
+    def all(self) -> list[TimedToken]:
         return self.fixed + (self.last or [])
 
 
 class TranscriptMerger:
-    """The text of one recording, window after window.
+    """Merges the windows of one recording.
 
     Args:
-        tokenizer: of the text, with a token `<|notimestamps|>` in front of those that tell times.
-        step: seconds from one of these to the next.
+        tokenizer: a tokenizer whose timestamp tokens follow `<|notimestamps|>`.
+        step: seconds between two timestamp tokens.
 
     Attributes:
-        pieces: that are complete.
+        segments: the completed segments.
     """
 
     def __init__(self, tokenizer: Any, step: float) -> None:
@@ -83,61 +84,61 @@ class TranscriptMerger:
         self._begin: int = tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
         self.segments: list[Segment] = []
         self._merged = MergedTokens()
-        self._start: float | None = None  # of the piece that is open
+        self._start: float | None = None  # of the open segment
         self._offset = 0.0  # of the window, in seconds
         self._skips = False
-        self._current: list[Word] = []
+        self._current: list[TimedToken] = []
         self._window = _Window(0.0, None)
 
     def begin(self, stride: Stride, tokens: Sequence[int] = ()) -> None:
-        """A window begins. `tokens`: all of its own, where it is not the last one."""
+        """Begin a window. `tokens`: all of its tokens, unless it is the last window."""
         self._offset -= stride.left
         first = stride.left / self._step + self._begin if stride.left else float(self._begin)
         self._window = _Window(first, self._last_time(stride, tokens) if stride.right else None)
         self._current = []
 
     def add_token(self, token: int, start: float = 0.0, end: float = 0.0) -> None:
-        """The window's next token, and from when to when in it that was said."""
-        self._window.tokens_of_window.append(token)
+        """Add the window's next token, with its start and end in seconds from the start of the window."""
+        self._window.window_tokens.append(token)
         if token in self._special:
             return
         if token >= self._begin:
-            self._pass_time(token)
+            self._add_timestamp(token)
         else:
-            word = Word(token, round(start + self._offset, 2), round(end + self._offset, 2))
-            self._current.append(word)
+            timed = TimedToken(token, round(start + self._offset, 2), round(end + self._offset, 2))
+            self._current.append(timed)
 
     def end(self, stride: Stride) -> None:
-        """The window is over."""
+        """End the window."""
         self._offset += stride.length - stride.right
         if self._current:
             self._merged.add(self._current)
             self._current = []
         elif not self._merged.all:
-            self._open()
+            self._open_segment()
 
-    def add(self, tokens_of_window: WindowTokens, stride: Stride) -> None:
-        """A whole window."""
-        self.begin(stride, tokens_of_window.tokens)
-        ends = tokens_of_window.token_times or [0.0] * len(tokens_of_window.tokens)
-        for token, start, end in zip(tokens_of_window.tokens, [0.0, *ends][:-1], ends, strict=True):
+    def add(self, window_tokens: WindowTokens, stride: Stride) -> None:
+        """Add a whole window."""
+        self.begin(stride, window_tokens.tokens)
+        ends = window_tokens.token_times or [0.0] * len(window_tokens.tokens)
+        for token, start, end in zip(window_tokens.tokens, [0.0, *ends][:-1], ends, strict=True):
             self.add_token(token, start, end)
         self.end(stride)
 
     def finish(self) -> list[Segment]:
-        """All pieces, once the last window is over."""
+        """All segments. Call it after the last window has ended."""
         if self._merged.last is not None:
-            self._close(None)
+            self._close_segment(None)
         return self.segments
 
     def stable(self) -> str:
-        """The text that no later token or window changes; of the only window, all that is there."""
-        open_words = self._merged.fixed if self._merged.last is not None else self._current
-        text: str = self._tokenizer.decode([word.token for word in open_words])
+        """The text that no later token or window changes; with a single window, all of its text so far."""
+        open_tokens = self._merged.fixed if self._merged.last is not None else self._current
+        text: str = self._tokenizer.decode([timed.token for timed in open_tokens])
         return "".join(segment.text for segment in self.segments) + text.rstrip(INCOMPLETE)
 
     def _last_time(self, stride: Stride, tokens: Sequence[int]) -> int | None:
-        """The time from which on the window leaves it to the next one to say where pieces end."""
+        """The timestamp token from which on the next window decides where segments end."""
         found = None
         for token in reversed(tokens):
             if token >= self._begin:
@@ -147,53 +148,53 @@ class TranscriptMerger:
                 found = token
         return found
 
-    def _pass_time(self, token: int) -> None:
+    def _add_timestamp(self, token: int) -> None:
         window = self._window
-        window.look(token, self._begin, self._step)
+        window.update(token, self._begin, self._step)
         time = round((token - self._begin) * self._step + self._offset + window.pass_offset, 2)
         if window.last and token >= window.last:
-            self._skips = True  # times come in pairs, and the second one would begin a piece
+            self._skips = True  # timestamps come in pairs; the second one would begin a segment
         elif self._skips or (self._merged.last is not None and token < window.first):
             self._skips = False
         elif self._start is None:
             self._start = time
-        elif time != self._start:  # else a time that the model has said twice
+        elif time != self._start:  # else the model has repeated a timestamp
             self._merged.add(self._current)
-            self._close(time)
+            self._close_segment(time)
 
-    def _close(self, end: float | None) -> None:
-        words = self._merged.all
-        text = self._tokenizer.decode([word.token for word in words])
-        self.segments.append(Segment(text, words, self._start, end))
-        self._open()
+    def _close_segment(self, end: float | None) -> None:
+        tokens = self._merged.all
+        text = self._tokenizer.decode([timed.token for timed in tokens])
+        self.segments.append(Segment(text, tokens, self._start, end))
+        self._open_segment()
 
-    def _open(self) -> None:
+    def _open_segment(self) -> None:
         self._merged, self._current, self._start = MergedTokens(), [], None
 
 
 @dataclass(slots=True)
 class _Window:
-    """Times of a window that was perhaps heard in several passes: each begins again at 0.
+    """Timestamps of a window, which may have been decoded in several passes that each start at 0.
 
     Attributes:
-        first: time up to which the window before has the word.
-        last: time from which on the next one has it.
-        heard: its tokens so far.
-        passes: seconds of the passes before the one that is heard.
+        first: timestamp token before which the previous window decides where segments end.
+        last: timestamp token from which on the next window decides.
+        window_tokens: the tokens so far.
+        pass_offset: seconds of the passes before the current one.
     """
 
     first: float
     last: int | None
-    tokens_of_window: list[int] = field(default_factory=list)
+    window_tokens: list[int] = field(default_factory=list)
     pass_offset: float = 0.0
     _largest: float = 0.0
-    _before: float = 0.0  # the one but largest
+    _before: float = 0.0  # the timestamp before that
 
-    def look(self, token: int, begin: int, step: float) -> None:
-        """Take up a time that was just heard."""
+    def update(self, token: int, begin: int, step: float) -> None:
+        """Take a timestamp token into account, the last one of `window_tokens`."""
         time = float((token - begin) * step)
         if time < self._largest:
-            after = self.tokens_of_window[-3:-1]
+            after = self.window_tokens[-3:-1]
             if len(after) == 2 and not all(other >= begin for other in after):
                 self.pass_offset += step * STEPS
             else:
@@ -202,14 +203,11 @@ class _Window:
         self._before, self._largest = self._largest, time
 
 
-STEPS = 1500  # of a whole window
+def overlap(left: Sequence[TimedToken], right: Sequence[TimedToken]) -> tuple[int, int]:
+    """How many tokens of `left` to keep, and how many of `right` to drop, to concatenate the two.
 
-
-def overlap(left: Sequence[Word], right: Sequence[Word]) -> tuple[int, int]:
-    """How many words of `left` stay in front of `right`, and how many of `right` give way.
-
-    The two are laid upon each other in every way; that wins in which the largest share of words agrees, and not
-    one alone. Times, where there are any, must agree with the order of the two.
+    Of all alignments the one with the largest share of matching tokens wins, if at least two match. Where there are
+    times, those of `right` must not precede those of `left`.
     """
     import numpy as np
 
@@ -217,9 +215,9 @@ def overlap(left: Sequence[Word], right: Sequence[Word]) -> tuple[int, int]:
     if not length or not other:
         return length, 0
     tokens, starts, ends = np.array(left).T[:, :, None]
-    their_tokens, their_starts, their_ends = np.array(right).T[:, None, :]
-    in_order = (starts < their_starts) | ((starts == their_starts) & (ends <= their_ends))
-    rows, columns = np.nonzero((tokens == their_tokens) & in_order)
+    right_tokens, right_starts, right_ends = np.array(right).T[:, None, :]
+    in_order = (starts < right_starts) | ((starts == right_starts) & (ends <= right_ends))
+    rows, columns = np.nonzero((tokens == right_tokens) & in_order)
     shifts = np.arange(1, length + other)
     matches = np.bincount(columns - rows + length, minlength=length + other)[1:]
     share = np.where(matches > 1, matches / shifts + shifts / 10000.0, 0.0)

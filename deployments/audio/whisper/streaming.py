@@ -1,8 +1,8 @@
-"""Retelling: the text of a stream of windows, told once it is known to stay.
+"""Streams the transcript of a recording; text is emitted once it is final.
 
-Of a recording of one window every token's text is told as it comes, up to the end of what a further pass over the
-window could take back. Where windows overlap, a later one decides what of an earlier one stays, so a window's last
-token brings the text that is settled with it.
+With a single window, each token's text is emitted at once, except text that another pass over the window may change.
+Overlapping windows change each other's text, so the text of a window is emitted with its last token, as far as it is
+final then.
 """
 
 from collections.abc import Sequence
@@ -15,91 +15,92 @@ from deployments.generation.tgi import Vocabulary
 
 
 class TranscriptStream:
-    """Pieces of the rows of one recording, in order, to pieces with the text that is added to what was told.
+    """Replaces the text of each streamed token by the newly final text of the recording.
 
     Args:
-        reader: of the model.
-        windows: one for each row.
-        opening: tokens that a row writes before its text.
-        ends: tokens that end a pass.
+        reader: the model's window reader.
+        windows: one window per sequence.
+        prompt_length: tokens that each sequence generates before its text.
+        eos_token_ids: tokens that end a pass.
     """
 
     def __init__(
-        self, reader: WindowReader, windows: Sequence[Window], decoder_prompt: int, ends: Sequence[int]
+        self, reader: WindowReader, windows: Sequence[Window], prompt_length: int, eos_token_ids: Sequence[int]
     ) -> None:
-        self._reader, self._windows, self._ends = reader, windows, ends
+        self._reader, self._windows, self._eos_token_ids = reader, windows, eos_token_ids
         self._merger = reader.merger()
         self._emitted = ""
-        self._prompt_left = decoder_prompt  # tokens of the opening that are still to come
+        self._prompt_left = prompt_length  # tokens still to come before the text
         self._pass: list[int] = []
-        self._merged_count = 0  # tokens of it that the joining has heard
+        self._merged_count = 0  # of the tokens in `_pass`
         self._is_one = len(windows) == 1
         if self._is_one:
             self._merger.begin(windows[0].stride)
 
-    def __call__(self, segment: StreamedToken) -> StreamedToken:
-        text = self._so_far(segment)
-        if not text.startswith(self._emitted):  # a tokenizer that takes back what it wrote, a space say
-            return segment._replace(text="")
+    def __call__(self, token: StreamedToken) -> StreamedToken:
+        text = self._final_text(token)
+        if not text.startswith(self._emitted):  # the tokenizer changed earlier text, such as a space
+            return token._replace(text="")
         new, self._emitted = text[len(self._emitted) :], text
-        return segment._replace(text=new)
+        return token._replace(text=new)
 
-    def _so_far(self, segment: StreamedToken) -> str:
-        if segment.is_last and segment.row == len(self._windows) - 1:
+    def _final_text(self, token: StreamedToken) -> str:
+        if token.is_last and token.row == len(self._windows) - 1:
             return "".join(each.text for each in self._reader.join(self._windows))
         if self._is_one:
-            self._add(segment)
-        elif segment.is_last:
-            window = self._windows[segment.row]
-            self._merger.add(window.tokens_of_window, window.stride)
+            self._add(token)
+        elif token.is_last:
+            window = self._windows[token.row]
+            self._merger.add(window.window_tokens, window.stride)
         else:
             return self._emitted
         return self._merger.stable()
 
-    def _add(self, segment: StreamedToken) -> None:
+    def _add(self, token: StreamedToken) -> None:
         if self._prompt_left:
             self._prompt_left -= 1
             return
-        if segment.token not in self._ends:
-            self._pass.append(segment.token)
+        if token.token not in self._eos_token_ids:
+            self._pass.append(token.token)
         timestamps = self._reader.timestamps
-        count = complete(self._pass, timestamps)[0] if segment.is_end else stable(self._pass, timestamps)
-        for token in self._pass[self._merged_count : count]:
-            self._merger.add_token(token)
+        count = complete(self._pass, timestamps)[0] if token.is_end else stable(self._pass, timestamps)
+        for text_token in self._pass[self._merged_count : count]:
+            self._merger.add_token(text_token)
         self._merged_count = max(self._merged_count, count)
-        if segment.is_end:
+        if token.is_end:
             self._pass, self._merged_count = [], 0
 
 
 def details(
     vocabulary: Vocabulary, requests: Sequence[GenerationRequest], outputs: Sequence[Completion]
 ) -> dict[str, Any]:
-    """The short details. A recording of which any part was cut short was cut short."""
-    parts = [part for written in outputs for part in (*written.previous_segments, written)]
-    found = vocabulary.details(requests[0], next((part for part in parts if part.finish == "length"), parts[-1]))
-    read, completion_tokens = tokens_of(requests, outputs)
+    """The details without tokens. The finish reason is "length" if any part reached its limit."""
+    parts = _parts(outputs)
+    answer = vocabulary.details(requests[0], next((part for part in parts if part.finish == "length"), parts[-1]))
+    prompt_tokens, completion_tokens = tokens_of(requests, outputs)
     timings = {
         "first_token_s": round(parts[0].first_token_s, 6),
         "total_s": round(max(sum(part.total_s for part in (*row.previous_segments, row)) for row in outputs), 6),
     }
-    return found | {"generated_tokens": completion_tokens, "input_length": read, "timings": timings}
+    return answer | {"generated_tokens": completion_tokens, "input_length": prompt_tokens, "timings": timings}
 
 
 def all_details(
     vocabulary: Vocabulary, requests: Sequence[GenerationRequest], outputs: Sequence[Completion]
 ) -> dict[str, Any]:
-    """The long ones: with every token in the order of the recording, also those that another window has in its text."""
-    parts = [part for written in outputs for part in (*written.previous_segments, written)]
-    long = [vocabulary.all_details(requests[0], part) for part in parts]
-    found = {"prefill": [], "tokens": [token for each in long for token in each["tokens"]]}
-    if all("top_tokens" in each for each in long):
-        found["top_tokens"] = [top for each in long for top in each["top_tokens"]]
-    return details(vocabulary, requests, outputs) | found
+    """The details with every token of every window in order, including those that merging drops from the text."""
+    parts = [vocabulary.all_details(requests[0], part) for part in _parts(outputs)]
+    tokens = {"prefill": [], "tokens": [token for part in parts for token in part["tokens"]]}
+    if all("top_tokens" in part for part in parts):
+        tokens["top_tokens"] = [top for part in parts for top in part["top_tokens"]]
+    return details(vocabulary, requests, outputs) | tokens
 
 
 def tokens_of(requests: Sequence[GenerationRequest], outputs: Sequence[Completion]) -> tuple[int, int]:
-    """Tokens of the prompts, and of what was written."""
-    parts = [part for written in outputs for part in (*written.previous_segments, written)]
-    return sum(generation_request.prompt_tokens for generation_request in requests), sum(
-        len(part.tokens) for part in parts
-    )
+    """Prompt tokens and completion tokens of all windows and passes."""
+    return sum(each.prompt_tokens for each in requests), sum(len(part.tokens) for part in _parts(outputs))
+
+
+def _parts(outputs: Sequence[Completion]) -> list[Completion]:
+    """The completions of all passes, in the order of the recording."""
+    return [part for output in outputs for part in (*output.previous_segments, output)]

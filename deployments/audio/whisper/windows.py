@@ -1,6 +1,6 @@
-"""Windows: recordings of any length for a model that reads windows of one length, such as Whisper.
+"""Splits recordings of any length into windows for models with a fixed window, such as Whisper.
 
-Each window is a row of its own, so windows of all callers are read and written together.
+Each window is a sequence of its own, so windows of all requests share batches.
 """
 
 import copy
@@ -14,6 +14,7 @@ from deployments.audio.features import AudioFeatures
 from deployments.audio.whisper.decoder_prompt import DecoderPrompt, DecoderPrompts, with_max_new_tokens
 from deployments.audio.whisper.merge import Segment, Stride, TranscriptMerger, WindowTokens
 from deployments.audio.whisper.segments import TimestampTokens, Window, complete
+from deployments.audio.whisper.transformers_internals import collate_words
 from deployments.audio.whisper.word_timestamps import WordTimestamps
 from deployments.errors import InvalidInput, TooLarge
 from deployments.generation.parameters import GenerationParameters
@@ -29,13 +30,13 @@ Times = Literal["segment", "word"] | None
 
 @dataclass(frozen=True, slots=True)
 class TranscriptOptions:
-    """What one request wants of its text.
+    """The options of one request.
 
     Attributes:
-        parameters: how it is written.
-        opening: what each window begins with.
-        times: of its pieces.
-        with_logprobs: somebody wants each token's.
+        parameters: generation parameters.
+        decoder_prompt: decoder prompt of each window.
+        times: unit of the timestamps, or None.
+        with_logprobs: whether log probabilities are returned.
     """
 
     parameters: GenerationParameters
@@ -45,14 +46,14 @@ class TranscriptOptions:
 
 
 class WindowReader:
-    """The windows of one model.
+    """Turns recordings into windows, and their tokens into text, for one model.
 
     Args:
-        task: what reads the recordings.
-        tokenizer: of the text; one that knows how windows are joined.
+        task: decodes recordings and extracts features.
+        tokenizer: a tokenizer that merges windows.
         defaults: the checkpoint's `GenerationConfig`.
-        positions: of the features of a window.
-        cells: token places of the encoder's output.
+        positions: feature positions of a window.
+        slots: KV slots of the encoder's output.
     """
 
     def __init__(
@@ -64,110 +65,110 @@ class WindowReader:
         audio = audio.model_copy(update={"chunk_length_s": min(audio.chunk_length_s, self.seconds)})
         self._chunking = Chunking.of(audio, task.sampling_rate, 1, task.min_samples)
         self._decoder_prompts = DecoderPrompts(defaults, task.checkpoint.model.config)
-        silent = getattr(defaults, "no_timestamps_token_id", None)
+        no_timestamps = getattr(defaults, "no_timestamps_token_id", None)
         self._positions = positions // slots
-        self.timestamps = TimestampTokens(None if silent is None else silent + 1, self._positions)
+        self.timestamps = TimestampTokens(None if no_timestamps is None else no_timestamps + 1, self._positions)
         self._step = self.seconds / slots
-        heads = getattr(defaults, "alignment_heads", None)
-        self._word_timestamps = WordTimestamps(task.model, heads, self._positions, self._step) if heads else None
+        alignment_heads = getattr(defaults, "alignment_heads", None)
+        self._word_timestamps = (
+            WordTimestamps(task.model, alignment_heads, self._positions, self._step) if alignment_heads else None
+        )
 
     def options(
         self, parameters: GenerationParameters, language: str | None, task: str | None, times: Times, *, stream: bool
     ) -> TranscriptOptions:
-        """What a request wants, if the model can do it.
+        """Check the options of a request and collect them.
 
         Raises:
-            InvalidInput: it cannot.
+            InvalidInput: the model does not support one of them.
         """
         if times is not None and self.timestamps.begin is None:
-            raise InvalidInput("parameters.return_timestamps: this model tells no times; leave it out")
+            raise InvalidInput("parameters.return_timestamps: this model gives no timestamps; omit it")
         if times == "word" and self._word_timestamps is None:
             raise InvalidInput(
-                "parameters.return_timestamps: this model has no alignment_heads in its generation_config.json, "
-                "which words need; ask for segments"
+                "parameters.return_timestamps: 'word' needs alignment_heads in the model's generation_config.json; "
+                "use 'segment'"
             )
         if parameters.stop:
-            raise InvalidInput("parameters.stop: is not there for recordings; leave it out")
+            raise InvalidInput("parameters.stop: not supported for recordings; omit it")
         decoder_prompt = self._decoder_prompts.decoder_prompt(language, task, times=times is not None)
         return TranscriptOptions(parameters, decoder_prompt, times, stream)
 
     def cut(self, samples: "np.ndarray[Any, Any]") -> Iterator[Window]:
-        """The windows of a recording, each with its features.
+        """Split a recording into windows with their features.
 
         Raises:
-            TooLarge: windows are not to be cut, and this is longer than one.
+            TooLarge: chunking is disabled and the recording is longer than a window.
         """
         rate = self._task.sampling_rate
         if not self._chunking.length and len(samples) > self._task.samples_per_position:
             raise TooLarge(
-                f"inputs is a recording of {len(samples) / rate:,.1f} s; this model reads {self.seconds:g} s, and "
-                "audio.chunk_length_s is 0: windows are not to be cut"
+                f"inputs is a recording of {len(samples) / rate:,.1f} s; this model reads at most "
+                f"{self.seconds:g} s, as chunking is disabled (audio.chunk_length_s is 0)"
             )
         for chunk in self._chunking.cut(len(samples)):
             inputs = self._task.tensors(samples[chunk.start : chunk.stop])
             features = inputs[self._task.main_input]
             mask = inputs.get("attention_mask")
-            real = features.shape[-1] if mask is None else int(mask.sum())
+            valid_positions = features.shape[-1] if mask is None else int(mask.sum())
             stride = Stride((chunk.stop - chunk.start) / rate, chunk.left / rate, chunk.right / rate)
-            yield Window(features, stride, real)
+            yield Window(features, stride, valid_positions)
 
     def generation_request(self, window: Window, options: TranscriptOptions, start: int = 0) -> GenerationRequest:
-        """The row that hears a window, from a position on."""
+        """The generation request for one pass over a window, from position `start` on."""
         decoder_prompt = options.decoder_prompt
         inputs = {self._task.main_input: window.rest(start)}
         defaults = with_max_new_tokens(self._defaults, self._task.model.config, decoder_prompt.length)
-        as_if = Prompt(decoder_prompt.filled(), inputs, self._slots)
+        placeholder = Prompt(decoder_prompt.placeholder_ids(), inputs, self._slots)
         (generation_request,) = options.parameters.requests(
-            as_if, defaults, processor=self._processor(options), with_logprobs=options.with_logprobs
+            placeholder, defaults, processor=self._processor(options), with_logprobs=options.with_logprobs
         )
-        opened = decoder_prompt.open(generation_request, Prompt(decoder_prompt.before, inputs, self._slots))
-        return replace(opened, continue_with=partial(self._then, window, options, start))
+        prompted = decoder_prompt.apply(generation_request, Prompt(decoder_prompt.before, inputs, self._slots))
+        return replace(prompted, continue_with=partial(self._next_pass, window, options, start))
 
     def merger(self) -> TranscriptMerger:
-        """An empty text."""
+        """A merger for a new recording."""
         return TranscriptMerger(self._tokenizer, self._step)
 
     def join(self, windows: Sequence[Window]) -> list[Segment]:
-        """The pieces of the text, once all windows are through."""
+        """Merge the windows into segments, after the last pass of each."""
         merger = self.merger()
         for window in windows:
-            merger.add(window.tokens_of_window, window.stride)
+            merger.add(window.window_tokens, window.stride)
         return merger.finish()
 
     def chunks(self, segments: Sequence[Segment], times: Times) -> list[dict[str, Any]]:
-        """Pieces, or their words, as transformers' pipeline gives them."""
+        """Segments, or their words, in the format of transformers' pipeline."""
         if times == "segment":
             return [{"text": segment.text, "timestamp": (segment.start, segment.end)} for segment in segments]
-        from transformers.models.whisper.tokenization_whisper import _collate_word_timestamps as collate
-
         chunks: list[dict[str, Any]] = []
         for segment in segments:
-            spans = [(word.start, word.end) for word in segment.words]
-            chunks += collate(self._tokenizer, [word.token for word in segment.words], spans, None, False)
+            spans = [(timed.start, timed.end) for timed in segment.tokens]
+            chunks += collate_words(self._tokenizer, [timed.token for timed in segment.tokens], spans)
         return chunks
 
-    def _then(
-        self, window: Window, options: TranscriptOptions, start: int, written: Completion
+    def _next_pass(
+        self, window: Window, options: TranscriptOptions, start: int, completion: Completion
     ) -> GenerationRequest | None:
-        """Model thread: a pass is over."""
-        decoder_prompt = options.decoder_prompt.knowing(written.tokens[0])
-        spoken = written.tokens[options.decoder_prompt.written :]
-        tokens = spoken[:-1] if written.finish == "eos" else spoken
+        """Store the tokens of a finished pass and return the request of the next one. Runs on the model thread."""
+        decoder_prompt = options.decoder_prompt.with_language(completion.tokens[0])
+        text_tokens = completion.tokens[options.decoder_prompt.generated :]
+        tokens = text_tokens[:-1] if completion.finish == "eos" else text_tokens
         count, next_start = complete(tokens, self.timestamps)
         token_times: Sequence[float] = ()
         if options.times == "word" and self._word_timestamps is not None:
             inputs = {self._task.main_input: window.rest(start)}
-            token_times = self._word_timestamps(inputs, decoder_prompt.before, spoken, start, window.positions - start)[
-                :count
-            ]
-        window.keep(start, WindowTokens(tokens[:count], token_times))
+            token_times = self._word_timestamps(
+                inputs, decoder_prompt.before, text_tokens, start, window.positions - start
+            )[:count]
+        window.add_pass(start, WindowTokens(tokens[:count], token_times))
         after = start + (next_start or 0) * self._positions
         if not next_start or after >= window.features.shape[-1]:
             return None
         return self.generation_request(window, replace(options, decoder_prompt=decoder_prompt), after)
 
     def _processor(self, options: TranscriptOptions) -> RowProcessor | None:
-        """Keeps the order of times, where they are wanted."""
+        """Enforces the rules of timestamp tokens if timestamps are requested."""
         if options.times is None:
             return None
         from transformers import WhisperTimeStampLogitsProcessor

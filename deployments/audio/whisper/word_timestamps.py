@@ -1,27 +1,28 @@
-"""When each token was said: read from what the decoder looked at while it wrote it."""
+"""Times of single tokens, read from the decoder's cross-attention."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from deployments.audio.whisper.transformers_internals import eager_attention, token_end_times
 
 if TYPE_CHECKING:
     import torch
 
 
 class WordTimestamps:
-    """One more call of the model with all that it has written, for the attention of its `alignment_heads`.
+    """Runs one more forward over a completion to obtain the cross-attention of the `alignment_heads`.
 
-    The time warping is transformers' own. It runs on the model thread, between two steps of the running batch.
+    The dynamic time warping is transformers' own. Runs on the model thread, between two decoding steps.
 
     Args:
-        model: with an encoder, a decoder and `_extract_token_timestamps`.
-        heads: the pairs of layer and head that follow the sound.
-        positions: of the features, for each step of the encoder's output.
-        step: seconds of such a step.
+        model: Whisper.
+        alignment_heads: pairs of layer and head whose attention follows the audio.
+        positions: feature positions for each position of the encoder's output.
+        step: seconds for each position of the encoder's output.
     """
 
-    def __init__(self, model: Any, heads: Sequence[Any], positions: int, step: float) -> None:
-        self._model, self._heads, self._positions, self._step = model, heads, positions, step
+    def __init__(self, model: Any, alignment_heads: Sequence[Any], positions: int, step: float) -> None:
+        self._model, self._alignment_heads, self._positions, self._step = model, alignment_heads, positions, step
 
     def __call__(
         self,
@@ -29,49 +30,37 @@ class WordTimestamps:
         decoder_prompt: Sequence[int],
         tokens: Sequence[int],
         start: int,
-        real: int,
+        valid_positions: int,
     ) -> list[float]:
         """The second in the window at which each token ends.
 
         Args:
-            inputs: what the encoder read, without a batch dimension.
-            opening: the decoder's prompt.
-            tokens: that it wrote, with the one that ended the pass.
-            start: position in the window at which the inputs begin.
-            real: positions of the inputs that are not padding; below 0 where they begin behind the recording's end.
+            inputs: the encoder's inputs, without a batch dimension.
+            decoder_prompt: tokens of the decoder prompt.
+            tokens: generated tokens, including the one that ended the pass.
+            start: feature position in the window at which the inputs begin.
+            valid_positions: positions of the inputs that are not padding; negative if they begin after the recording.
         """
         import torch
-        from transformers.generation import GenerateEncoderDecoderOutput
 
-        if len(tokens) < 2 or not real // self._positions:  # nothing to look at
+        if len(tokens) < 2 or not valid_positions // self._positions:  # no audio to align with
             return [start * self._step / self._positions] * len(tokens)
         device = next(self._model.parameters()).device
         ids = torch.tensor([[*decoder_prompt, *tokens]], device=device)
         with torch.inference_mode():
-            read = self._model.get_encoder()(**{name: value[None].to(device) for name, value in inputs.items()})
-            with _eager(self._model):
+            encoded = self._model.get_encoder()(**{name: value[None].to(device) for name, value in inputs.items()})
+            with eager_attention(self._model):
                 output = self._model(
-                    encoder_outputs=read, decoder_input_ids=ids[:, :-1], output_attentions=True, use_cache=False
+                    encoder_outputs=encoded, decoder_input_ids=ids[:, :-1], output_attentions=True, use_cache=False
                 )
-            looks = tuple(layer.float() for layer in output.cross_attentions)
-            token_times = self._model._extract_token_timestamps(
-                GenerateEncoderDecoderOutput(sequences=ids, cross_attentions=(looks,)),
-                self._heads,
-                time_precision=self._step,
-                num_frames=torch.tensor([real]),
-                num_input_ids=len(decoder_prompt),
+            times = token_end_times(
+                self._model,
+                ids,
+                [layer.float() for layer in output.cross_attentions],
+                alignment_heads=self._alignment_heads,
+                seconds_per_position=self._step,
+                frames=valid_positions,
+                prompt_length=len(decoder_prompt),
             )
-        found: list[float] = (token_times[0, len(decoder_prompt) :] + start * self._step / self._positions).tolist()
-        return found
-
-
-@contextmanager
-def _eager(model: Any) -> Iterator[None]:
-    """The one implementation of attention that tells what it looks at."""
-    config = model.config
-    usual = config._attn_implementation
-    config._attn_implementation = "eager"
-    try:
-        yield
-    finally:
-        config._attn_implementation = usual
+        seconds: list[float] = (times[0, len(decoder_prompt) :] + start * self._step / self._positions).tolist()
+        return seconds

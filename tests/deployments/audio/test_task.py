@@ -27,7 +27,7 @@ def load(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("family", "per_position", "positions", "least", "cost"),
+    ("family", "per_position", "positions", "min_samples", "cost"),
     [
         ("wav2vec2-layer", 1, RATE, 400, 1000),
         ("sew", 1, RATE, 720, 1000),
@@ -78,18 +78,18 @@ def test_limits(load, family):
     task = load(AudioFeatureExtraction, family, audio={"max_seconds": 1.5})
     task.limits = MediaLimits(max_audio_seconds=3)
     with pytest.raises(TooLarge, match=r"longer than 3 s"):
-        task.whole(wav(recording(3 * RATE + 1)))
+        task.prepare(wav(recording(3 * RATE + 1)))
     if task.is_fixed:  # it reads the first seconds of any
-        assert task.whole(wav(recording(3 * RATE))).truncated
+        assert task.prepare(wav(recording(3 * RATE))).truncated
     else:
-        with pytest.raises(TooLarge, match=r"2\.0 s; audio\.max_seconds of this model is 1\.5"):
-            task.whole(wav(recording(2 * RATE)))
+        with pytest.raises(TooLarge, match=r"2\.0 s; this model reads at most 1\.5 s \(audio\.max_seconds\)"):
+            task.prepare(wav(recording(2 * RATE)))
 
 
 @pytest.mark.parametrize("data", [b"", b"no sound", wav(recording(RATE)).data[:30]])
 def test_what_is_no_recording(load, data):
     with pytest.raises(ServiceError, match="inputs") as caught:
-        load(AudioFeatureExtraction, "wav2vec2-layer").whole(Media(data))
+        load(AudioFeatureExtraction, "wav2vec2-layer").prepare(Media(data))
     assert caught.value.status in (415, 422)
 
 
@@ -106,7 +106,7 @@ def test_extractors_work_on_several_threads(load, family):
 @pytest.mark.parametrize("family", ["wav2vec2-layer", "parakeet"])
 def test_letters_are_spelled_on_several_threads(load, family):
     task = load(CTCSpeechRecognition, family)
-    parameters = {"return_timestamps": "word"} if task.tells_time else {}
+    parameters = {"return_timestamps": "word"} if task.has_timestamps else {}
     requests = [Request.model_validate({"inputs": wav(each), "parameters": parameters}) for each in recordings()]
     prepared = [task.preprocess(request) for request in requests]
     task.layout = task.layouts()[-1]

@@ -72,13 +72,13 @@ def test_pooling_as_the_files_say(embedding_of, key, mode, normalize):
     ],
 )
 def test_ways_of_pooling_that_are_not_served_are_refused(embedding_of, modes):
-    with pytest.raises(LoadError, match="is not served; set `pooling`"):
+    with pytest.raises(LoadError, match="is not supported; set `pooling`"):
         embedding_of(MODULES, modes)
 
 
 def test_modules_that_are_not_served_are_refused_unless_pooling_is_configured(embedding_of):
     mean = {"pooling_mode_mean_tokens": True}
-    with pytest.raises(LoadError, match="asks for Dense"):
+    with pytest.raises(LoadError, match="requires Dense"):
         embedding_of(("Transformer", "Pooling", "Dense"), mean)
     configured = Pooling(mode="cls", normalize=True)
     assert embedding_of(("Transformer", "Pooling", "Dense"), mean, pooling=configured).pooling == configured

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deployments.errors import InvalidInput, ServiceError
-from deployments.image.task import EXAMPLE, sample_picture
+from deployments.image.task import EXAMPLE, sample_image
 from deployments.media.content import Media
 from deployments.tasks.feature_extraction_image import ImageFeatureExtraction, Request
 from deployments.tasks.image_classification import ImageClassification
@@ -81,4 +81,4 @@ def test_processors_work_on_several_threads(checkpoints, family):
 def test_examples():
     sample = Request.model_validate({"inputs": EXAMPLE}).inputs
     assert sample.data.startswith(b"\x89PNG")
-    assert len({sample_picture(side).data for side in range(16, 48)}) == 32
+    assert len({sample_image(side).data for side in range(16, 48)}) == 32

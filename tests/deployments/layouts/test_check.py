@@ -113,7 +113,7 @@ def test_the_wanted_layout_is_taken_or_loading_fails():
     assert choose_layout(Measured(Fake("packed"), Fake("padded"), alone()), "padded").layout == "padded"
     with pytest.raises(LoadError, match=r"running alone.*packed: RuntimeError: cannot be laid out"):
         choose_layout(Measured(Fake("packed", refuse), alone()), "packed")
-    with pytest.raises(LoadError, match="no layout called 'sideways'"):
+    with pytest.raises(LoadError, match="there is no layout 'sideways'"):
         choose_layout(Measured(alone()), "sideways")
 
 
@@ -136,6 +136,6 @@ def test_an_attention_that_is_never_asked_cannot_be_packed(tmp_path):
     task = load_task(FeatureExtraction, Checkpoints(tmp_path)("mpnet", ""), layout=None)
     choice = choose_layout(task)
     assert choice.layout == "padded"
-    assert "asked for 0 times in 2 layers" in choice.refused["packed"]
+    assert "called 0 times in 2 layers" in choice.refused["packed"]
     with pytest.raises(LoadError, match="0 times in 2 layers"):
         choose_layout(load_task(FeatureExtraction, Checkpoints(tmp_path)("mpnet", ""), layout=None), "packed")

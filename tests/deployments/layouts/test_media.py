@@ -27,10 +27,10 @@ def sound(*values, **others):
 
 def test_pictures_are_stacked():
     rows = [Row({"pixel_values": np.full((3, 2, 2), value, np.float32)}, 1) for value in (1, 2)]
-    laid = Stacked(Echo()).run(rows)
-    assert laid.output["pixel_values"].shape == (2, 3, 2, 2)
-    assert laid.output["pixel_values"][1].eq(2).all()
-    assert laid.lengths == [1, 1]
+    batch = Stacked(Echo()).run(rows)
+    assert batch.output["pixel_values"].shape == (2, 3, 2, 2)
+    assert batch.output["pixel_values"][1].eq(2).all()
+    assert batch.lengths == [1, 1]
 
 
 def test_pictures_of_two_shapes_are_not():

@@ -104,8 +104,8 @@ def test_padded_rows_are_cut_and_what_they_are_compared_with_is_not():
     alone.detach()
     padded.attach()
     assert projected(model, 5) == 10
-    laid = padded.run(rows(9, 8)).output.last_hidden_state
+    batch = padded.run(rows(9, 8)).output.last_hidden_state
     padded.detach()
     assert projected(model, 5) == 32
-    for got, want in zip(laid, expected, strict=True):
+    for got, want in zip(batch, expected, strict=True):
         torch.testing.assert_close(got[: len(want)], want, atol=2e-5, rtol=1e-5)

@@ -26,11 +26,15 @@ def load(folder, head=""):
     return getattr(transformers, name).from_pretrained(folder, dtype="float32").eval()
 
 
-def random_rows(model, lengths=LENGTHS, keep=None):
+def random_rows(model, lengths=LENGTHS, gather_positions=None):
     """Rows of random tokens (none of them special)."""
     random = np.random.default_rng(0)
     return [
-        Row({"input_ids": random.integers(5, model.config.vocab_size, length).tolist()}, length, keep and keep(length))
+        Row(
+            {"input_ids": random.integers(5, model.config.vocab_size, length).tolist()},
+            length,
+            gather_positions and gather_positions(length),
+        )
         for length in lengths
     ]
 
@@ -45,12 +49,12 @@ def attached(layout):
     return layout
 
 
-def assert_hidden_as_alone(laid, model, rows, tolerance=1e-5):
-    assert laid.lengths == [row.length for row in rows]
+def assert_hidden_as_alone(batch, model, rows, tolerance=1e-5):
+    assert batch.lengths == [row.length for row in rows]
     for i, row in enumerate(rows):
         expected = directly(model, row).last_hidden_state[0]
         torch.testing.assert_close(
-            laid.output.last_hidden_state[i, : row.length], expected, atol=tolerance, rtol=tolerance
+            batch.output.last_hidden_state[i, : row.length], expected, atol=tolerance, rtol=tolerance
         )
 
 
@@ -60,9 +64,9 @@ def test_rows_together_are_rows_alone(checkpoints, family, kind):
     model = load(checkpoints(family, ""))
     rows = random_rows(model)
     layout = attached(kind(model, model.config.pad_token_id))
-    laid = layout.run(rows)
+    batch = layout.run(rows)
     layout.detach()
-    assert_hidden_as_alone(laid, model, rows)
+    assert_hidden_as_alone(batch, model, rows)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "albert", "distilbert", "electra", "modernbert"])
@@ -71,9 +75,9 @@ def test_a_pack_longer_than_the_models_positions(checkpoints, family):
     model = load(checkpoints(family, ""))
     rows = random_rows(model, [POSITIONS] * 4)
     layout = attached(Packed(model, 0))
-    laid = layout.run(rows)
+    batch = layout.run(rows)
     layout.detach()
-    assert_hidden_as_alone(laid, model, rows)
+    assert_hidden_as_alone(batch, model, rows)
 
 
 def test_the_sliding_window_holds_within_each_text_of_a_pack(checkpoints):
@@ -83,10 +87,10 @@ def test_the_sliding_window_holds_within_each_text_of_a_pack(checkpoints):
     outputs = {}
     for name, each in (("narrow", model), ("wide", wide)):
         layout = attached(Packed(each, 1))
-        laid = layout.run(rows)
-        outputs[name] = laid.output.last_hidden_state
+        batch = layout.run(rows)
+        outputs[name] = batch.output.last_hidden_state
         layout.detach()
-        assert_hidden_as_alone(laid, each, rows)
+        assert_hidden_as_alone(batch, each, rows)
     assert (outputs["narrow"][0] - outputs["wide"][0]).abs().max() > 0.1  # the window is not just ignored
 
 
@@ -94,15 +98,18 @@ def test_the_sliding_window_holds_within_each_text_of_a_pack(checkpoints):
 @pytest.mark.parametrize("family", ["bert", "roberta", "albert", "distilbert", "electra", "modernbert"])
 def test_only_kept_positions_reach_the_head(checkpoints, family, kind):
     model = load(checkpoints(family, "MaskedLM"), "MaskedLM")
-    rows = random_rows(model, keep=lambda length: tuple(range(0, length, 30)))
+    rows = random_rows(model, gather_positions=lambda length: tuple(range(0, length, 30)))
     layout = attached(kind(model, model.config.pad_token_id))
-    laid = layout.run(rows)
+    batch = layout.run(rows)
     layout.detach()
-    assert laid.lengths == [len(row.keep) for row in rows]
-    assert laid.output.logits.shape[:2] == (len(rows), max(laid.lengths))
-    for logits, row in zip(laid.output.logits, rows, strict=True):
+    assert batch.lengths == [len(row.gather_positions) for row in rows]
+    assert batch.output.logits.shape[:2] == (len(rows), max(batch.lengths))
+    for logits, row in zip(batch.output.logits, rows, strict=True):
         torch.testing.assert_close(
-            logits[: len(row.keep)], directly(model, row).logits[0, list(row.keep)], atol=1e-5, rtol=1e-5
+            logits[: len(row.gather_positions)],
+            directly(model, row).logits[0, list(row.gather_positions)],
+            atol=1e-5,
+            rtol=1e-5,
         )
 
 
@@ -112,10 +119,10 @@ def test_some_rows_may_keep_all(checkpoints, kind):
     rows = random_rows(model, [5, 9])
     rows[1] = Row(rows[1].inputs, 9, (2, 8))
     layout = attached(kind(model, 0))
-    laid = layout.run(rows)
+    batch = layout.run(rows)
     layout.detach()
-    assert laid.lengths == [5, 2]
-    hidden = laid.output.last_hidden_state
+    assert batch.lengths == [5, 2]
+    hidden = batch.output.last_hidden_state
     torch.testing.assert_close(hidden[0, :5], directly(model, rows[0]).last_hidden_state[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         hidden[1, :2], directly(model, rows[1]).last_hidden_state[0, [2, 8]], atol=1e-5, rtol=1e-5
@@ -125,20 +132,20 @@ def test_some_rows_may_keep_all(checkpoints, kind):
 @pytest.mark.parametrize("kind", [Packed, Padded])
 def test_a_layout_that_does_not_trim_gives_every_position(checkpoints, kind):
     model = load(checkpoints("bert", ""))
-    rows = random_rows(model, keep=lambda length: (0,))
+    rows = random_rows(model, gather_positions=lambda length: (0,))
     layout = kind(model, 0)
     layout.trims = False
-    laid = attached(layout).run(rows)
+    batch = attached(layout).run(rows)
     layout.detach()
-    assert_hidden_as_alone(laid, model, rows)
+    assert_hidden_as_alone(batch, model, rows)
 
 
 def test_alone_leaves_nothing_out_and_takes_one_row(checkpoints):
     model = load(checkpoints("bert", ""))
-    rows = random_rows(model, keep=lambda length: (0,))
+    rows = random_rows(model, gather_positions=lambda length: (0,))
     layout = attached(Alone(model, 0))
     assert_hidden_as_alone(layout.run(rows[:1]), model, rows[:1])
-    with pytest.raises(ValueError, match="one row, not 2"):
+    with pytest.raises(ValueError, match="1 row, got 2"):
         layout.run(rows[:2])
 
 
@@ -170,7 +177,7 @@ def test_detach_leaves_the_model_as_it_was(checkpoints, kind):
 def test_an_error_in_a_run_does_not_spoil_the_next(checkpoints):
     model = load(checkpoints("bert", "MaskedLM"), "MaskedLM")
     layout = attached(Packed(model, 0))
-    good = random_rows(model, [6, 3], keep=lambda length: (1,))
+    good = random_rows(model, [6, 3], gather_positions=lambda length: (1,))
     expected = layout.run(good).output.logits
     with pytest.raises(IndexError):
         layout.run([Row({"input_ids": [10**6]}, 1)])

@@ -41,13 +41,13 @@ def packs(task, count=12, seed=1):
     return [[Row({"input_ids": random.integers(5, vocabulary, n).tolist()}, n) for n in pack] for pack in lengths]
 
 
-def assert_same(laid, expected):
+def assert_same(batch, expected):
     """Names, class and every bit."""
-    assert type(laid.output) is type(expected.output)
-    assert list(laid.output) == list(expected.output)
-    for name, tensor in laid.output.items():
+    assert type(batch.output) is type(expected.output)
+    assert list(batch.output) == list(expected.output)
+    for name, tensor in batch.output.items():
         assert torch.equal(tensor, expected.output[name]), name
-    assert laid.lengths == expected.lengths
+    assert batch.lengths == expected.lengths
 
 
 class Counted:
@@ -108,7 +108,7 @@ def test_a_value_that_depends_on_the_input_is_not_recorded(load, monkeypatch):
     task = load()
     tracing = choose_layout(task, "packed").trace
     assert not tracing.taken
-    assert tracing.refused.startswith(f"{NotTraceable.__name__}: deployments/test_recording.py:")
+    assert tracing.refused.startswith(f"{NotTraceable.__name__}: layouts/test_traced_graph.py:")
 
 
 def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_recording_that_differs_is_not_taken(load, monkeypatch):
     task = load()
     tracing = choose_layout(task).trace
     assert not tracing.taken
-    assert "differs from the model's call by" in tracing.refused
+    assert "outputs differ from the model's by" in tracing.refused
     counted = Counted(task.checkpoint.model.encoder)
     task.layout.run(packs(task, 1)[0])
     assert counted.count == 1
@@ -171,7 +171,7 @@ def test_a_recording_that_fails_where_the_model_does_not_is_dropped(load, monkey
     monkeypatch.undo()
     assert_same(task.layout.run(pack), expected)
     assert counted.count == 2
-    assert "not used any more: no such operation" in caplog.text
+    assert "no longer used: no such operation" in caplog.text
 
 
 def test_recording_leaves_the_model_as_it_was(load):

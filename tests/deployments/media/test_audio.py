@@ -89,7 +89,7 @@ def test_a_wav_that_does_not_know_its_size_is_read_to_its_end(size):
 @pytest.mark.parametrize("name", ["wav", "wav-float", "wav-24", "flac", "aiff", "m4a", "alac"])
 def test_recordings_that_are_cut_short(name):
     data = encoded(name, sine(4, SOUND_FORMATS[name][2]))
-    with pytest.raises(InvalidInput, match="^inputs is .*(cut short: its header declares|ends too early)"):
+    with pytest.raises(InvalidInput, match="^inputs is .*truncated"):
         read(data[: len(data) * 6 // 10])
 
 
@@ -108,7 +108,7 @@ def test_junk_around_the_frames_of_an_mp3():
 def test_the_limit_on_seconds():
     data = wav(NOISE[:, 0].copy())
     assert len(read(data, limits=MediaLimits(max_audio_seconds=1))) == RATE
-    with pytest.raises(TooLarge, match="^inputs is longer than 0.99 s, which is limits.max_audio_seconds$"):
+    with pytest.raises(TooLarge, match=r"^inputs is longer than 0.99 s \(limits.max_audio_seconds\)$"):
         read(data, limits=MediaLimits(max_audio_seconds=0.99))
 
 
@@ -153,7 +153,7 @@ def test_hours_of_silence_in_a_small_file_are_refused_in_time(tmp_path):
     assert len(hours) < 3_000_000
     before = time.monotonic()
     said, mib = grown(tmp_path, hours, 600)
-    assert said == "inputs is longer than 600 s, which is limits.max_audio_seconds"
+    assert said == "inputs is longer than 600 s (limits.max_audio_seconds)"
     assert 30 < mib < 60  # ten minutes are 37
     assert time.monotonic() - before < 30
 
@@ -171,18 +171,18 @@ def test_memory_is_the_result_and_little_more(tmp_path):
         (b"%PDF-1.7 and so on", "it looks like PDF$"),
         (picture_bytes(COLOURS, "PNG"), "it looks like PNG$"),
         (picture_bytes(COLOURS, "JPEG"), "it looks like JPEG$"),
-        (b"hello world " * 30, "AIFF and AMR are$"),
-        (bytes(1000), "AIFF and AMR are$"),
+        (b"hello world " * 30, r"AIFF, AMR\)$"),
+        (bytes(1000), r"AIFF, AMR\)$"),
         (b"RIFF\x20\0\0\0AVI LIST" + bytes(200), "it looks like AVI$"),
     ],
 )
 def test_no_recordings(data, message):
-    with pytest.raises(UnsupportedMedia, match="^inputs is not a recording that can be read: .*" + message):
+    with pytest.raises(UnsupportedMedia, match="^inputs is not in a supported audio format .*" + message):
         read(data)
 
 
 def test_a_film_without_sound():
-    with pytest.raises(UnsupportedMedia, match="^inputs holds no sound, only video$"):
+    with pytest.raises(UnsupportedMedia, match="^inputs has no audio, only video$"):
         read(film())
 
 
@@ -216,7 +216,7 @@ def test_files_that_name_other_files_reach_nothing(kind, scheme, tmp_path, monke
     monkeypatch.chdir(tmp_path)  # a name without a folder is one that FFmpeg takes for safe
     (tmp_path / "local.wav").write_bytes(wav(NOISE[:, 0].copy()))
     for name in ("local.wav", str(tmp_path / "local.wav")):
-        with pytest.raises(UnsupportedMedia, match="^inputs is not a recording"):
+        with pytest.raises(UnsupportedMedia, match="^inputs is not in a supported audio format"):
             read(LISTS[kind].format(scheme + name).encode())
 
 
@@ -224,15 +224,15 @@ def test_files_that_name_other_files_reach_nothing(kind, scheme, tmp_path, monke
     ("data", "message"),
     [
         (b"", "is empty"),
-        (wav(np.zeros(0, np.int16)), "holds no sound|is a WAV that is damaged"),
-        (wav(NOISE[:100, 0].copy(), rate=0), "is a WAV that is damaged|has a sampling rate"),
-        (wav(NOISE[:, 0].copy(), rate=1), "has a sampling rate of 1 Hz; 1,000 to 768,000 are read"),
+        (wav(np.zeros(0, np.int16)), "has no audio|is a damaged or truncated WAV"),
+        (wav(NOISE[:100, 0].copy(), rate=0), "is a damaged or truncated WAV|has a sampling rate"),
+        (wav(NOISE[:, 0].copy(), rate=1), "has a sampling rate of 1 Hz; it must be 1,000 to 768,000 Hz"),
         (wav(NOISE[:, 0].copy(), rate=10_000_000), "has a sampling rate of 10,000,000 Hz"),
-        (wav(np.zeros((100, 33), np.int16)), "has 33 channels; 1 to 32 are read"),
-        (wav(NOISE[:, 0].copy())[:30], "is a WAV that is damaged or ends too early"),
-        (encoded("flac", sine(1, RATE))[:20], "is a FLAC that is damaged or ends too early"),
-        (b"fLaC" + bytes(500), "is a FLAC that is damaged or ends too early"),
-        (b"OggS" + bytes(500), "is a Ogg that is damaged or ends too early"),
+        (wav(np.zeros((100, 33), np.int16)), "has 33 channels; the limit is 32"),
+        (wav(NOISE[:, 0].copy())[:30], "is a damaged or truncated WAV"),
+        (encoded("flac", sine(1, RATE))[:20], "is a damaged or truncated FLAC"),
+        (b"fLaC" + bytes(500), "is a damaged or truncated FLAC"),
+        (b"OggS" + bytes(500), "is a damaged or truncated Ogg"),
     ],
 )
 def test_impossible_recordings(data, message):
@@ -251,7 +251,7 @@ def test_samples_that_are_no_numbers(value, rate):
 
 def test_errors_name_the_input():
     with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not a recording"):
-        read_audio(Media(b"no"), RATE, LIMITS, what="inputs[2]")
+        read_audio(Media(b"no"), RATE, LIMITS, field="inputs[2]")
 
 
 def read_or_error(data: bytes, limits: MediaLimits) -> np.ndarray | ServiceError:

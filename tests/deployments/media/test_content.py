@@ -57,7 +57,7 @@ def test_data_urls(head, declared):
 @pytest.mark.parametrize("url", ["http://host/a.png", "https://host/a?b=c", "HTTPS://HOST/"])
 def test_urls_are_kept_and_not_fetched(url):
     assert from_json(url) == Media(b"", url=url)
-    with pytest.raises(InvalidInput, match="^inputs is a URL that was not fetched"):
+    with pytest.raises(InvalidInput, match="^inputs is a URL, which is not fetched here"):
         from_json(url).content()
 
 
@@ -74,10 +74,10 @@ def test_urls_are_kept_and_not_fetched(url):
         ("AAAAé", "is neither base64 nor a data URL: character 'é' at 4"),
         ("QQ==QQ==", "is neither base64 nor a data URL: character '=' at 2"),
         ("{x}%", "is neither base64 nor a data URL: character '{' at 0"),
-        ("AAAAA", "is base64 that is cut short: one character is left over at its end"),
-        ("data:image/png;base64,AA*A", "is a data URL, but not base64: character '*' at 24"),
-        ("data:text/plain,hello", "is a data URL that is not base64; write `data:...;base64,...`"),
-        ("data:image/png;base64", "is a data URL without a comma behind its media type"),
+        ("AAAAA", "is truncated base64: its length leaves one extra character"),
+        ("data:image/png;base64,AA*A", "is a data URL with invalid base64: character '*' at 24"),
+        ("data:text/plain,hello", "is a data URL without base64 encoding; use `data:...;base64,...`"),
+        ("data:image/png;base64", "is a data URL without a comma after its media type"),
         (17, "should be a string: base64, a data URL or a URL"),
         (None, "should be a string: base64, a data URL or a URL"),
         ({"url": "x"}, "should be a string: base64, a data URL or a URL"),

@@ -3,20 +3,20 @@
 import pytest
 from PIL import Image
 
-from deployments.media.sniff import PICTURES, SOUNDS, sniff
+from deployments.media.sniff import AUDIO_FORMATS, IMAGE_FORMATS, sniff
 from tests.deployments.media.samples import PICTURE_FORMATS, SOUND_FORMATS, encoded, picture_bytes, pixels, sine
 
 
 @pytest.mark.parametrize("kind", PICTURE_FORMATS)
 def test_pictures(kind):
     assert sniff(picture_bytes(Image.fromarray(pixels()), kind)).upper() == kind
-    assert kind in map(str.upper, PICTURES)
+    assert kind in map(str.upper, IMAGE_FORMATS)
 
 
 @pytest.mark.parametrize("name", SOUND_FORMATS)
 def test_sounds(name):
     rate = SOUND_FORMATS[name][2]
-    assert sniff(encoded(name, sine(0.2, rate))) in SOUNDS
+    assert sniff(encoded(name, sine(0.2, rate))) in AUDIO_FORMATS
 
 
 @pytest.mark.parametrize(

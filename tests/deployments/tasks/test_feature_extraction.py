@@ -113,7 +113,7 @@ def test_fewer_dimensions_are_normalised_again(sentences):
 
 def test_dimensions_of_hidden_states_are_refused(checkpoints):
     task = load_task(FeatureExtraction, checkpoints("bert", ""), pooling={"mode": "none"})
-    with pytest.raises(InvalidInput, match="answers with hidden states"):
+    with pytest.raises(InvalidInput, match="returns hidden states"):
         ask(task, "a man", dimensions=8)
 
 
@@ -140,7 +140,7 @@ def test_token_ids_are_read_as_they_are(checkpoints, family):
         np.testing.assert_allclose(ask(task, ids), ask(task, text), atol=1e-5)
         bare = task.tokenizer(text, add_special_tokens=False)["input_ids"]
         np.testing.assert_allclose(ask(task, bare), hidden_states(task, text, add_special_tokens=False), atol=1e-4)
-    with pytest.raises(InvalidInput, match="inputs has the token id 99999; this model's end at"):
+    with pytest.raises(InvalidInput, match="inputs has the token id 99999; this model's highest is"):
         ask(task, [5, 99_999])
 
 
@@ -151,7 +151,7 @@ def test_ids_are_one_text_and_lists_of_them_several(sentences):
     assert (cut.truncated, cut.rows[0].inputs["input_ids"]) == (True, list(range(41, 105)))
     with pytest.raises(InvalidInput, match="inputs has 100 tokens; the model reads at most 64"):
         ask(sentences, [5] * 100, truncate=False)
-    with pytest.raises(InvalidInput, match="a prompt goes in front of a text"):
+    with pytest.raises(InvalidInput, match="a prompt can only be prepended to a text"):
         ask(sentences, [5], prompt_name="query")
 
 

@@ -74,7 +74,7 @@ def test_options_that_hidden_states_cannot_have(checkpoints):
         task = load_task(ImageFeatureExtraction, checkpoints.of(ImageFeatureExtraction, family), pooling=pooling)
         with pytest.raises(InvalidInput, match="dimensions applies to pooled vectors"):
             ask(task, image, dimensions=8)
-    with pytest.raises(InvalidInput, match="normalize applies to vectors; this model answers with maps"):
+    with pytest.raises(InvalidInput, match="normalize applies to vectors; this model returns maps"):
         ask(task, image, normalize=True)
 
 

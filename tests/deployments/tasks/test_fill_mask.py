@@ -119,13 +119,13 @@ def test_top_k_beyond_the_vocabulary_gives_all(bert):
         ("no blank here", {}, r"inputs has no mask; write \[MASK\]"),
         ("a <mask> of another model", {}, r"write \[MASK\]"),
         ("word " * 300, {}, "no mask"),
-        ("word " * 300 + "[MASK]", {}, "1 masks, 1 of them behind the first 128 tokens"),
-        ("[MASK] " + "word " * 300 + "[MASK]", {}, "2 masks, 1 of them behind"),
+        ("word " * 300 + "[MASK]", {}, "1 masks, 1 of them after the first 128 tokens"),
+        ("[MASK] " + "word " * 300 + "[MASK]", {}, "2 masks, 1 of them after"),
         ("[MASK] " + "word " * 300, {"truncate": False}, r"inputs has \d+ tokens; the model reads at most 128"),
         ("", {}, "inputs is empty"),
         (" \n", {}, "inputs is empty"),
-        ("a [MASK]", {"targets": []}, "targets names no word"),
-        ("a [MASK]", {"targets": ["", " "]}, "targets names no word"),
+        ("a [MASK]", {"targets": []}, "targets has no word"),
+        ("a [MASK]", {"targets": ["", " "]}, "targets has no word"),
     ],
 )
 def test_impossible_inputs(bert, text, parameters, message):
@@ -149,7 +149,7 @@ def test_an_earlier_request_that_cut_on_the_left_changes_nothing(bert):
 def test_only_the_blanks_reach_the_head_where_that_holds(checkpoints, bert):
     assert bert.layout.trims
     prepared = bert.preprocess(Request(inputs="the [MASK] rose in the [MASK]"))
-    assert prepared.rows[0].keep == (2, 6)
+    assert prepared.rows[0].gather_positions == (2, 6)
     assert bert.run(prepared.rows).output.logits.shape[:2] == (1, 2)
     assert [output.shape for output in bert.forward(prepared.rows, None)] == [(2, len(bert.tokenizer))]
 
@@ -161,7 +161,7 @@ def test_a_model_whose_head_reads_past_the_hook_is_served_whole(checkpoints):
     rows = [task.preprocess(Request(inputs=text.format("<mask>", "<mask>"))).rows[0] for text in ("{} a", "b {} {}")]
     together = task.forward(rows, None)
     for output, row in zip(together, rows, strict=True):
-        assert output.shape == (len(row.keep), len(task.tokenizer))
+        assert output.shape == (len(row.gather_positions), len(task.tokenizer))
         np.testing.assert_allclose(output, task.forward([row], None)[0], atol=1e-5)
 
 

@@ -105,7 +105,7 @@ def test_top_k(vit, vit_pipeline, top_k, labels):
 
 @pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (3, 301)])
 def test_a_picture_of_an_impossible_shape_is_refused(vit, size):
-    with pytest.raises(InvalidInput, match=r"inputs is a picture of [\d,]+ x [\d,]+ pixels.*at most 100 times"):
+    with pytest.raises(InvalidInput, match=r"inputs is an image of [\d,]+ x [\d,]+ pixels.*at most 100 times"):
         ask(vit, png(picture(*size)))
 
 

@@ -223,10 +223,10 @@ def test_reads_the_context_first_where_the_model_pads_on_the_left(task_of: Any) 
     [
         ("", "Clara", {}, "question is empty"),
         ("Who?", " \n", {}, "context is empty"),
-        ("\x00", "Clara", {}, "question holds nothing"),
-        ("Who?", "\x00", {}, "context holds nothing"),
+        ("\x00", "Clara", {}, "question has no tokens"),
+        ("Who?", "\x00", {}, "context has no tokens"),
         ("the man " * 20, "Clara", {"max_seq_len": 40}, "no room for the context in the 40 tokens"),
-        ("Who?", "Clara", {"max_seq_len": 40, "doc_stride": 35}, "doc_stride is 35; it must be below the 35 tokens"),
+        ("Who?", "Clara", {"max_seq_len": 40, "doc_stride": 35}, "doc_stride is 35; it must be below 35, the tokens"),
     ],
 )
 def test_refuses(task_of: Any, question: str, context: str, parameters: dict[str, Any], message: str) -> None:

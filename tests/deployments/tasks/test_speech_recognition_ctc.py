@@ -45,7 +45,7 @@ def as_lists(answer):
 def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(folder_of, family):
     task, pipeline = load_task(CTCSpeechRecognition, folder_of(family)), pipeline_of(folder_of(family))
     assert_best_layout(task, family)
-    for times in ("char", "word") if task.tells_time else (None,):
+    for times in ("char", "word") if task.has_timestamps else (None,):
         parameters = {"return_timestamps": times}
         requests = [Request.model_validate({"inputs": wav(each), "parameters": parameters}) for each in recordings()]
         answers = ask_together(task, requests)
@@ -53,7 +53,7 @@ def test_recordings_of_all_lengths_together_are_answered_as_by_the_pipeline(fold
             theirs = pipeline(samples.copy(), **({} if times is None else parameters))
             assert as_lists(answer) == as_lists(theirs)
         assert len({answer["text"] for answer in answers}) > len(answers) / 2  # no dull model
-    assert task.tells_time == (family != "parakeet")
+    assert task.has_timestamps == (family != "parakeet")
 
 
 def test_what_lies_behind_a_recordings_own_end_in_a_batch_is_cut_off(folder_of):
@@ -122,7 +122,7 @@ def test_frames_of_a_model_that_reads_spectra_have_their_right_length(folder_of,
     request = Request(inputs=wav(recording(20 * RATE)))
     prepared = task.preprocess(request)
     frames = [
-        len(output[chunk.kept(task.samples_per_frame())])
+        len(output[chunk.core_frames(task.samples_per_frame())])
         for output, chunk in zip([task.forward([row], None)[0] for row in prepared.rows], prepared.context, strict=True)
     ]
     assert len(frames) > 5
@@ -140,17 +140,17 @@ def test_a_vocoder_of_its_own_speed_keeps_its_times(folder_of):
 def test_no_chunks_means_one_piece_up_to_the_limit(folder_of):
     task = load_task(CTCSpeechRecognition, folder_of("wav2vec2-layer"), audio={"chunk_length_s": 0, "max_seconds": 40})
     assert len(task.preprocess(Request(inputs=wav(recording(40 * RATE)))).rows) == 1
-    with pytest.raises(TooLarge, match=r"a recording of 41\.0 s; audio\.max_seconds of this model is 40"):
+    with pytest.raises(TooLarge, match=r"a recording of 41\.0 s; this model reads at most 40 s"):
         ask(task, wav(recording(41 * RATE)))
 
 
 @pytest.mark.parametrize(
     ("audio", "message"),
     [
-        ({"chunk_length_s": 10, "stride_length_s": 5}, r"leaves nothing of audio\.chunk_length_s"),
+        ({"chunk_length_s": 10, "stride_length_s": 5}, r"must be shorter than audio\.chunk_length_s"),
         ({"chunk_length_s": 10, "stride_length_s": (4, 7)}, r"4 s and 7 s"),
         ({"chunk_length_s": 0.02, "stride_length_s": 0}, r"this model reads 0\.025 s to 120 s"),
-        ({"chunk_length_s": 0.001}, r"leaves nothing"),
+        ({"chunk_length_s": 0.001}, r"must be shorter than"),
         ({"chunk_length_s": 200}, r"chunk_length_s is 200 s"),
     ],
 )
@@ -176,7 +176,9 @@ def test_a_recording_too_short_for_a_frame_is_refused(folder_of):
 
 def test_times_from_a_tokenizer_without_them_are_refused(folder_of):
     task = load_task(CTCSpeechRecognition, folder_of("parakeet"))
-    with pytest.raises(InvalidInput, match=r"parameters\.return_timestamps: this model's tokenizer gives no times"):
+    with pytest.raises(
+        InvalidInput, match=r"parameters\.return_timestamps: this model's tokenizer gives no timestamps"
+    ):
         ask(task, wav(recording(RATE)), parameters={"return_timestamps": "word"})
 
 

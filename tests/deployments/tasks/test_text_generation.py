@@ -131,9 +131,9 @@ def test_chats_that_cannot_be_read(writing):
         ask(replica, CHAT[::-1])
     with pytest.raises(InvalidInput, match="inputs is an empty list"):
         ask(replica, [])
-    with pytest.raises(InvalidInput, match="a chat without a message"):
+    with pytest.raises(InvalidInput, match="a chat without messages"):
         ask(replica, [[]])
-    with pytest.raises(InvalidInput, match=r"inputs\[1\]: inputs is a chat without a message"):
+    with pytest.raises(InvalidInput, match=r"inputs\[1\]: inputs is a chat without messages"):
         ask(replica, [CHAT, []])
 
 
@@ -248,7 +248,7 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
     ("inputs", "parameters", "message"),
     [
         ("", {}, "inputs is empty"),
-        ("a" * 270_000, {}, "inputs has 270,000 characters; at most 262,144 are read"),
+        ("a" * 270_000, {}, "inputs has 270,000 characters; the limit is 262,144"),
         (
             "river " * 200,
             {"max_new_tokens": 100},
@@ -302,5 +302,5 @@ def test_a_prompt_may_come_as_its_token_ids(writing):
     shown = replica.task.tokenizer.decode(ids[0], skip_special_tokens=True)
     whole = ask(replica, ids[0], max_new_tokens=6, return_full_text=True)[0]["generated_text"]
     assert whole == shown + texts[0]["generated_text"]
-    with pytest.raises(InvalidInput, match="inputs has the token id 99999; this model's end at"):
+    with pytest.raises(InvalidInput, match="inputs has the token id 99999; this model's highest is"):
         ask(replica, [1, 99_999])

@@ -208,5 +208,5 @@ def test_without_overlaps_keeps_the_longest_then_the_surest() -> None:
 
 def test_refuses_a_stride_that_makes_thousands_of_windows(pair_of: Any) -> None:
     task, _ = pair_of("bert")
-    with pytest.raises(TooLarge, match=r"windows of 1 new tokens each; at most 1,024"):
+    with pytest.raises(TooLarge, match=r"windows of 1 new tokens each; the limit is 1,024"):
         answer(task, "river " * 3000, stride=task.max_length - 3)

@@ -47,7 +47,7 @@ def test_reads_names_shapes_types_and_settings(tmp_path: Path) -> None:
     [
         (model([], version=3), "version 3; 4 to 6 can be read"),
         (model([variable("a", 5, (1,), b"\0\0")]), "a is of a type of number that numpy lacks"),
-        (model([variable("a", 0, (2,), b"\0\0\0\0")]), r"a is 4 bytes long, which does not fit its shape \[2\]"),
+        (model([variable("a", 0, (2,), b"\0\0\0\0")]), r"a has 4 bytes, which does not match its shape \[2\]"),
         (model([variable("a", 0, (1,), b"\0\0\0\0")])[:40], "ends . bytes early"),
         (b"\6", "ends 3 bytes early"),
     ],

@@ -75,7 +75,7 @@ def test_every_model_says_where_it_comes_from_and_is_pinned() -> None:
 
 
 def test_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(LookupError, match="no embedded model 'gpt-9'; there are minilm, prompt-injection, pii"):
+    with pytest.raises(LookupError, match="no embedded model 'gpt-9'; choose one of minilm, prompt-injection, pii"):
         ensure("gpt-9", tmp_path, lambda stage, fraction: None)
 
 

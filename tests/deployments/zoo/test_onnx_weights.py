@@ -125,5 +125,5 @@ def test_weights_in_other_forms_are_refused_rather_than_lost(tmp_path: Path, ope
 def test_an_embedding_without_its_scale_is_refused(tmp_path: Path) -> None:
     node = onnx.helper.make_node("Gather", ["table", "ids"], ["rows"], name="/words/Gather")
     path = write(tmp_path / "tiny.onnx", [node], {"table": np.ones((2, 2), dtype=np.uint8)})
-    with pytest.raises(UnknownQuantisation, match="one scale"):
+    with pytest.raises(UnknownQuantisation, match="a single scale"):
         read_weights(path, lambda fraction: None)

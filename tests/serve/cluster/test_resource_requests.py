@@ -57,7 +57,7 @@ def test_without_a_node() -> None:
 
 @pytest.mark.parametrize(
     ("resources", "message"),
-    [({"num_gpus": 1.5}, "not 1.5"), ({"accelerator_type": "L4"}, "asks for no accelerator"), ({"memory_gib": 0}, "0")],
+    [({"num_gpus": 1.5}, "not 1.5"), ({"accelerator_type": "L4"}, "needs num_gpus above 0"), ({"memory_gib": 0}, "0")],
 )
 def test_what_nobody_can_ask(resources: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):

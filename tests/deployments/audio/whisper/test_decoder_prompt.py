@@ -59,7 +59,7 @@ def test_every_wish_begins_as_in_transformers(name):
         ours, expected = openings.decoder_prompt(language, task, times=times), theirs(defaults, language, task, times)
         if ours.languages:
             assert ours.languages == tuple(LANGUAGES.values())
-            ours = ours.knowing(expected[1])
+            ours = ours.with_language(expected[1])
         assert list(ours.before) == expected
 
 
@@ -82,10 +82,10 @@ def test_detection_is_among_languages_and_then_the_rest_follows():
 @pytest.mark.parametrize(
     ("name", "language", "task", "message"),
     [
-        ("one", "en", None, "no choice of languages"),
-        ("one", None, "transcribe", "no choice of tasks"),
-        ("many", "klingon", None, r"'klingon' is no language of this model; it knows de, en, fr"),
-        ("many", "spanish", None, r"'spanish' is no language"),
+        ("one", "en", None, "does not support a choice of language"),
+        ("one", None, "transcribe", "does not support a choice of task"),
+        ("many", "klingon", None, r"does not know the language 'klingon'; it knows de, en, fr"),
+        ("many", "spanish", None, "does not know the language 'spanish'"),
     ],
 )
 def test_what_the_model_does_not_know_is_refused(name, language, task, message):
@@ -100,10 +100,12 @@ def test_a_row_that_detects_has_room_for_what_it_is_made_to_say():
 
     decoder_prompt = DecoderPrompt((3,), (20, 21), (TRANSCRIBE,))
     params = sampling_params(defaults_of("many"), {"max_new_tokens": 5, "min_new_tokens": 2}, prompt_length=3)
-    ask = decoder_prompt.open(GenerationRequest(Prompt(decoder_prompt.filled()), params), Prompt(decoder_prompt.before))
+    ask = decoder_prompt.apply(
+        GenerationRequest(Prompt(decoder_prompt.placeholder_ids()), params), Prompt(decoder_prompt.before)
+    )
     assert (
         ask.params.max_new_tokens,
         ask.params.min_new_tokens,
         decoder_prompt.length,
-        decoder_prompt.written,
+        decoder_prompt.generated,
     ) == (7, 4, 3, 2)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.whisper.tokenization_whisper import _find_longest_common_sequence
 
-from deployments.audio.whisper.merge import Stride, TranscriptMerger, WindowTokens, Word, overlap
+from deployments.audio.whisper.merge import Stride, TimedToken, TranscriptMerger, WindowTokens, overlap
 from tests.speech_checkpoints import whisper_tokenizer
 
 STEP = 0.02
@@ -26,7 +26,7 @@ TIMES = st.integers(0, 1500)
 def recordings(draw):
     """Windows with their strides: words and times in any order, likelier in a sensible one."""
     windows = draw(st.integers(1, 5))
-    strides, tokens_of_window = [], []
+    strides, window_tokens = [], []
     for number in range(windows):
         left = 5.0 if number else 0.0
         right = 5.0 if number < windows - 1 else 0.0
@@ -36,41 +36,41 @@ def recordings(draw):
             times = iter(sorted(token for token in tokens if token < 0)[::-1])
             tokens = [token if token >= 0 else next(times) for token in tokens]
             tokens = [t for token in tokens for t in ([token, token] if token < 0 and draw(st.booleans()) else [token])]
-        tokens_of_window.append(tokens)
-    return strides, tokens_of_window
+        window_tokens.append(tokens)
+    return strides, window_tokens
 
 
-def joined(tokenizer, strides, tokens_of_window, token_times=None):
+def joined(tokenizer, strides, window_tokens, token_times=None):
     merger = TranscriptMerger(tokenizer, STEP)
     told = []
-    for number, (stride, tokens) in enumerate(zip(strides, tokens_of_window, strict=True)):
+    for number, (stride, tokens) in enumerate(zip(strides, window_tokens, strict=True)):
         merger.add(WindowTokens(tokens, token_times[number] if token_times else ()), stride)
         told.append(merger.stable())
     return merger.finish(), told
 
 
-def theirs(tokenizer, strides, tokens_of_window, token_times=None):
+def theirs(tokenizer, strides, window_tokens, token_times=None):
     outputs = [
         {"tokens": torch.tensor([tokens], dtype=torch.long), "stride": tuple(stride)}
         | ({"token_timestamps": torch.tensor([token_times[number]])} if token_times else {})
-        for number, (stride, tokens) in enumerate(zip(strides, tokens_of_window, strict=True))
+        for number, (stride, tokens) in enumerate(zip(strides, window_tokens, strict=True))
     ]
     return tokenizer._decode_asr(
         outputs, return_timestamps="word" if token_times else True, return_language=None, time_precision=STEP
     )
 
 
-def ids(tokenizer, tokens_of_window):
+def ids(tokenizer, window_tokens):
     begin = tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
-    return [[token if token >= 0 else begin - 1 - token for token in tokens] for tokens in tokens_of_window]
+    return [[token if token >= 0 else begin - 1 - token for token in tokens] for tokens in window_tokens]
 
 
 @given(recordings())
 def test_text_and_times_are_those_of_transformers(tokenizer, recording):
-    strides, tokens_of_window = recording
-    tokens_of_window = ids(tokenizer(), tokens_of_window)
-    segments, told = joined(tokenizer(), strides, tokens_of_window)
-    text, optional = theirs(tokenizer(), strides, tokens_of_window)
+    strides, window_tokens = recording
+    window_tokens = ids(tokenizer(), window_tokens)
+    segments, told = joined(tokenizer(), strides, window_tokens)
+    text, optional = theirs(tokenizer(), strides, window_tokens)
     assert "".join(segment.text for segment in segments) == text
     assert [((segment.start, segment.end), segment.text) for segment in segments] == [
         (chunk["timestamp"], chunk["text"]) for chunk in optional["chunks"]
@@ -81,17 +81,17 @@ def test_text_and_times_are_those_of_transformers(tokenizer, recording):
 
 @given(recordings(), st.data())
 def test_with_the_moments_of_tokens_too(tokenizer, recording, data):
-    strides, tokens_of_window = recording
-    tokens_of_window = ids(tokenizer(), tokens_of_window)
+    strides, window_tokens = recording
+    window_tokens = ids(tokenizer(), window_tokens)
     next_start = st.integers(0, 1500).map(lambda step: step * STEP)
     token_times = [
-        sorted(data.draw(st.lists(next_start, min_size=len(each), max_size=len(each)))) for each in tokens_of_window
+        sorted(data.draw(st.lists(next_start, min_size=len(each), max_size=len(each)))) for each in window_tokens
     ]
     token_times = [torch.tensor(each).tolist() for each in token_times]  # as float32 has them
-    text, optional = theirs(tokenizer(), strides, tokens_of_window, token_times)
-    segments, _ = joined(tokenizer(), strides, tokens_of_window, token_times)
+    text, optional = theirs(tokenizer(), strides, window_tokens, token_times)
+    segments, _ = joined(tokenizer(), strides, window_tokens, token_times)
     assert "".join(segment.text for segment in segments) == text
-    words = [word for segment in segments for word in segment.words]
+    words = [token for segment in segments for token in segment.tokens]
     spans = [chunk["timestamp"] for chunk in optional["chunks"]]
     assert {start for start, _ in spans} <= {word.start for word in words}
     assert "".join(chunk["text"] for chunk in optional["chunks"]) == text
@@ -99,7 +99,7 @@ def test_with_the_moments_of_tokens_too(tokenizer, recording, data):
 
 @given(st.lists(st.lists(st.integers(0, 4), max_size=12), min_size=2, max_size=2))
 def test_two_sequences_overlap_as_transformers_lays_them(sequences):
-    left, right = ([Word(token) for token in sequence] for sequence in sequences)
+    left, right = ([TimedToken(token) for token in sequence] for sequence in sequences)
     stays, gives_way = overlap(left, right)
     expected = _find_longest_common_sequence(sequences)
     assert sequences[0][:stays] + sequences[1][gives_way:] == expected
