@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, ServiceError, Unavailable
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sequence import GenerationSequence
+from deployments.generation.transformers_internals import continuous_batching_manager
 
 if TYPE_CHECKING:
     import torch
@@ -48,24 +49,21 @@ class PagedEngine:
     def __init__(
         self, model: "torch.nn.Module", defaults: Any, *, max_cache_tokens: int, max_prefill_tokens: int, name: str
     ) -> None:
-        from transformers import ContinuousBatchingConfig
-
         self.max_cache_tokens = max_cache_tokens
         config: Any = model.config
         self._vocabulary = int(config.get_text_config().vocab_size)
         self._positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-        page = 256 if next(model.parameters()).device.type == "cuda" else 16
-        settings = ContinuousBatchingConfig(
-            page_size=page,
-            num_blocks=max(2, max_cache_tokens // page),
+        page_size = 256 if next(model.parameters()).device.type == "cuda" else 16
+        sampling = copy.deepcopy(defaults)
+        # Any value turns a logits processor on; every request sets its own.
+        sampling.update(do_sample=True, temperature=0.9, top_k=50, top_p=0.9, max_new_tokens=1)
+        self._manager = continuous_batching_manager(
+            model,
+            sampling,
+            page_size=page_size,
+            pages=max(2, max_cache_tokens // page_size),
             max_batch_tokens=max_prefill_tokens,
-            per_request_processors=True,
         )
-        drawing = copy.deepcopy(defaults)
-        # A value for each, so that the manager has the processor at all; every request brings its own.
-        drawing.update(do_sample=True, temperature=0.9, top_k=50, top_p=0.9, max_new_tokens=1)
-        drawn: Any = model
-        self._manager = drawn.init_continuous_batching(drawing, continuous_batching_config=settings)
         self._numbers = itertools.count()
         self._sequences: dict[str, GenerationSequence] = {}
         self._lock = threading.Lock()

@@ -22,6 +22,7 @@ from deployments.telemetry.logs import log_through_ray
 from deployments.telemetry.metrics import MODEL_METRICS
 from deployments.telemetry.model_meter import ModelMeter
 from deployments.telemetry.observer import Observer
+from deployments.telemetry.ray_internals import with_version
 from deployments.telemetry.ray_metrics import RayExporter
 from deployments.telemetry.tracing.attributes import model_attributes
 from deployments.telemetry.tracing.setup import open_tracer
@@ -149,7 +150,7 @@ def build_deployment(
         **scaling(config.replicas),
     )
     if version is not None:
-        deployment = deployment.options(version=version, _internal=True)
+        deployment = with_version(deployment, version)
     return deployment.bind(config, task, build_endpoint, limits, watch)
 
 

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 import orjson
-from ray.experimental import internal_kv
+
+from deployments.telemetry import ray_internals
 
 _NAMESPACE = b"automodel-serve"
 
@@ -28,11 +29,11 @@ class ModelStage:
 
 def report(model: str, stage: str, detail: str = "") -> None:
     value = orjson.dumps({"stage": stage, "detail": detail, "at": time.time()})
-    internal_kv._internal_kv_put(_key(model), value, overwrite=True, namespace=_NAMESPACE)
+    ray_internals.put(_key(model), value, _NAMESPACE)
 
 
 def read(model: str) -> ModelStage | None:
-    value = internal_kv._internal_kv_get(_key(model), namespace=_NAMESPACE)
+    value = ray_internals.get(_key(model), _NAMESPACE)
     return None if value is None else ModelStage(**orjson.loads(value))
 
 

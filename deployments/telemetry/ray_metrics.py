@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-import ray
-from ray._common.network_utils import build_address
 from ray.util import metrics as ray_metrics
 
 from deployments.telemetry.meter import Meter, Series
 from deployments.telemetry.metrics import Metric
+from deployments.telemetry.ray_internals import add_to_counter
 
 FLUSH_S = 1.0
 PARTS = ("_bucket", "_sum", "_count")  # of a histogram
@@ -94,20 +93,10 @@ class RayExporter:
         if before == value:
             return
         counter, names = self._counters[name]
-        # Not `inc`, which refuses the 0 with which a series begins.
-        counter._metric.record(value - (before or 0.0), tags=dict(zip(names, labels, strict=True)))
+        add_to_counter(counter, value - (before or 0.0), dict(zip(names, labels, strict=True)))
         self._exported[key] = value
 
 
 def le(bound: float) -> str:
     """A bucket's upper bound, as Prometheus writes it."""
     return "+Inf" if bound == float("inf") else repr(float(bound))
-
-
-def agents() -> list[str]:
-    """Where the metrics of each living node are exported: `host:port`. Asks the cluster: milliseconds."""
-    return [
-        build_address(node["NodeManagerAddress"], node["MetricsExportPort"])
-        for node in ray.nodes()
-        if node["Alive"] and node["MetricsExportPort"]
-    ]

@@ -10,8 +10,9 @@ model builds forgets what lies outside the window.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
+
+from deployments.generation.transformers_internals import brings_own_cache, cache_of, is_stateful, layer_kinds
 
 if TYPE_CHECKING:
     import torch
@@ -162,23 +163,9 @@ class Block:
 
 def new_cache(*, cross: bool) -> "DynamicCache | EncoderDecoderCache":
     """An empty cache of such layers to hand to a model as `past_key_values`; `cross`: the model has an encoder."""
-    from transformers import DynamicCache, EncoderDecoderCache
+    from transformers import EncoderDecoderCache
 
-    def of_our_layers() -> "DynamicCache":
-        filled = DynamicCache()
-        filled.layer_class_to_replicate = _known_to_transformers()
-        return filled
-
-    return EncoderDecoderCache(of_our_layers(), of_our_layers()) if cross else of_our_layers()
-
-
-@cache
-def _known_to_transformers() -> type[Layer]:
-    """transformers asks `isinstance(layer, CacheLayerMixin)`; deriving from it would need it at import."""
-    from transformers.cache_utils import CacheLayerMixin
-
-    CacheLayerMixin.register(Layer)
-    return Layer
+    return EncoderDecoderCache(cache_of(Layer), cache_of(Layer)) if cross else cache_of(Layer)
 
 
 def blocks(filled: "DynamicCache | EncoderDecoderCache") -> tuple[Block, Block | None]:
@@ -214,14 +201,10 @@ def why_not(model: "torch.nn.Module") -> str | None:
 
     What the configuration does not say, the check at load (`mode`) finds out.
     """
-    from transformers.cache_utils import get_layer_types_and_kwargs
-
-    if getattr(model, "_is_stateful", False):
+    if is_stateful(model):
         return "it keeps a running state (state-space or recurrent) instead of keys and values"
-    if not getattr(model, "_supports_default_dynamic_cache", lambda: True)():
+    if brings_own_cache(model):
         return "it brings a cache of its own"
-    config: Any = model.config
-    kinds = set(get_layer_types_and_kwargs(config.get_text_config(decoder=True))[0])
-    if others := kinds - LAYER_KINDS:
+    if others := set(layer_kinds(model.config)) - LAYER_KINDS:
         return f"its cache has layers that cannot be merged: {', '.join(sorted(others))}"
     return None
