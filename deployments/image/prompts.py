@@ -92,7 +92,7 @@ class DecoderPrompts(PicturePrompts):
             ids = tuple(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
         # A text that begins with a special token says itself what the decoder starts with (Donut's task names).
         start = () if ids and ids[0] in self._special else self._start
-        return Prompt((*start, *ids), inputs, source_cells=self._places_of(read))
+        return Prompt((*start, *ids), inputs, source_slots=self._places_of(read))
 
     def of_chat(self, chat: Sequence[SeenMessage]) -> Prompt:
         raise InvalidInput("inputs is a chat, and this model reads a picture, alone or with a text; send one of those")

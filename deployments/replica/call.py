@@ -74,7 +74,7 @@ class Call:
             self._read()
         except Exception as error:
             if self.trace is not None:
-                self.trace.unreadable(began, error)
+                self.trace.preprocess_failed(began, error)
             self.fail(error)
             return
         self._preprocess_s = time.monotonic() - began

@@ -15,9 +15,9 @@ from deployments.errors import LoadError
 from deployments.generation.in_flight.check import GenerationMode, choose_mode, static
 from deployments.generation.in_flight.engine import Engine, EngineConfig
 from deployments.generation.output import SequenceOutput
-from deployments.generation.paged import PagedEngine, refused
+from deployments.generation.paged import PagedEngine, unsupported_by_paged
 from deployments.generation.request import Completion, GenerationRequest
-from deployments.generation.sampling.params import not_served, sampling_params
+from deployments.generation.sampling.params import sampling_params, unsupported_options
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.scheduler import GenerationEngine, GenerationScheduler
 from deployments.generation.static_batch import batch_key, generate_static_batch
@@ -164,7 +164,7 @@ def _mode(task: GeneratingTask[Any, Any]) -> GenerationMode:
     if engine == "paged":
         _require_pageable(task)
         return GenerationMode("paged", "", 0.0, None)
-    if others := [name for name in not_served(task.defaults) if name != "num_beams"]:
+    if others := [name for name in unsupported_options(task.defaults) if name != "num_beams"]:
         return static(f"generation_config.json sets what only `generate` itself has: {', '.join(others)}")
     return choose_mode(task.model, [item.rows[0].prompt for item in prepared], task.pad_token_id)
 
@@ -173,7 +173,7 @@ def _require_pageable(task: GeneratingTask[Any, Any]) -> None:
     name = task.checkpoint.config.model
     if task.model.config.is_encoder_decoder or task.medium != "text":
         raise LoadError(f"{name}: generation.engine: paged is for models of text without an encoder")
-    if names := refused(sampling_params(task.defaults, {"max_new_tokens": 1})):
+    if names := unsupported_by_paged(sampling_params(task.defaults, {"max_new_tokens": 1})):
         raise LoadError(f"{name}: generation_config.json sets {', '.join(names)}, which generation.engine: paged lacks")
 
 

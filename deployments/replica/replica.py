@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 CallT = TypeVar("CallT", bound=Call)
 Stage = Callable[[str, str], None]
 
-LASTING_S = 1.0  # a line so long is one that does not run empty while somebody else refuses for this replica
+LONG_QUEUE_S = 1.0  # a line so long is one that does not run empty while somebody else refuses for this replica
 WARM_UP_WORDS = (1, 16, 128)
 
 # The model thread asks for the interpreter after every operation, and what holds it (parsing, tokenizing, JSON) would
@@ -157,7 +157,7 @@ class Replica:
         if self._scheduler is None or self.refusal(timeout_s) is None:
             return False
         seconds = self._drain_rate.seconds_for(self.in_flight - self._scheduler.batch_rows)
-        return seconds is not None and seconds >= LASTING_S
+        return seconds is not None and seconds >= LONG_QUEUE_S
 
     async def predict(
         self, request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None" = None

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from deployments.checkpoint import Checkpoint
 from deployments.contract.task import Prepared
 from deployments.errors import TooLarge
-from deployments.generation.adapters import composed, defaults_of
+from deployments.generation.adapters import as_encoder_decoder, generation_config_of
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
 from deployments.generation.request import Completion
@@ -84,7 +84,7 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
-        self.defaults = defaults_of(checkpoint.model)
+        self.defaults = generation_config_of(checkpoint.model)
         # A text that a decoder is given is gone on with, whether there is an encoder or not.
         self.is_continuation = True
         self._prompts = picture_prompts(self.model, checkpoint.processor)
@@ -94,12 +94,12 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
         return load_picture_processor(source, revision)
 
     def called_model(self, model: Any) -> Any:
-        return composed(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
+        return as_encoder_decoder(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
 
     def preprocess(self, request: Request) -> Prepared:
         prompt = self._prompt(request.inputs, request.text)
         most = self.max_positions
-        requests = request.parameters.requests(prompt, self.defaults, with_logprobs=request.stream, most=most)
+        requests = request.parameters.requests(prompt, self.defaults, with_logprobs=request.stream, max_positions=most)
         return Prepared(self.grammars.guided(requests, request.parameters))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:

@@ -11,11 +11,11 @@ import orjson
 from deployments.config import Logging
 
 FIELDS = "fields"  # attribute of a record with what its line tells beside the message
-OURS = ("deployments", "serve")
+LOGGERS = ("deployments", "serve")
 REQUESTS = "serve.requests"  # the logger of the lines for requests
 _RAY = "ray.serve"
 _WHOLE = "is_whole"  # attribute of a record whose message is lines as they are written
-_HELD_S = 0.25
+_BUFFER_S = 0.25
 _TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "refused", "request_id")  # in a line for people
 
 
@@ -58,7 +58,7 @@ class TextLines(_Lines):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class Held(logging.Handler):
+class BufferedLines(logging.Handler):
     """Holds lines back for a moment and hands many on as one: to write each by itself costs five times as much.
 
     Args:
@@ -92,7 +92,7 @@ class Held(logging.Handler):
 
     def _run(self) -> None:
         while self._has_lines.wait():
-            time.sleep(_HELD_S)
+            time.sleep(_BUFFER_S)
             self.flush()
 
 
@@ -100,11 +100,11 @@ def log_through_ray(settings: Logging) -> None:
     """Write what this project logs to the log file of the Serve replica that this process is, in the wanted format."""
     formatter = TextLines() if settings.format == "text" else JsonLines()
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    for name in OURS:
+    for name in LOGGERS:
         ours = logging.getLogger(name)
         ours.parent = logging.getLogger(_RAY)  # whose handlers Ray may replace at any time
         ours.setLevel(level)
-    held = Held(logging.getLogger(_RAY))
+    held = BufferedLines(logging.getLogger(_RAY))
     held.setFormatter(formatter)
     requests = logging.getLogger(REQUESTS)
     requests.handlers, requests.propagate = [held], False

@@ -59,8 +59,8 @@ class BodyMemory:
         if size <= SMALL:
             await self._app(scope, receive, send)
             return
-        if self._held.under_way + size > self._most:
-            told = f"the bodies of requests under way have {self._held.under_way:,.0f} bytes; try again later"
+        if self._held.in_progress + size > self._most:
+            told = f"the bodies of requests under way have {self._held.in_progress:,.0f} bytes; try again later"
             error = Overloaded(told, retry_after=self._held.retry_after())
             await send_json(send, *error_answer(error, request_id(scope)))
             return

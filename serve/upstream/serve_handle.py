@@ -112,5 +112,5 @@ def _full(route: Route, line: DrainRate) -> ServiceError:
     if line.per_second is None:
         return Unavailable(f"{route.model} has no replica that takes requests now", retry_after=5)
     return Overloaded(
-        f"{route.model} has {line.under_way:.0f} requests waiting; try again later", retry_after=line.retry_after()
+        f"{route.model} has {line.in_progress:.0f} requests waiting; try again later", retry_after=line.retry_after()
     )

@@ -26,7 +26,7 @@ class FixedTokens(Processor):
         """Token ids; those outside the vocabulary are left out."""
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         """Whether it is done at the row's next token."""
         return True
 
@@ -35,7 +35,7 @@ class FixedTokens(Processor):
         """Do it to these rows, and to their tokens at `indices` (rows and columns)."""
 
     def __call__(self, scores: "Tensor") -> None:
-        users = [user for user in self.users if self.due(user.state)]
+        users = [user for user in self.users if self.is_due(user.state)]
         rows = [user.row for user in users]
         if rows != self._due:
             pairs = [(user.row, token) for user in users for token in self.tokens(user.state)]
@@ -64,7 +64,7 @@ class BadTokens(Forbidden):
     """`NoBadWordsLogitsProcessor` for words of one token; end tokens are not taken for words."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return any(len(word) == 1 for word in state.params.bad_words)
 
     @staticmethod
@@ -73,11 +73,11 @@ class BadTokens(Forbidden):
         return [word[0] for word in state.params.bad_words if len(word) == 1 and word[0] not in ends]
 
 
-class TooShort(Forbidden):
+class MinNewTokens(Forbidden):
     """`MinNewTokensLengthLogitsProcessor`: no end before the row is long enough."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.min_new_tokens > 0
 
     @staticmethod
@@ -85,7 +85,7 @@ class TooShort(Forbidden):
         return state.params.eos_token_ids
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         return state.generated < state.params.min_new_tokens
 
 
@@ -93,7 +93,7 @@ class ForcedBeginning(Forced):
     """`ForcedBOSTokenLogitsProcessor`: the token behind a prefix of one token."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.forced_bos_token_id is not None
 
     @staticmethod
@@ -102,7 +102,7 @@ class ForcedBeginning(Forced):
         return () if token is None else (token,)
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         return state.prompt_length + state.generated == 1
 
 
@@ -110,7 +110,7 @@ class ForcedEnd(Forced):
     """`ForcedEOSTokenLogitsProcessor`: the last token that fits."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return bool(state.params.forced_eos_token_id)
 
     @staticmethod
@@ -118,7 +118,7 @@ class ForcedEnd(Forced):
         return state.params.forced_eos_token_id
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         return state.generated == state.params.max_new_tokens - 1
 
 
@@ -126,7 +126,7 @@ class Suppressed(Forbidden):
     """`SuppressTokensLogitsProcessor`."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return bool(state.params.suppress_tokens)
 
     @staticmethod
@@ -138,7 +138,7 @@ class SuppressedAtBeginning(Forbidden):
     """`SuppressTokensAtBeginLogitsProcessor`: at the first token, or the second where the first is forced."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return bool(state.params.begin_suppress_tokens)
 
     @staticmethod
@@ -146,6 +146,6 @@ class SuppressedAtBeginning(Forbidden):
         return state.params.begin_suppress_tokens
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         forced = state.params.forced_bos_token_id is not None and state.prompt_length <= 1
         return state.generated == (1 if forced else 0)

@@ -162,7 +162,7 @@ def sampling_params(
     return SamplingParams(**(options | given))
 
 
-def not_served(config: "GenerationConfig") -> list[str]:
+def unsupported_options(config: "GenerationConfig") -> list[str]:
     """Options that this `generation_config` sets and the sampler has not; such a checkpoint needs `generate` itself."""
     return [name for name, off in _NOT_SERVED.items() if getattr(config, name, None) not in off]
 

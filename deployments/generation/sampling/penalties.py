@@ -20,7 +20,7 @@ class RepetitionPenalty(Processor):
         self.penalty = self.column([user.state.params.repetition_penalty for user in users])
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.repetition_penalty != 1
 
     def __call__(self, scores: "Tensor") -> None:
@@ -42,7 +42,7 @@ class GeneratedPenalty(Processor):
         self.prompts = self.integers([user.state.prompt_length for user in users])[:, None]
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.frequency_penalty != 0 or state.params.presence_penalty != 0
 
     def __call__(self, scores: "Tensor") -> None:
@@ -67,7 +67,7 @@ class NoRepeatNgrams(Processor):
             self.by_size[user.state.params.no_repeat_ngram_size].append(user)
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.no_repeat_ngram_size > 0
 
     def __call__(self, scores: "Tensor") -> None:
@@ -106,7 +106,7 @@ class BadPhrases(Processor):
         ]
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return any(len(word) > 1 for word in state.params.bad_words)
 
     def __call__(self, scores: "Tensor") -> None:

@@ -51,7 +51,7 @@ class Processor(ABC):
 
     @staticmethod
     @abstractmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         """Whether a row uses this option."""
 
     @abstractmethod

@@ -11,9 +11,9 @@ from deployments.generation.sampling.fixed_tokens import (
     BadTokens,
     ForcedBeginning,
     ForcedEnd,
+    MinNewTokens,
     Suppressed,
     SuppressedAtBeginning,
-    TooShort,
 )
 from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.penalties import BadPhrases, GeneratedPenalty, NoRepeatNgrams, RepetitionPenalty
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Own(Processor):
+class CustomProcessors(Processor):
     """Processors that single rows brought along: a loop over them, since each knows of one row only."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.processor is not None
 
     def __call__(self, scores: "Tensor") -> None:
@@ -46,7 +46,7 @@ class Temperature(Processor):
         self.temperature = self.column([user.state.params.temperature for user in users])
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.do_sample and state.params.temperature != 1
 
     def __call__(self, scores: "Tensor") -> None:
@@ -62,22 +62,22 @@ ORDER: tuple[type[Processor], ...] = (
     NoRepeatNgrams,
     BadTokens,
     BadPhrases,
-    TooShort,
+    MinNewTokens,
     ForcedBeginning,
     ForcedEnd,
     Suppressed,
     SuppressedAtBeginning,
-    Own,
+    CustomProcessors,
     Temperature,
 )
 
 
-def processed(state: RowState) -> bool:
+def has_processors(state: RowState) -> bool:
     """Whether anything is done to the row's logits before its token is chosen."""
-    return any(kind.wanted(state) for kind in ORDER)
+    return any(kind.applies(state) for kind in ORDER)
 
 
 def processors_for(users: Sequence[User], history: TokenHistory, vocabulary: int) -> list[Processor]:
     """The processors that any of these rows uses, in order."""
-    chosen = [(kind, [user for user in users if kind.wanted(user.state)]) for kind in ORDER]
+    chosen = [(kind, [user for user in users if kind.applies(user.state)]) for kind in ORDER]
     return [kind(its_users, history, vocabulary) for kind, its_users in chosen if its_users]

@@ -13,7 +13,7 @@ from deployments.generation.sampling.draw import Draw
 from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.processor import Processor, User
-from deployments.generation.sampling.processors import processed, processors_for
+from deployments.generation.sampling.processors import has_processors, processors_for
 from deployments.generation.sampling.row import RowSpec, RowState
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Sampler:
         if key not in self._plans:
             assert 0 <= first <= first + count <= len(self._rows), f"{count} logits from row {first} of {len(self)}"
             states = list(enumerate(self._rows[first : first + count]))
-            touched = [row for row, state in states if state.params.do_sample or processed(state)]
+            touched = [row for row, state in states if state.params.do_sample or has_processors(state)]
             users = [User(i, first + row, self._rows[first + row]) for i, row in enumerate(touched)]
             drawn = [user for user in users if user.state.params.do_sample]
             remembered = [row for row, state in states if state.uses_history]

@@ -45,7 +45,7 @@ def model_attributes(model: str, task: str, operation: str | None) -> dict[str, 
     return {OPERATION: operation or task, PROVIDER: PROVIDER_NAME, MODEL: model, TASK: task}
 
 
-def of_day(moment: float) -> int:
+def unix_ns(moment: float) -> int:
     """A moment of `time.monotonic()` as nanoseconds since 1970."""
     return time.time_ns() - int((time.monotonic() - moment) * 1e9)
 

@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from deployments.telemetry.measurements import Answer
 from deployments.telemetry.tracing import attributes as names
-from deployments.telemetry.tracing.attributes import error_type, of_day
+from deployments.telemetry.tracing.attributes import error_type, unix_ns
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -52,7 +52,7 @@ class CallTrace:
         for job in jobs:
             job.trace = self
 
-    def unreadable(self, began: float, error: BaseException) -> None:
+    def preprocess_failed(self, began: float, error: BaseException) -> None:
         """An item could not be made into rows."""
         self._stage("preprocess", began, time.monotonic(), error=error)
 
@@ -62,7 +62,7 @@ class CallTrace:
             return
         self._has_first_token = True
         seconds = {names.FIRST_CHUNK: round(moment - self._came, 6)}
-        self._request.add_event(names.FIRST_TOKEN, seconds, of_day(moment))
+        self._request.add_event(names.FIRST_TOKEN, seconds, unix_ns(moment))
         self._request.set_attributes(seconds)
 
     def answered(self, jobs: Sequence[Timed], answer: Answer, began: float) -> None:
@@ -107,12 +107,12 @@ class CallTrace:
         error: BaseException | None = None,
     ) -> None:
         span = self._tracer.start_span(
-            name, self._parent, attributes=attributes, links=[Link(each) for each in links], start_time=of_day(began)
+            name, self._parent, attributes=attributes, links=[Link(each) for each in links], start_time=unix_ns(began)
         )
         if error is not None:
             span.set_attribute(names.ERROR, error_type(error))
             span.set_status(Status(StatusCode.ERROR))
-        span.end(of_day(ended))
+        span.end(unix_ns(ended))
 
 
 class RequestTrace:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 PATH = "/v1/traces"  # OTLP's own, below the collector's address
 SEND_S = 5.0  # for one try to send
-EVERY_MS = 1000.0
-QUEUED = 16_384  # spans that wait to be sent; what comes on top is dropped
-AT_ONCE = 512
+EXPORT_INTERVAL_MS = 1000.0
+MAX_QUEUED_SPANS = 16_384  # spans that wait to be sent; what comes on top is dropped
+MAX_EXPORTED_SPANS = 512
 
 
 def open_tracer(settings: Tracing, instance: str, attributes: Mapping[str, str] | None = None) -> "Tracer | None":
@@ -48,9 +48,9 @@ def open_tracer(settings: Tracing, instance: str, attributes: Mapping[str, str] 
     provider.add_span_processor(
         BatchSpanProcessor(
             Sender(exporter, settings.endpoint),
-            max_queue_size=QUEUED,
-            schedule_delay_millis=EVERY_MS,
-            max_export_batch_size=AT_ONCE,
+            max_queue_size=MAX_QUEUED_SPANS,
+            schedule_delay_millis=EXPORT_INTERVAL_MS,
+            max_export_batch_size=MAX_EXPORTED_SPANS,
         )
     )
     return Tracer(provider, attributes or {})

@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from deployments.telemetry.measurements import BatchReport
 from deployments.telemetry.tracing import attributes as names
-from deployments.telemetry.tracing.attributes import error_type, of_day
+from deployments.telemetry.tracing.attributes import error_type, unix_ns
 from deployments.telemetry.tracing.call_trace import CallTrace, RequestTrace
 
 CLOSE_S = 3.0  # for what was not sent yet
@@ -75,7 +75,7 @@ class Tracer:
         }
         if report is not None:
             told |= {names.BATCH_COST: report.cost, names.PADDING: report.padding_ratio}
-        span = self._tracer.start_span("batch", Context(), links=links, attributes=told, start_time=of_day(began))
+        span = self._tracer.start_span("batch", Context(), links=links, attributes=told, start_time=unix_ns(began))
         if error is not None:
             span.set_attribute(names.ERROR, error_type(error))
             span.set_status(Status(StatusCode.ERROR))

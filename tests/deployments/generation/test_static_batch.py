@@ -74,7 +74,7 @@ def test_beams_find_what_they_find_alone(name):
     model, random = generating_model(name), Random(3)
     prompts = [random_prompt(name, random) for _ in range(4)]
     requests = [
-        GenerationRequest(Prompt(each.ids[:1], each.inputs, each.source_cells), PARAMS, num_beams=3) for each in prompts
+        GenerationRequest(Prompt(each.ids[:1], each.inputs, each.source_slots), PARAMS, num_beams=3) for each in prompts
     ]
     assert emitted(model, *requests) == [emitted(model, request)[0] for request in requests]
     assert emitted(model, *requests) != emitted(model, *(replace(request, num_beams=1) for request in requests))

@@ -29,7 +29,7 @@ def test_the_key_value_store_takes_these_arguments():
 
 def test_a_counter_takes_zero():
     counter = metrics.Counter("test_ray_internals", "A counter.", ("label",))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="must be >0"):
         counter.inc(0.0, {"label": "a"})
     ray_internals.add_to_counter(counter, 0.0, {"label": "a"})
 
