@@ -1,5 +1,6 @@
-"""What a model is doing while it loads, told through the cluster's key-value store: a replica that is not up yet
-cannot be asked. Written by replicas, read by the gateway and the command line.
+"""The stage of a model's load, in the cluster's key-value store, since a replica that is not up answers no requests.
+
+Written by replicas, read by the gateway and the command line.
 """
 
 import time
@@ -14,11 +15,11 @@ _NAMESPACE = b"automodel-serve"
 
 @dataclass(frozen=True, slots=True)
 class ModelStage:
-    """The latest word of a model's replicas.
+    """The latest stage that a replica of a model reported.
 
     Attributes:
         stage: "loading", "downloading", "checking", "warming", "ready" or "failed".
-        detail: the reason of a failure, or how far a stage is.
+        detail: the reason of a failure, or the progress of a stage.
         at: seconds since the epoch.
     """
 

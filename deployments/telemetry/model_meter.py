@@ -1,4 +1,4 @@
-"""ModelMeter: what a replica is told of, as metrics of one model."""
+"""ModelMeter: the observer that records the metrics of one model."""
 
 from collections.abc import Callable
 

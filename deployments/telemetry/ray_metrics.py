@@ -1,8 +1,8 @@
-"""RayExporter: hands a process's sums to Ray, whose agent on every node exports them.
+"""RayExporter: passes a process's series to Ray, whose agent on every node exports them.
 
-A histogram goes as counters of its buckets, its sum and its count (`…_bucket_total{le}`, `…_sum_total`,
-`…_count_total`), for Ray's own loses the sum (`meter.py`). The gateway's `/metrics` makes histograms of
-them again; who scrapes the agents themselves takes the ending off (docs/metrics.md).
+A histogram is exported as counters of its buckets, sum and count (`…_bucket_total{le}`, `…_sum_total`,
+`…_count_total`), since Ray's own histogram loses the sum (`meter.py`). The gateway's `/metrics` turns them into
+histograms again; whoever scrapes the agents directly strips the suffix (docs/metrics.md).
 """
 
 import threading
@@ -23,12 +23,12 @@ Key = tuple[str, tuple[str, ...]]  # a name in Ray, and the values of its labels
 
 
 class RayExporter:
-    """A thread that exports what has changed since it did so last.
+    """A thread that exports the series that have changed.
 
     Args:
-        meter: the sums.
-        metrics: what it measures.
-        replica: which gauges of replicas are told apart by.
+        meter: to read.
+        metrics: of the meter.
+        replica: label of the gauges of this replica.
     """
 
     def __init__(self, meter: Meter, metrics: Iterable[Metric], replica: str = "") -> None:
@@ -45,12 +45,12 @@ class RayExporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Export what is left, and end."""
+        """Export the last changes and end the thread."""
         self._stopped.set()
         self.flush()
 
     def flush(self) -> None:
-        """Export what has changed."""
+        """Export the changes."""
         with self._flushing:
             for series in self._meter.read():
                 if series.metric.kind == "gauge":
@@ -78,7 +78,7 @@ class RayExporter:
         tags = dict(zip(series.metric.labels, series.labels, strict=True))
         if series.metric.of_replica:
             tags["replica"] = self._replica
-        self._gauges[series.metric].set(series.value, tags)  # again each time: Ray forgets a gauge that is not told
+        self._gauges[series.metric].set(series.value, tags)  # every time: Ray drops a gauge that is not set again
 
     def _add_histogram(self, series: Series) -> None:
         name, labels, below = series.metric.name, series.labels, list(accumulate(series.counts))
@@ -98,5 +98,5 @@ class RayExporter:
 
 
 def le(bound: float) -> str:
-    """A bucket's upper bound, as Prometheus writes it."""
+    """A bucket's upper bound in Prometheus' format."""
     return "+Inf" if bound == float("inf") else repr(float(bound))

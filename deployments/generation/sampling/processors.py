@@ -1,7 +1,7 @@
-"""Which processors run, and in which order, before a token is chosen.
+"""Which logits processors run before a token is sampled, and in which order.
 
-Each is one of transformers' logits processors (5.23, `generation/logits_process.py`), or OpenAI's penalties, in a form
-that takes every row with its own values. The order is that of `GenerationMixin._get_logits_processor`.
+Each is one of transformers' logits processors (5.23, `generation/logits_process.py`), or OpenAI's penalties, with its
+own values for every row. The order is that of `GenerationMixin._get_logits_processor`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class CustomProcessors(Processor):
-    """Processors that single rows brought along: a loop over them, since each knows of one row only."""
+    """The rows' own processors, in a loop, since each takes one row."""
 
     @staticmethod
     def applies(state: RowState) -> bool:
@@ -39,7 +39,7 @@ class CustomProcessors(Processor):
 
 
 class Temperature(Processor):
-    """`TemperatureLogitsWarper`: divides. Only a row that is drawn has one."""
+    """`TemperatureLogitsWarper`, for rows with `do_sample`."""
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
         super().__init__(users, history, vocabulary)
@@ -73,11 +73,11 @@ ORDER: tuple[type[Processor], ...] = (
 
 
 def has_processors(state: RowState) -> bool:
-    """Whether anything is done to the row's logits before its token is chosen."""
+    """Whether any processor applies to the row."""
     return any(kind.applies(state) for kind in ORDER)
 
 
 def processors_for(users: Sequence[User], history: TokenHistory, vocabulary: int) -> list[Processor]:
-    """The processors that any of these rows uses, in order."""
+    """The processors that these rows use, in order."""
     chosen = [(kind, [user for user in users if kind.applies(user.state)]) for kind in ORDER]
     return [kind(its_users, history, vocabulary) for kind, its_users in chosen if its_users]

@@ -364,7 +364,7 @@ def test_the_thread_answers_many_callers_and_stops():
 
 def test_a_mistake_in_the_engine_itself_is_answered(monkeypatch):
     random, engine = Random(7), engine_of("llama")
-    monkeypatch.setattr(engine._decoding, "read", SimpleNamespace())
+    monkeypatch.setattr(engine._runner, "prefill", SimpleNamespace())
     sequence, event = job_of("llama", random), threading.Event()
     sequence.done = lambda sequence: event.set()
     engine.start()

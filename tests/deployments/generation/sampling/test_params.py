@@ -12,7 +12,7 @@ from deployments.generation.sampling.params import SamplingParams, sampling_para
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"do_sample": True, "temperature": 0.0}, "temperature must be above 0, not 0.0; for the most likely token"),
+        ({"do_sample": True, "temperature": 0.0}, "temperature must be above 0, not 0.0; for greedy decoding"),
         ({"do_sample": True, "temperature": -1.0}, "temperature must be above 0"),
         ({"do_sample": True, "temperature": math.nan}, "temperature must be above 0"),
         ({"do_sample": True, "temperature": math.inf}, "temperature must be above 0"),
