@@ -12,7 +12,7 @@ A batch completes in one burst. A window ends in the gap behind a burst and neve
 with the time that it took. The current window counts once it is twice as long as the last one: the rate falls where
 nothing completes any more.
 
-A rate measured with a short queue does not predict a long one; `is_measured_for` tells.
+A rate measured with a short queue does not predict a long one; see `is_measured_for`.
 """
 
 import math

@@ -132,7 +132,7 @@ class GenerationScheduler:
         """Answer everything in progress with `Unavailable` and end both threads."""
         with self._lock:
             jobs = list(self._cancellations)
-        for job in jobs:  # also those in a static batch, which ends once nobody waits for it
+        for job in jobs:  # also those in a static batch, which ends once all its rows are cancelled
             self.cancel(job, Unavailable("the model is shutting down", retry_after=1))
         if self._engine is not None:
             self._engine.stop()

@@ -27,7 +27,7 @@ _check_version(version("transformers"))
 
 
 def cache_of(layer_class: type) -> "DynamicCache":
-    """An empty cache that makes its layers from `layer_class` as the model writes to it.
+    """An empty cache that creates its layers as `layer_class` when the model first writes to them.
 
     `DynamicCache`'s constructor takes no layer class; it sets the attribute `layer_class_to_replicate`, from which
     layers are made when a model first writes to them. transformers asks `isinstance(layer, CacheLayerMixin)`;
@@ -58,7 +58,7 @@ def layer_kinds(config: Any) -> Sequence[str]:
 def is_stateful(model: "torch.nn.Module") -> bool:
     """Whether the model keeps a running state (state-space or recurrent) that cannot be cut into columns.
 
-    Only the class attribute `_is_stateful` says so; `generate` reads it to refuse assisted decoding.
+    Only the class attribute `_is_stateful` records it; `generate` reads it to refuse assisted decoding.
     """
     return bool(getattr(model, "_is_stateful", False))
 

@@ -213,8 +213,7 @@ class Call:
             raise
 
     def _job(self, prepared: Prepared) -> Job:
-        costs = [self._task.cost(row) for row in prepared.rows]
-        return Job(prepared.rows, costs, prepared.params, done=self._job_done, deadline=self._deadline)
+        return job_of(self._task, prepared, self._job_done, self._deadline)
 
     def _tolerates(self, error: BaseException) -> bool:
         """Whether the request continues without an item that failed in the model."""
@@ -244,6 +243,14 @@ class Call:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:  # the loop is closed: no caller waits
             return
+
+
+def job_of(
+    task: Task[Any, Any], prepared: Prepared, done: Callable[[Job], None], deadline: float = float("inf")
+) -> Job:
+    """The job of one preprocessed item."""
+    costs = [task.cost(row) for row in prepared.rows]
+    return Job(prepared.rows, costs, prepared.params, done=done, deadline=deadline)
 
 
 def clear_frames(error: BaseException | None) -> None:

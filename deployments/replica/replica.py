@@ -3,18 +3,18 @@
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments.batching.drain_rate import DrainRate
-from deployments.batching.job import Job
 from deployments.batching.scheduler import Scheduler
 from deployments.config import Health, ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
-from deployments.replica.call import Call, Render
+from deployments.replica.call import Call, Render, job_of
 from deployments.replica.downloading import report_download
 from deployments.replica.engines import engine_for
 from deployments.replica.limits import ReplicaLimits
@@ -54,7 +54,6 @@ class Replica:
         observer: notified of requests, batches and the load.
 
     Attributes:
-        task: None before `load`.
         description: of the engine, for the answer to `GET /tasks/<task>`.
         places: requests between arrival and answer, those included whose body is still being received.
         in_flight: requests among them that wait for the model or run in it.
@@ -108,7 +107,8 @@ class Replica:
         self._scheduler.start()
         self._text.start()
         self._stage("warming")
-        self._warm_up()
+        for words in WARM_UP_WORDS:
+            self._run_example(words)
         self._watchdog = Watchdog(self.config.name, self.task, self._scheduler, self._text, self._health, self.observer)
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
         self.observer.ready(weight_bytes(self.task.checkpoint.model))
@@ -195,10 +195,8 @@ class Replica:
         """The events of one request, as the model generates; close it to end the request.
 
         Args:
-            request: one item or a client batch.
             timeout_s: until the end of the stream.
             report: called with the measurements before the first event, if known then, and at the end.
-            trace: None if the request is not traced.
 
         Raises:
             ServiceError: the request failed, before the first event or between two.
@@ -208,14 +206,8 @@ class Replica:
         try:
             is_first = True
             while (event := await call.events.get()) is not None:
-                if (
-                    is_first
-                    and self._scheduler is not None
-                    and (so_far := call.so_far(self._scheduler.load)) is not None
-                ):
-                    report(so_far)
-                if is_first and call.trace is not None:
-                    call.trace.first_token(time.monotonic())
+                if is_first:
+                    self._first_event(call, report)
                 is_first = False
                 yield event
             answer = await call.future
@@ -227,6 +219,13 @@ class Replica:
         finally:
             self._end(call, timer)
 
+    def _first_event(self, call: StreamCall, report: Callable[[Answer], None]) -> None:
+        assert self._scheduler is not None
+        if (so_far := call.so_far(self._scheduler.load)) is not None:
+            report(so_far)
+        if call.trace is not None:
+            call.trace.first_token(time.monotonic())
+
     def _answered(self, answer: Answer) -> None:
         self.observer.answered(answer)
         if self._watchdog is not None:
@@ -236,8 +235,7 @@ class Replica:
         """Run a small piece of work with the tokenizer on the text thread, behind the requests there.
 
         Raises:
-            Unavailable: not loaded yet.
-            DeadlineExceeded: no result within `timeout_s`.
+            ServiceError: not loaded yet, no result within `timeout_s`, or the error of `work`.
         """
         task = self.task
         if task is None or self._scheduler is None:
@@ -271,11 +269,7 @@ class Replica:
         self.in_flight -= 1
 
     def check_health(self) -> None:
-        """Raise when this replica should be replaced.
-
-        Raises:
-            RuntimeError: why.
-        """
+        """Raise `RuntimeError` if this replica should be replaced."""
         if self._watchdog is not None:
             self._watchdog.check()
 
@@ -285,22 +279,19 @@ class Replica:
             self._scheduler.stop()
             self._text.stop()
 
-    def _warm_up(self) -> None:
-        """Run examples through the model thread, as requests will."""
+    def _run_example(self, words: int) -> None:
+        """Run an example of about this many words through the model thread, as requests will."""
         assert self.task is not None
         assert self._scheduler is not None
-        for words in WARM_UP_WORDS:
-            request = self.task.sized_example(words)
-            prepared = self.task.preprocess(request)
-            costs = [self.task.cost(row) for row in prepared.rows]
-            done: list[Job] = []
-            job = Job(prepared.rows, costs, prepared.params, done=done.append)
-            self._scheduler.submit(job)
-            while not done:
-                time.sleep(0.001)
-            if job.error is not None:
-                raise LoadError(f"{self.config.name}: the model fails on its own example ({job.error})") from job.error
-            self.task.postprocess(request, prepared, job.outputs)
+        request = self.task.sized_example(words)
+        prepared = self.task.preprocess(request)
+        done = threading.Event()
+        job = job_of(self.task, prepared, lambda job: done.set())
+        self._scheduler.submit(job)
+        done.wait()
+        if job.error is not None:
+            raise LoadError(f"{self.config.name}: the model fails on its own example ({job.error})") from job.error
+        self.task.postprocess(request, prepared, job.outputs)
 
 
 def weight_bytes(model: Any) -> int:

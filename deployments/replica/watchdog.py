@@ -10,6 +10,7 @@ from deployments.batching.scheduler import Scheduler
 from deployments.config import Health
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, Unavailable
+from deployments.replica.call import job_of
 from deployments.replica.worker import Worker
 from deployments.telemetry.observer import Observer
 
@@ -97,5 +98,4 @@ class Watchdog:
 
 def example(task: Task[Any, Any], words: int, done: Callable[[Job], None]) -> Job:
     """An example of about this many words, ready to be queued."""
-    prepared = task.preprocess(task.sized_example(words))
-    return Job(prepared.rows, [task.cost(row) for row in prepared.rows], prepared.params, done=done)
+    return job_of(task, task.preprocess(task.sized_example(words)), done)

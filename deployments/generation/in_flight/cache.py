@@ -153,8 +153,8 @@ class Block:
         rows = other.layers[0].rows
         count = rows.stop - rows.start
         at = end - (other_end - start) if self.align == "right" else 0
-        for layer, newcomer in zip(self.layers, other.layers, strict=True):
-            for buffer, new in zip(layer.buffers, newcomer.buffers, strict=True):
+        for layer, other_layer in zip(self.layers, other.layers, strict=True):
+            for buffer, new in zip(layer.buffers, other_layer.buffers, strict=True):
                 buffer[first : first + count, :, at : at + other_end - start] = new[rows, :, start:other_end]
 
     def move(self, source: int, target: int) -> None:

@@ -186,7 +186,7 @@ class ModelRunner:
         return torch.cat(logits) if logits else None  # type: ignore[arg-type]
 
     def _prefill_failed(self, error: Exception) -> None:
-        """Prompts could not be read: the batch goes on; the prompts are tried again one by one."""
+        """A prefill has failed: the batch continues; the prompts are re-queued, to be read one by one."""
         sequences = [running.sequence for running in self._prefilling if not running.sequence.is_settled]
         alone = len(self._prefilling) == 1
         self._end_prefill()
