@@ -23,7 +23,7 @@ class GenerateStaticBatch(Protocol):
         self,
         requests: Sequence[GenerationRequest],
         outputs: Sequence[SequenceOutput],
-        is_gone: Callable[[GenerationRequest], bool],
+        is_cancelled: Callable[[GenerationRequest], bool],
     ) -> None: ...
 
 
@@ -206,7 +206,7 @@ class GenerationScheduler:
         def run() -> None:
             for output in outputs.values():
                 output.restart()
-            self._generate_static_batch(list(outputs), list(outputs.values()), self._is_gone)
+            self._generate_static_batch(list(outputs), list(outputs.values()), self._is_cancelled)
 
         if not outputs:
             return [None] * len(requests)
@@ -216,7 +216,7 @@ class GenerationScheduler:
             self._engine.run_on_engine_thread(run)
         return [outputs[request].completion if request in outputs else None for request in requests]
 
-    def _is_gone(self, request: GenerationRequest) -> bool:
+    def _is_cancelled(self, request: GenerationRequest) -> bool:
         return request not in self._outputs
 
     def _row_finished(

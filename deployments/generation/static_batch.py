@@ -2,7 +2,7 @@
 
 `generate_static_batch` is a forward for `batching.batcher.Batcher`, which provides the queue, deadlines, and the
 splitting of batches that fail. A row's `params` there are its `batch_key`, so only rows that can share a batch do. Rows
-that have ended, or whose client has gone, stay in the batch until its longest row has ended.
+that have ended or are cancelled stay in the batch until its longest row has ended.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -41,7 +41,7 @@ def generate_static_batch(
     requests: Sequence[GenerationRequest],
     outputs: Sequence[SequenceOutput],
     pad_token_id: int,
-    is_gone: Callable[[GenerationRequest], bool] = lambda request: False,
+    is_cancelled: Callable[[GenerationRequest], bool] = lambda request: False,
 ) -> None:
     """Generate for each request and add its tokens to its output: at every step, or at the end with beam search.
 
@@ -51,7 +51,7 @@ def generate_static_batch(
         requests: with equal `batch_key`.
         outputs: one for each.
         pad_token_id: `generate` appends it to rows that have ended.
-        is_gone: whether a request was cancelled.
+        is_cancelled: whether a request was cancelled.
     """
     import torch
 
@@ -67,7 +67,7 @@ def generate_static_batch(
     if params.do_sample and params.seed is not None:
         torch.manual_seed(params.seed % (1 << 63))
     uses_beams = requests[0].num_beams > 1
-    listener = _TokenListener(requests, outputs, is_gone)
+    listener = _TokenListener(requests, outputs, is_cancelled)
     hook = model.register_forward_hook(listener.read) if params.logprobs or params.top_n_tokens else None
     try:
         with torch.inference_mode():
@@ -76,7 +76,7 @@ def generate_static_batch(
                 **_arguments(requests[0]),
                 pad_token_id=pad_token_id,
                 logits_processor=_processors(requests[0], ids.shape[1]),
-                stopping_criteria=[_Abandoned(requests, is_gone) if uses_beams else listener],
+                stopping_criteria=[_Abandoned(requests, is_cancelled) if uses_beams else listener],
                 use_cache=True,
                 return_dict_in_generate=True,
             )
@@ -96,9 +96,9 @@ class _TokenListener:
         self,
         requests: Sequence[GenerationRequest],
         outputs: Sequence[SequenceOutput],
-        is_gone: Callable[[GenerationRequest], bool],
+        is_cancelled: Callable[[GenerationRequest], bool],
     ) -> None:
-        self._requests, self._outputs, self._is_gone = requests, outputs, is_gone
+        self._requests, self._outputs, self._is_cancelled = requests, outputs, is_cancelled
         self._logits: torch.Tensor | None = None
 
     def read(self, model: object, arguments: object, output: Any) -> None:
@@ -116,7 +116,7 @@ class _TokenListener:
         for output, token, (logprob, top) in zip(self._outputs, tokens.tolist(), logprobs, strict=True):
             output.add(token, logprob, top)
         over = [
-            output.is_finished or self._is_gone(request)
+            output.is_finished or self._is_cancelled(request)
             for request, output in zip(self._requests, self._outputs, strict=True)
         ]
         return torch.tensor(over, device=ids.device)
@@ -125,15 +125,17 @@ class _TokenListener:
 class _Abandoned:
     """A stopping criterion that ends the beams of cancelled rows."""
 
-    def __init__(self, requests: Sequence[GenerationRequest], is_gone: Callable[[GenerationRequest], bool]) -> None:
-        self._requests, self._is_gone = requests, is_gone
+    def __init__(
+        self, requests: Sequence[GenerationRequest], is_cancelled: Callable[[GenerationRequest], bool]
+    ) -> None:
+        self._requests, self._is_cancelled = requests, is_cancelled
 
     def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
         """Token ids so far `[rows * beams, length]` to whether each beam is over, `[rows * beams]`."""
         import torch
 
-        gone = torch.tensor([self._is_gone(request) for request in self._requests], device=ids.device)
-        return gone.repeat_interleave(len(ids) // len(self._requests))
+        cancelled = torch.tensor([self._is_cancelled(request) for request in self._requests], device=ids.device)
+        return cancelled.repeat_interleave(len(ids) // len(self._requests))
 
 
 def _arguments(request: GenerationRequest) -> dict[str, Any]:

@@ -121,8 +121,8 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
             observer=observer,
             name=f"{name}-static",
         ),
-        lambda requests, outputs, is_gone: generate_static_batch(
-            task.model, task.generate, requests, outputs, task.pad_token_id, is_gone
+        lambda requests, outputs, is_cancelled: generate_static_batch(
+            task.model, task.generate, requests, outputs, task.pad_token_id, is_cancelled
         ),
         batch_key,
         output,

@@ -30,7 +30,7 @@ class Observer:
     def out_of_memory(self) -> None:
         """Memory ran out, and the budget was halved."""
 
-    def dropped(self, why: Dropped, rows: int) -> None:
+    def dropped(self, reason: Dropped, rows: int) -> None:
         """Rows have left the queue before they ran."""
 
     def answered(self, answer: Answer) -> None:

@@ -63,7 +63,7 @@ def _begun(route: Route) -> "RequestTrace | None":
     if trace is None:
         return None
     told = names.model_attributes(route.model, route.kind.name, route.kind.operation)
-    return trace.asking(f"{told[names.OPERATION]} {route.model}", told)
+    return trace.client_span(f"{told[names.OPERATION]} {route.model}", told)
 
 
 def _end(span: "RequestTrace", status: int) -> None:

@@ -134,7 +134,7 @@ class RequestTrace:
         """The trace of one call of the model; None if this trace is not sampled."""
         return CallTrace(self._tracer, self._span) if self._span.is_recording() else None
 
-    def asking(self, name: str, attributes: Mapping[str, AttributeValue]) -> "RequestTrace":
+    def client_span(self, name: str, attributes: Mapping[str, AttributeValue]) -> "RequestTrace":
         """A client span for a request to another process, which continues the trace from `headers`."""
         context = set_span_in_context(self._span, Context())
         span = self._tracer.start_span(name, context=context, kind=SpanKind.CLIENT, attributes=attributes)
