@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import transformers
 
-from deployments.generation.adapters import composed
+from deployments.generation.adapters import as_encoder_decoder
 from deployments.generation.sequence import GenerationSequence, Prompt
 
 VOCABULARY = 99
@@ -152,7 +152,7 @@ _MEDIA: dict[str, Callable[[], Any]] = {
     # Counts its positions from behind the padding index.
     "vit-roberta": lambda: _vision_encoder_decoder(transformers.RobertaConfig(**_BERT_DECODER)),
     "trocr": lambda: _vision_encoder_decoder(transformers.TrOCRConfig(**_TROCR, decoder_ffn_dim=64)),
-    "blip": lambda: composed(blip(), start_token_id=1),
+    "blip": lambda: as_encoder_decoder(blip(), start_token_id=1),
     # Puts its image in front of the text, in the cache but not in the mask.
     "git": lambda: transformers.GitForCausalLM(transformers.GitConfig(vision_config=dict(_VIT), **_SMALL)),
     "llava": _llava,
@@ -198,11 +198,11 @@ def random_prompt(family: str, random: Random, longest: int = 24) -> Prompt:
     words = [random.randint(4, 90) for _ in range(random.randint(1, longest))]
     noise = torch.Generator().manual_seed(random.getrandbits(32))
     if family in ("git", "blip", "vit-gpt2", "vit-bert", "vit-roberta", "trocr"):
-        return Prompt([1, *words[:3]], {"pixel_values": torch.randn(3, 32, 32, generator=noise)}, source_cells=5)
+        return Prompt([1, *words[:3]], {"pixel_values": torch.randn(3, 32, 32, generator=noise)}, source_slots=5)
     if family == "llava":
         return Prompt([1, *[IMAGE_TOKEN] * 4, *words], {"pixel_values": torch.randn(3, 32, 32, generator=noise)})
     if family == "whisper":
-        return Prompt([3, *words[:3]], {"input_features": torch.randn(8, 100, generator=noise)}, source_cells=50)
+        return Prompt([3, *words[:3]], {"input_features": torch.randn(8, 100, generator=noise)}, source_slots=50)
     if family in ("speech-to-text", "moonshine"):
         name, shape = ("input_features", (random.randint(20, 90), 8))
         if family == "moonshine":
@@ -210,7 +210,7 @@ def random_prompt(family: str, random: Random, longest: int = 24) -> Prompt:
         mask = torch.ones(shape[0], dtype=torch.long)
         inputs = {name: torch.randn(*shape, generator=noise), "attention_mask": mask}
         start = generating_model(family).config.decoder_start_token_id
-        return Prompt([start], inputs, source_cells=-(-shape[0] // (4 if family == "speech-to-text" else 300)))
+        return Prompt([start], inputs, source_slots=-(-shape[0] // (4 if family == "speech-to-text" else 300)))
     model = generating_model(family)
     if model.config.is_encoder_decoder:
         return Prompt([model.config.decoder_start_token_id], {"input_ids": torch.tensor(words)})

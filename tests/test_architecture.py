@@ -49,7 +49,7 @@ WIDEST = 20  # files of one folder
 HEAVY = {"torch", "transformers", "PIL"}
 KNOWS_RAY = {
     "deployments/replica/deployment.py",
-    "deployments/replica/stages.py",
+    "deployments/telemetry/ray_internals.py",
     "deployments/telemetry/ray_metrics.py",
     "serve/apps.py",
     "serve/cli/apply/serve_client.py",

@@ -1,8 +1,8 @@
-"""Batcher: a pull-when-free queue in front of one model. No Ray, no torch.
+"""Batcher: a queue in front of one model, from which the model thread takes a batch whenever it is free.
 
-The model thread takes the next batch the moment it is free; nothing waits on a timer. While one batch runs, the
-next one gathers, so batches fill exactly as far as the load fills them. (`@serve.batch` forms a batch first and then
-waits for the busy model: 334 against 781 requests/s on the same simulated model.)
+Nothing waits on a timer: the next batch gathers while one runs, so batches fill exactly as far as the load fills them.
+(`@serve.batch` forms a batch first and then waits for the busy model: 334 against 781 requests/s on the same simulated
+model.) No Ray, no torch.
 """
 
 import logging
@@ -25,7 +25,7 @@ Forward = Callable[[Sequence[Any], Hashable], Sequence[Any]]  # rows with equal 
 
 
 class FinishedRow(NamedTuple):
-    """A row that has been through the model."""
+    """A row with its output."""
 
     entry: QueuedRow
     output: Any
@@ -34,17 +34,21 @@ class FinishedRow(NamedTuple):
 
 
 class Batcher:
-    """Owns the waiting line and the model thread.
+    """Owns the queue and the model thread.
 
     Args:
-        forward: runs rows with equal params through the model; one output per row.
+        forward: runs rows with equal params through the model; returns one output per row.
         selection: the rule that picks the next batch.
-        padding: share of padding of a batch that was laid out from these lengths.
+        padding: share of padding in a batch of rows with these lengths.
         is_out_of_memory: tells an out-of-memory error from another.
-        observer: told of batches, splits, and rows that left the line.
-        forward_time: estimates the next batch, so that rows that would be late are not run. None where what a batch
-            takes does not follow from its cost.
+        observer: notified of batches, splits, and dropped rows.
+        forward_time: estimates the next batch, so that rows that would miss their deadline are not run. None where a
+            batch's time does not follow from its cost.
         name: of the thread.
+
+    Attributes:
+        busy_since: `time.monotonic()` at which the running forward began; None while none runs.
+        batch_rows: rows of the batch that runs, or ran last.
     """
 
     def __init__(
@@ -68,8 +72,8 @@ class Batcher:
         self._queue = RowQueue(selection, forward_time)
         self._changed = threading.Condition()
         self._stopping = False
-        self.busy_since: float | None = None  # time.monotonic() at which the running forward began
-        self.batch_rows = 0  # rows of the batch that runs, or ran last
+        self.busy_since: float | None = None
+        self.batch_rows = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -89,7 +93,7 @@ class Batcher:
         return Load(len(self._queue), self._running)
 
     def submit(self, job: Job) -> None:
-        """Put a job's rows in line. Thread-safe; never blocks on the model."""
+        """Queue a job's rows. Thread-safe; never blocks on the model."""
         job.queued()
         with self._changed:
             if not self._stopping:
@@ -99,7 +103,7 @@ class Batcher:
         job.settle(Unavailable("the model is shutting down", retry_after=1))
 
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
-        """Drop a job whose client has gone; its waiting rows leave the line at once."""
+        """Drop a job; its waiting rows leave the queue at once. Thread-safe."""
         with self._changed:
             dropped = self._queue.remove({job})
         if dropped:
@@ -107,47 +111,49 @@ class Batcher:
         job.settle(error or Unavailable("the request was cancelled"))
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Answer what waits with `Unavailable` and end the thread once the running forward is over."""
+        """Answer waiting rows with `Unavailable` and end the thread once the running forward is over."""
         with self._changed:
             self._stopping = True
-            left = self._queue.clear()
+            waiting = self._queue.clear()
             self._changed.notify_all()
-        for job in left:
+        for job in waiting:
             job.settle(Unavailable("the model is shutting down", retry_after=1))
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        # The next batch is taken before the last one's outputs go out: those who get them start at once to write their
-        # answers, and this thread would wait for the interpreter again and again before the model runs.
-        done: list[FinishedRow] = []
-        while (batch := self._next_batch(blocks=not done)) is not None:
-            self._deliver(done)
-            done.clear()  # the next forward needs their memory
-            done = self._run_batch(batch) if batch else []
-        self._deliver(done)
+        # The next batch is taken before the last one's outputs are delivered: other threads start at once to render
+        # them, and this thread would wait for the interpreter lock again and again before the model runs.
+        finished: list[FinishedRow] = []
+        while (batch := self._next_batch(blocks=not finished)) is not None:
+            self._deliver(finished)
+            finished.clear()  # the next forward needs their memory
+            finished = self._run_batch(batch) if batch else []
+        self._deliver(finished)
 
     def _next_batch(self, *, blocks: bool) -> list[QueuedRow] | None:
-        """The rows to run next; None when stopping. May be empty: all that waited had expired, or none waits.
+        """The rows to run next; None when stopping. Empty if all waiting rows had expired, or none waits.
 
-        `blocks`: wait until some do.
+        Args:
+            blocks: wait until there are rows.
         """
         with self._changed:
             while blocks and not self._queue and not self._stopping:
                 self._changed.wait()
             if self._stopping:
                 return None
-            taken = self._queue.take(time.monotonic())
-        if taken.dropped:
-            self._observer.dropped("expired", taken.dropped)
-        for job in taken.expired:
+            next_batch = self._queue.take(time.monotonic())
+        if next_batch.dropped:
+            self._observer.dropped("expired", next_batch.dropped)
+        for job in next_batch.expired:
             job.settle(DeadlineExceeded("the request's time ran out while it waited for the model"))
-        return taken.batch
+        return next_batch.batch
 
     def _run_batch(self, batch: list[QueuedRow], *, halved: bool = False) -> list[FinishedRow]:
-        """Run one batch; on an error split it, so that one failing row never fails its neighbours.
+        """Run one batch; split it on an error, so that one failing row never fails its neighbours.
 
-        `halved`: this is part of a batch for which the budget was halved already.
+        Args:
+            halved: the budget was already halved for the batch that this one is a part of.
         """
         batch = [entry for entry in batch if not entry.job.is_settled]
         if not batch:
@@ -159,7 +165,7 @@ class Batcher:
         try:
             outputs = self._forward([entry.row for entry in batch], batch[0].params)
             if len(outputs) != len(batch):
-                raise RuntimeError(f"the model gave {len(outputs)} outputs for {len(batch)} rows")
+                raise RuntimeError(f"the model returned {len(outputs)} outputs for {len(batch)} rows")
         except Exception as error:
             self.busy_since, self._running = None, 0
             self._trace(batch, started, error=error)
@@ -172,7 +178,7 @@ class Batcher:
         )
         self._observer.batch(report)
         if self._forward_time is not None:
-            self._forward_time.note(report.cost, report.forward_s)
+            self._forward_time.record(report.cost, report.forward_s)
         self._trace(batch, started, report)
         return [FinishedRow(entry, output, report, finished) for entry, output in zip(batch, outputs, strict=True)]
 
@@ -186,14 +192,14 @@ class Batcher:
     def _recover(self, batch: list[QueuedRow], error: Exception, halved: bool) -> None:
         out_of_memory = self._is_out_of_memory(error)
         if out_of_memory:
-            error.__traceback__ = None  # its frames hold the failed batch's tensors, and the halves need that memory
+            error.__traceback__ = None  # its frames hold the failed batch's tensors; the halves need that memory
         if len(batch) > 1:
-            if out_of_memory and not halved:  # once a batch: one huge row must not shrink the budget at every split
+            if out_of_memory and not halved:  # once per batch: one huge row must not halve it at every split
                 budget = self.selection.halve()
                 self._observer.out_of_memory()
                 logger.warning("out of memory with %d rows; the batch budget is now %d", len(batch), budget)
             elif not out_of_memory:
-                logger.warning("a batch of %d rows failed and is split: %r", len(batch), error)
+                logger.warning("a batch of %d rows failed and is split in two: %r", len(batch), error)
             self._observer.split()
             middle = len(batch) // 2
             self._deliver(self._run_batch(batch[:middle], halved=halved or out_of_memory))
@@ -206,6 +212,6 @@ class Batcher:
             logger.error("the model failed on a single row", exc_info=error)
             batch[0].job.settle(ForwardFailed("the model failed on this input"))
 
-    def _deliver(self, done: list[FinishedRow]) -> None:
-        for entry, output, report, finished in done:
+    def _deliver(self, rows: list[FinishedRow]) -> None:
+        for entry, output, report, finished in rows:
             entry.job.set_output(entry.index, output, report, finished)

@@ -1,26 +1,26 @@
-"""ForwardTime: how long the next batch will be in the model, at least, from those that were there last."""
+"""ForwardTime: a lower bound for the time of the next batch in the model, from the last ones."""
 
 from collections import deque
 
-REMEMBERED = 8  # batches
+SAMPLES = 8  # of the last batches
 
 
 class ForwardTime:
-    """For models whose time grows with what a batch costs.
+    """For models whose time grows with a batch's cost.
 
-    A row that would be late by this estimate is late: it is the fastest of the last batches, and small batches take
-    longer for what they cost than full ones.
+    The estimate is that of the fastest of the last batches per unit of cost. Small batches take longer per unit than
+    full ones, so a row that misses its deadline by this estimate will miss it.
     """
 
     def __init__(self) -> None:
-        self._seconds_per_cost: deque[float] = deque(maxlen=REMEMBERED)
+        self._seconds_per_cost: deque[float] = deque(maxlen=SAMPLES)
 
-    def note(self, cost: int, seconds: float) -> None:
-        """A batch of this cost took so long."""
+    def record(self, cost: int, seconds: float) -> None:
+        """Record the time of a batch."""
         self._seconds_per_cost.append(seconds / max(1, cost))
 
-    def at_least(self, cost: int) -> float:
-        """Seconds for a batch of this cost; 0 as long as fewer batches ran than are remembered."""
-        if len(self._seconds_per_cost) < REMEMBERED:
+    def estimate(self, cost: int) -> float:
+        """Seconds for a batch of this cost, at least; 0 before `SAMPLES` batches have run."""
+        if len(self._seconds_per_cost) < SAMPLES:
             return 0.0
         return min(self._seconds_per_cost) * cost

@@ -1,4 +1,4 @@
-"""Job: one item's rows on their way through the model; Settleable: what ends once, whoever ends it."""
+"""Job: the rows of one item in the queue and in the model. Settleable: work that ends exactly once."""
 
 import threading
 import time
@@ -20,9 +20,9 @@ class Settleable:
         done: called once with this object, by the thread that settled it; must not block.
         deadline: on `time.monotonic()`'s clock, like all times here.
         error: why there is no result; None while there may be one.
-        submitted: when it was queued.
-        started: when the first of it entered the model.
-        finished: when it was settled.
+        submitted: when it was queued; 0 before.
+        started: when its first row entered the model; 0 before.
+        finished: when it was settled; 0 before.
     """
 
     done: Callable[[Any], None] = lambda settled: None
@@ -35,7 +35,7 @@ class Settleable:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def settle(self, error: BaseException | None = None, finished: float | None = None) -> bool:
-        """End it. Returns whether this call did; False where it had ended before."""
+        """End it with a result, or with an error. Returns False if it had ended before."""
         with self.lock:
             if self.is_settled:
                 return False
@@ -50,17 +50,17 @@ class Settleable:
 
 @dataclass(slots=True, eq=False)
 class Job(Settleable):
-    """One item's rows. Settled when all outputs are there, or with the error of the first row that has none.
+    """One item's rows. Settled when all outputs are there, or with the error of the first row that fails.
 
     Attributes:
         rows: each with a `length`.
-        costs: of each row, in the task's unit.
+        costs: one for each row, in the task's unit.
         params: only rows with equal params may share a forward.
-        on_token: called from the model thread with each token as it comes, where the model writes.
-        outputs: of each row, as far as they are there.
+        on_token: called on the model thread with each generated token; None if nothing is streamed.
+        outputs: one for each row; None until it is there.
         report: of the batch that ran last.
         missing: rows without an output.
-        trace: of the call, where it is traced.
+        trace: of the call; None if it is not traced.
     """
 
     rows: Sequence[Any]
@@ -74,13 +74,13 @@ class Job(Settleable):
     trace: "CallTrace | None" = None
 
     def queued(self) -> None:
-        """Its rows are in the queue now."""
+        """Record that its rows are in the queue now."""
         self.submitted = time.monotonic()
         self.outputs = [None] * len(self.rows)
         self.missing = len(self.rows)
 
     def set_output(self, index: int, output: Any, report: BatchReport | None, finished: float | None = None) -> None:
-        """Take a row's output; the last one settles the job. Ignored once the job has ended."""
+        """Set a row's output; the last one settles the job. Ignored once the job has ended."""
         with self.lock:
             if self.is_settled:
                 return

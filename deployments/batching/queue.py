@@ -1,4 +1,4 @@
-"""RowQueue: the rows in front of a model, oldest first, and which of them it takes next. Not thread-safe."""
+"""RowQueue: the rows that wait for a model, oldest first. Not thread-safe."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from deployments.batching.selection import Selection
 
 @dataclass(slots=True, eq=False)
 class QueuedRow:
-    """A waiting row."""
+    """A waiting row: the `index`-th of its job."""
 
     job: Job
     index: int
@@ -25,12 +25,12 @@ class QueuedRow:
 
 
 class QueueBatch(NamedTuple):
-    """What left the line for the model's sake.
+    """What `RowQueue.take` removed from the queue.
 
     Attributes:
-        batch: rows that the model runs now; empty where none are left.
-        expired: jobs for which the time does not suffice.
-        dropped: rows of these that waited.
+        batch: rows to run now; may be empty.
+        expired: jobs that cannot meet their deadline.
+        dropped: how many rows these had in the queue.
     """
 
     batch: list[QueuedRow]
@@ -39,11 +39,11 @@ class QueueBatch(NamedTuple):
 
 
 class RowQueue:
-    """The waiting line.
+    """Waiting rows in order of arrival.
 
     Args:
         selection: the rule that picks the next batch.
-        forward_time: estimates what a batch takes. None where that does not follow from its cost.
+        forward_time: estimates a batch's time. None where that does not follow from its cost.
     """
 
     def __init__(self, selection: Selection, forward_time: ForwardTime | None = None) -> None:
@@ -55,13 +55,13 @@ class RowQueue:
         return len(self._entries)
 
     def add(self, job: Job) -> None:
-        """Put all of a job's rows at the end."""
+        """Append all rows of a job."""
         self._entries += [
             QueuedRow(job, index, job.costs[index], row.length, job.params) for index, row in enumerate(job.rows)
         ]
 
     def remove(self, jobs: set[Job]) -> int:
-        """Drop the rows of jobs; returns how many there were."""
+        """Drop the rows of these jobs; returns how many there were."""
         if not jobs:
             return 0
         before = len(self._entries)
@@ -69,15 +69,15 @@ class RowQueue:
         return before - len(self._entries)
 
     def clear(self) -> list[Job]:
-        """Drop all rows; returns whose they were."""
-        left, self._entries = self._entries, []
-        return [entry.job for entry in left]
+        """Drop all rows; returns the job of each."""
+        entries, self._entries = self._entries, []
+        return [entry.job for entry in entries]
 
     def take(self, now: float) -> QueueBatch:
-        """The next batch, without rows that are late at `now` or that the batch would make late.
+        """The next batch, without rows that are late at `now` or would be late at its end.
 
-        With a line as long as callers have time, all rows of a batch may be late by just its own time, and so may
-        those of the next: the model would be busy and nobody answered.
+        When the queue is as long as the callers' timeout, every row of every batch may be late by just the time of
+        that batch: the model would be busy and no caller answered.
         """
         self._entries = [entry for entry in self._entries if not entry.job.is_settled]
         expired = {entry.job for entry in self._entries if entry.job.deadline < now}
@@ -95,11 +95,11 @@ class RowQueue:
     def _forward_s(self, picked: Sequence[int]) -> float:
         if self._forward_time is None:
             return 0.0
-        return self._forward_time.at_least(sum(self._entries[index].cost for index in picked))
+        return self._forward_time.estimate(sum(self._entries[index].cost for index in picked))
 
     def _take_out(self, picked: Sequence[int]) -> list[QueuedRow]:
         batch = [self._entries[index] for index in picked]
-        if picked[-1] == len(picked) - 1:  # the usual case: the front of the line
+        if picked[-1] == len(picked) - 1:  # the usual case: the head of the queue
             del self._entries[: len(picked)]
         else:
             taken = set(picked)

@@ -1,4 +1,4 @@
-"""Line: what a replica knows of how rows go through a model."""
+"""Scheduler: the interface of whatever runs a model's rows."""
 
 from typing import Protocol
 
@@ -7,15 +7,15 @@ from deployments.telemetry.measurements import Load
 
 
 class Scheduler(Protocol):
-    """A waiting line with the model thread behind it."""
+    """A queue with the model thread behind it: `Batcher`, or `GenerationScheduler`."""
 
     @property
     def busy_since(self) -> float | None:
-        """`time.monotonic()` at which what the model does now began; None while it does nothing."""
+        """`time.monotonic()` at which the running forward began; None while none runs."""
 
     @property
     def batch_rows(self) -> int:
-        """Rows that the model takes together: those that are in it, or were last."""
+        """Rows of the batch that runs, or ran last."""
 
     @property
     def is_alive(self) -> bool:
@@ -23,15 +23,15 @@ class Scheduler(Protocol):
 
     @property
     def load(self) -> Load:
-        """How full it is now."""
+        """How many rows wait and run now."""
 
     def start(self) -> None: ...
 
     def submit(self, job: Job) -> None:
-        """Put a job's rows in line. Thread-safe; never blocks on the model."""
+        """Queue a job's rows. Thread-safe; never blocks on the model."""
 
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
-        """Drop a job: its waiting rows leave the line at once. Thread-safe."""
+        """Drop a job; its waiting rows leave the queue at once. Thread-safe."""
 
     def stop(self) -> None:
-        """Answer what waits with `Unavailable`, and end the thread."""
+        """Answer waiting rows with `Unavailable`, and end the thread."""

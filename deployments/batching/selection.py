@@ -1,4 +1,4 @@
-"""Which waiting rows make the next batch. Pure functions of the waiting line: no threads, no clock, no torch."""
+"""Which waiting rows make the next batch. Pure functions of the queue: no threads, no clock, no torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Waiting(Protocol):
-    """What a selection sees of a waiting row."""
+    """The fields of a waiting row that a selection reads."""
 
     @property
     def cost(self) -> int: ...
@@ -35,7 +35,7 @@ class Selection(ABC):
 
 @dataclass
 class ArrivalOrder(Selection):
-    """Rows in the order they came, while they fit the budget. For layouts without padding."""
+    """Rows in order of arrival, while they fit the budget. For layouts without padding."""
 
     max_cost: int
     max_rows: int
@@ -56,12 +56,16 @@ class ArrivalOrder(Selection):
 
 @dataclass
 class NearestLength(Selection):
-    """The oldest row is the anchor; rows of nearest length join while the padding stays within bounds.
+    """The oldest row is the anchor; rows of nearest length join it while the padding stays within bounds.
 
-    Nobody starves: every batch takes the oldest, so a row waits for as many batches as rows stood before it, at most.
-    `max_padding` is the largest share of padding in the batch; 0 lets only equal lengths together. Padding of up to
-    `padding_slack` positions in all is allowed whatever its share: between short rows a few positions are a large
-    share, and yet cost less than another call of the model.
+    No row starves: every batch takes the oldest, so a row waits for at most as many batches as rows came before it.
+
+    Attributes:
+        max_cost: of a batch, padding included.
+        max_rows: of a batch.
+        max_padding: largest share of padding in a batch; 0 batches only equal lengths.
+        padding_slack: positions of padding that are allowed whatever their share: between short rows a few positions
+            are a large share, and yet cost less than another call of the model.
     """
 
     max_cost: int

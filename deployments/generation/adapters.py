@@ -1,4 +1,4 @@
-"""What differs between encoder-decoders: the first token, models made of two parts, how languages are named."""
+"""What differs between encoder-decoders: the start token, models made of two parts, the names of languages."""
 
 import copy
 from functools import cached_property
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def decoder_start(model: "torch.nn.Module") -> tuple[int, ...] | None:
-    """The token that `generate` lets a decoder start with; None where the checkpoint names none."""
+    """The token that `generate` starts a decoder with; None if the checkpoint names none."""
     holders: list[Any] = [model.generation_config, model.config, getattr(model.config, "decoder", None)]
     for name in ("decoder_start_token_id", "bos_token_id"):
         for holder in holders:
@@ -22,19 +22,19 @@ def decoder_start(model: "torch.nn.Module") -> tuple[int, ...] | None:
     return None
 
 
-def composed(model: "torch.nn.Module", start_token_id: int | None) -> "torch.nn.Module":
-    """The model to serve: itself, or its picture encoder and its text decoder as one encoder-decoder.
+def as_encoder_decoder(model: "torch.nn.Module", start_token_id: int | None) -> "torch.nn.Module":
+    """The model itself, or its image encoder and its text decoder as one `VisionEncoderDecoderModel`.
 
-    BLIP's own forward knows no cache, and its `generate` calls the two parts one after the other; so does
-    `VisionEncoderDecoder`, whose forward does.
+    BLIP's own forward takes no cache; its `generate` calls the two parts one after the other, as
+    `VisionEncoderDecoderModel` does, whose forward takes one.
 
     Args:
-        model: in eval mode; its decoder's configuration is told what it reads.
+        model: in eval mode; its decoder's configuration is changed to cross-attend to the encoder.
         start_token_id: the decoder's first token.
     """
-    parts: Any = model
     if not _has_parts(model):
         return model
+    parts: Any = model
     from transformers import VisionEncoderDecoderModel
 
     parts.text_decoder.config.is_decoder = True
@@ -46,8 +46,8 @@ def composed(model: "torch.nn.Module", start_token_id: int | None) -> "torch.nn.
     return whole  # type: ignore[no-any-return]
 
 
-def defaults_of(model: Any) -> "GenerationConfig":
-    """What `generate` goes by: BLIP's asks its decoder's options, not the model's, and ends at the separator."""
+def generation_config_of(model: Any) -> "GenerationConfig":
+    """The options that `generate` uses: BLIP's takes its decoder's, not the model's, and ends at the separator."""
     if not _has_parts(model):
         return model.generation_config
     defaults: GenerationConfig = copy.copy(model.text_decoder.generation_config)
@@ -60,37 +60,37 @@ def _has_parts(model: "torch.nn.Module") -> bool:
 
 
 class TranslationLanguages:
-    """The languages of one model.
+    """The languages that one model translates between.
 
     Args:
-        tokenizer: of the model; one that reads with a source language (mBART, NLLB, M2M100) is told at every text.
-        config: of the model, perhaps with prefixes (T5's `task_specific_params`).
+        tokenizer: of the model; `src_lang` of one that has it (mBART, NLLB, M2M100) is set for every text.
+        config: of the model; T5's has prefixes in `task_specific_params`.
     """
 
     def __init__(self, tokenizer: Any, config: Any) -> None:
         self._tokenizer = tokenizer
-        self._usual = getattr(tokenizer, "src_lang", None)
+        self._default_source = getattr(tokenizer, "src_lang", None)
         self._prefixes = getattr(config, "task_specific_params", None) or {}
 
-    def directed(self, text: str, defaults: Any, source: str | None, target: str | None) -> tuple[str, Any]:
-        """The text to read and the `GenerationConfig` to write with.
+    def prepare(self, text: str, defaults: Any, source: str | None, target: str | None) -> tuple[str, Any]:
+        """The text to tokenize and the `GenerationConfig` to generate with.
 
         Raises:
-            InvalidInput: a language that the model does not know, or none where it needs one.
+            InvalidInput: a language that the model does not have, or none where it needs one.
         """
-        if self._usual is not None:
-            self._tokenizer.src_lang = self._usual if source is None else self._known("src_lang", source)
+        if self._default_source is not None:
+            self._tokenizer.src_lang = self._default_source if source is None else self._known("src_lang", source)
             if target is None:
                 return text, defaults
-            directed = copy.copy(defaults)
-            directed.forced_bos_token_id = self._id(self._known("tgt_lang", target))
-            return text, directed
+            config = copy.copy(defaults)
+            config.forced_bos_token_id = self._id(self._known("tgt_lang", target))
+            return text, config
         if target is None and source is None:
             return text, defaults
         return self._prefix(source, target) + text, defaults
 
     def _prefix(self, source: str | None, target: str | None) -> str:
-        """What the model wants in front of the text: a sentence (T5), or a token of the language (Marian)."""
+        """What the model was trained to see before the text: a sentence (T5), or a language token (Marian)."""
         task = self._prefixes.get(f"translation_{source}_to_{target}")
         if isinstance(task, dict) and task.get("prefix"):
             return str(task["prefix"])
@@ -98,14 +98,14 @@ class TranslationLanguages:
         if target is not None and self._is_token(marker):
             return marker + " "
         if target is not None and self._has_markers:
-            raise InvalidInput(f"parameters.tgt_lang: {target!r} is no language of this model")
+            raise InvalidInput(f"parameters.tgt_lang: this model does not have the language {target!r}")
         if any(name.startswith("translation_") for name in self._prefixes):
             raise InvalidInput(f"parameters: this model does not translate from {source!r} to {target!r}")
-        raise InvalidInput("parameters: this model has no choice of languages; leave src_lang and tgt_lang out")
+        raise InvalidInput("parameters: this model has no choice of languages; omit src_lang and tgt_lang")
 
     def _known(self, name: str, language: str) -> str:
         if self._id(language) is None:
-            raise InvalidInput(f"parameters.{name}: {language!r} is no language of this model")
+            raise InvalidInput(f"parameters.{name}: this model does not have the language {language!r}")
         return language
 
     def _id(self, language: str) -> int | None:
@@ -118,7 +118,7 @@ class TranslationLanguages:
 
     @cached_property
     def _codes(self) -> set[str]:
-        """The special tokens that have no other part, such as being the end: those of languages."""
+        """The language tokens: special tokens without another role, such as end of sequence."""
         others = {token for token in self._tokenizer.special_tokens_map.values() if isinstance(token, str)}
         return set(self._tokenizer.all_special_tokens) - others
 

@@ -17,7 +17,7 @@ class SequenceOutput:
     Args:
         request: the row's.
         row: its number in the job.
-        tokenizer: with `decode`, which must not be about to change.
+        tokenizer: with `decode`; its settings must not change while it is in use.
         is_continuation: the text continues the prompt (a decoder-only model's).
         on_token: called with every token; None where nothing is streamed.
         previous_segments: completions of the row's earlier requests.

@@ -1,6 +1,6 @@
-"""PagedEngine: transformers' own continuous batching behind the engine's face, for decoder-only models on GPUs.
+"""PagedEngine: transformers' continuous batching behind the interface of `Engine`, for decoder-only models on GPUs.
 
-There its attention over pages is flash attention, which ours is not; on a CPU it is slower than ours. It has fewer
+On a GPU its paged attention is flash attention, which ours is not; on a CPU it is slower than ours. It has fewer
 options: no seeds, penalties, beams or log-probabilities.
 """
 
@@ -16,62 +16,63 @@ from typing import TYPE_CHECKING, Any
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, ServiceError, Unavailable
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sequence import GenerationSequence
+from deployments.generation.transformers_internals import continuous_batching_manager
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.1  # how often deadlines are looked at while nothing comes
-# What the manager takes for each request, what it is told in other ways, and what it may leave unanswered.
-_TAKEN = {"do_sample", "temperature", "top_k", "top_p", "max_new_tokens", "eos_token_ids", "logprobs"}
-_OFF = SamplingParams()
+POLL_S = 0.1  # between two checks of the deadlines while no result comes
+# Options that the manager takes per request, those passed to it in other ways, and those it may ignore.
+_SUPPORTED = {"do_sample", "temperature", "top_k", "top_p", "max_new_tokens", "eos_token_ids", "logprobs"}
+_DEFAULTS = SamplingParams()
 
 
-def refused(params: SamplingParams) -> list[str]:
-    """Options that are set and that this engine has not."""
-    names = (field.name for field in fields(params) if field.name not in _TAKEN)
-    return [name for name in names if getattr(params, name) != getattr(_OFF, name)]
+def unsupported_by_paged(params: SamplingParams) -> list[str]:
+    """Names of the options that are set and that this engine does not have."""
+    names = (field.name for field in fields(params) if field.name not in _SUPPORTED)
+    return [name for name in names if getattr(params, name) != getattr(_DEFAULTS, name)]
 
 
 class PagedEngine:
-    """Rows in a `ContinuousBatchingManager`; a thread hands on what it gives.
+    """Runs sequences in a `ContinuousBatchingManager`; a thread emits the tokens that it returns.
 
     Args:
         model: decoder-only, in eval mode.
         defaults: the checkpoint's `GenerationConfig`.
-        max_cache_tokens: token places of the cache.
+        max_cache_tokens: KV slots of the cache.
         max_prefill_tokens: tokens that one forward reads at most.
         name: of the thread.
+
+    Attributes:
+        busy_since: `time.monotonic()` of the latest result while sequences are in progress; None while there are none.
     """
 
     def __init__(
         self, model: "torch.nn.Module", defaults: Any, *, max_cache_tokens: int, max_prefill_tokens: int, name: str
     ) -> None:
-        from transformers import ContinuousBatchingConfig
-
         self.max_cache_tokens = max_cache_tokens
         config: Any = model.config
         self._vocabulary = int(config.get_text_config().vocab_size)
         self._positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-        page = 256 if next(model.parameters()).device.type == "cuda" else 16
-        settings = ContinuousBatchingConfig(
-            page_size=page,
-            num_blocks=max(2, max_cache_tokens // page),
+        page_size = 256 if next(model.parameters()).device.type == "cuda" else 16
+        sampling = copy.deepcopy(defaults)
+        # Any value turns a logits processor on; every request sets its own.
+        sampling.update(do_sample=True, temperature=0.9, top_k=50, top_p=0.9, max_new_tokens=1)
+        self._manager = continuous_batching_manager(
+            model,
+            sampling,
+            page_size=page_size,
+            pages=max(2, max_cache_tokens // page_size),
             max_batch_tokens=max_prefill_tokens,
-            per_request_processors=True,
         )
-        drawing = copy.deepcopy(defaults)
-        # A value for each, so that the manager has the processor at all; every request brings its own.
-        drawing.update(do_sample=True, temperature=0.9, top_k=50, top_p=0.9, max_new_tokens=1)
-        drawn: Any = model
-        self._manager = drawn.init_continuous_batching(drawing, continuous_batching_config=settings)
         self._numbers = itertools.count()
         self._sequences: dict[str, GenerationSequence] = {}
         self._lock = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.busy_since: float | None = None  # when there was the last sign of life of what is under way
+        self.busy_since: float | None = None
 
     def start(self) -> None:
         self._manager.start()
@@ -83,51 +84,50 @@ class PagedEngine:
 
     @property
     def waiting(self) -> int:
-        """Rows that the manager has not begun: not known."""
+        """Always 0: the manager does not tell which sequences it has begun."""
         return 0
 
     @property
     def running(self) -> int:
-        """Rows under way."""
+        """Sequences in progress."""
         return len(self._sequences)
 
     @property
     def kv_slots(self) -> int:
-        """Token places that rows under way have claimed."""
+        """KV slots that sequences in progress may come to use."""
         return sum(len(sequence.prompt.ids) + sequence.max_new_tokens for sequence in self._sequences.values())
 
     @property
     def padding_ratio(self) -> float:
-        """There is none."""
+        """Always 0: pages have no padding."""
         return 0.0
 
     def submit(self, sequence: GenerationSequence) -> None:
-        """Put a job in line. Thread-safe.
+        """Queue a sequence. Thread-safe. Settles it with `Unavailable` if the manager takes no more.
 
         Raises:
-            InvalidInput: options that this engine has not, or a request that could never fit.
-            Unavailable: the manager takes no more.
+            InvalidInput: options that this engine does not have, or more tokens than the cache or the model holds.
         """
-        if (names := refused(sequence.params)) or sequence.processor is not None or sequence.prompt.inputs:
-            raise InvalidInput(f"{', '.join(names) or 'this input'}: not possible with generation.engine: paged")
+        if (names := unsupported_by_paged(sequence.params)) or sequence.processor is not None or sequence.prompt.inputs:
+            raise InvalidInput(f"{', '.join(names) or 'this input'}: not supported with generation.engine: paged")
         needed = len(sequence.prompt.ids) + sequence.max_new_tokens
         limit = min(self.max_cache_tokens, self._positions or self.max_cache_tokens)
         if needed > limit:
-            raise InvalidInput(f"this needs {needed} token places, and the model has {limit}")
+            raise InvalidInput(f"this needs {needed} tokens (prompt and max_new_tokens), and the limit is {limit}")
         sequence.submitted = time.monotonic()
         name = str(next(self._numbers))
         with self._lock:
             self._sequences[name] = sequence
             self.busy_since = self.busy_since or sequence.submitted
-        taken = self._manager.add_request(
+        accepted = self._manager.add_request(
             list(sequence.prompt.ids),
             name,
             max_new_tokens=sequence.max_new_tokens,
             streaming=True,
             eos_token_id=list(sequence.params.eos_token_ids) or -1,
-            **self._drawing(sequence.params),
+            **self._sampling_options(sequence.params),
         )
-        if taken is None:
+        if accepted is None:
             self._end(name, Unavailable("the model is shutting down", retry_after=1))
 
     def cancel(self, sequence: GenerationSequence, error: BaseException | None = None) -> None:
@@ -140,15 +140,15 @@ class PagedEngine:
         sequence.settle(error or Unavailable("the request was cancelled"))
 
     def run_on_engine_thread(self, call: Callable[[], None]) -> None:
-        """Nothing else can run with the model: its attention reads pages.
+        """Refuse: nothing else can run with the model, whose attention is patched to read pages.
 
         Raises:
             InvalidInput: always.
         """
-        raise InvalidInput("parameters.num_beams: not possible with generation.engine: paged")
+        raise InvalidInput("parameters.num_beams: not supported with generation.engine: paged")
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Answer everything under way with `Unavailable` and end both threads."""
+        """Answer everything in progress with `Unavailable` and end both threads."""
         self._stopping = True
         for name in list(self._sequences):
             self._end(name, Unavailable("the model is shutting down", retry_after=1))
@@ -156,8 +156,8 @@ class PagedEngine:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
-    def _drawing(self, params: SamplingParams) -> dict[str, Any]:
-        """How tokens are drawn; the likeliest is what is drawn from one."""
+    def _sampling_options(self, params: SamplingParams) -> dict[str, Any]:
+        """Options of a request; greedy decoding is sampling from the top 1."""
         if not params.do_sample:
             return {"temperature": 1.0, "top_k": 1, "top_p": 1.0}
         top_k = min(params.top_k or self._vocabulary, self._vocabulary)

@@ -1,4 +1,4 @@
-"""What a request may say about how its text is written: the options of the Hugging Face API, TGI and `generate`."""
+"""Generation parameters of a request: the options of the Hugging Face API, TGI and `generate`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,56 +17,69 @@ from deployments.generation.sequence import Prompt
 MAX_STOPS = 16
 MAX_SEQUENCES = 32
 
-# Of these, any in a request means that it wants to draw: TGI's clients name a temperature and nothing else.
-_DRAWING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+# Any of these turns sampling on: TGI's clients send a temperature and nothing else.
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 _OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
 _LENGTHS = frozenset({"max_length", "min_length"})
-# Objects that Hugging Face's clients put some of the options into, by task.
+# Objects into which Hugging Face's clients put some of the options, depending on the task.
 _NESTED = ("generation_parameters", "generate_parameters", "generate_kwargs")
 
 
 class GenerationParameters(Body):
-    """Options of every generating task. What is left out is the checkpoint's own (`generation_config.json`)."""
+    """Options of every generating task. Defaults are the checkpoint's (`generation_config.json`)."""
 
     do_sample: bool | None = Field(
         default=None,
-        description="Draw each token; else the likeliest. Default: true where an option of drawing is set.",
+        description="Sample each token; else take the likeliest. Default: true if an option of sampling is set.",
     )
-    temperature: float | None = Field(default=None, description="Above 0; lower is surer.")
-    top_k: int | None = Field(default=None, description="Draw from the k likeliest tokens; 0: from all.")
-    top_p: float | None = Field(default=None, description="Draw from the likeliest tokens that have this share.")
-    min_p: float | None = Field(default=None, description="Draw from tokens this share as likely as the likeliest.")
+    temperature: float | None = Field(default=None, description="Above 0; lower is more deterministic.")
+    top_k: int | None = Field(default=None, description="Sample from the k likeliest tokens; 0: from all.")
+    top_p: float | None = Field(
+        default=None, description="Sample from the likeliest tokens with this total probability."
+    )
+    min_p: float | None = Field(
+        default=None, description="Sample from tokens at least this fraction as likely as the likeliest."
+    )
     typical_p: float | None = Field(default=None, description="Locally typical sampling.")
-    repetition_penalty: float | None = Field(default=None, description="Above 1: less of what stands there already.")
-    frequency_penalty: float | None = Field(default=None, description="-2 to 2, for each time a token was written.")
-    presence_penalty: float | None = Field(default=None, description="-2 to 2, once a token was written.")
-    no_repeat_ngram_size: int | None = Field(default=None, description="No so many tokens in a row come twice.")
-    seed: int | None = Field(default=None, description="The same seed draws the same tokens, whatever else runs.")
-    max_new_tokens: int | None = Field(default=None, description="Most tokens to write.")
-    min_new_tokens: int | None = Field(default=None, description="No end before so many tokens.")
-    max_length: int | None = Field(default=None, ge=1, description="The same, the decoder's prompt included.")
-    min_length: int | None = Field(default=None, ge=0, description="The same, the decoder's prompt included.")
+    repetition_penalty: float | None = Field(
+        default=None, description="Above 1: tokens of the prompt and the text become less likely."
+    )
+    frequency_penalty: float | None = Field(
+        default=None, description="-2 to 2, subtracted for each time a token was generated."
+    )
+    presence_penalty: float | None = Field(default=None, description="-2 to 2, subtracted once a token was generated.")
+    no_repeat_ngram_size: int | None = Field(default=None, description="No sequence of this many tokens occurs twice.")
+    seed: int | None = Field(
+        default=None, description="The same seed samples the same tokens, whatever else is in the batch."
+    )
+    max_new_tokens: int | None = Field(default=None, description="Maximum number of tokens to generate.")
+    min_new_tokens: int | None = Field(default=None, description="Minimum number of tokens to generate.")
+    max_length: int | None = Field(default=None, ge=1, description="As max_new_tokens, the decoder's prompt included.")
+    min_length: int | None = Field(default=None, ge=0, description="As min_new_tokens, the decoder's prompt included.")
     stop: list[Annotated[str, Field(min_length=1)]] | None = Field(
         default=None, max_length=MAX_STOPS, description="Strings before which the text ends."
     )
     eos_token_id: int | list[int] | None = Field(default=None, description="Tokens that end the text.")
     num_beams: int | None = Field(default=None, ge=1, le=16, description="Above 1: beam search, in static batches.")
-    length_penalty: float | None = Field(default=None, description="Of beam search: above 0 prefers long texts.")
+    length_penalty: float | None = Field(default=None, description="For beam search; above 0 prefers long texts.")
     num_return_sequences: int | None = Field(
-        default=None, ge=1, le=MAX_SEQUENCES, description="So many texts for one input."
+        default=None, ge=1, le=MAX_SEQUENCES, description="Number of texts for one input."
     )
     best_of: int | None = Field(
-        default=None, ge=1, le=MAX_SEQUENCES, description="Write so many, and return those of the likeliest tokens."
+        default=None, ge=1, le=MAX_SEQUENCES, description="Generate this many and return the likeliest."
     )
     top_n_tokens: int | None = Field(
-        default=None, ge=0, le=MAX_TOP_TOKENS, description="With `details`: the likeliest tokens of every step."
+        default=None,
+        ge=0,
+        le=MAX_TOP_TOKENS,
+        description="With `details`: number of likeliest tokens to return for every step.",
     )
     details: bool = Field(default=False, description="Tokens with their log-probabilities, and why the text ended.")
 
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, given: Any) -> Any:
-        """Options that lie in an object of their own stand beside the others, which go before them."""
+        """Merge nested options with the others, which take precedence."""
         if not isinstance(given, dict):
             return given
         nested = [name for name in _NESTED if isinstance(given.get(name), dict | None)]
@@ -85,8 +98,8 @@ class GenerationParameters(Body):
         return self.num_return_sequences or 1
 
     @property
-    def completion(self) -> int:
-        """Texts to write for one input, of which `texts` are returned."""
+    def generated_texts(self) -> int:
+        """Texts to generate for one input, of which `texts` are returned."""
         return max(self.texts, self.best_of or 1)
 
     def requests(
@@ -96,30 +109,35 @@ class GenerationParameters(Body):
         *,
         processor: RowProcessor | None = None,
         with_logprobs: bool = False,
-        most: int | None = None,
+        max_positions: int | None = None,
     ) -> list[GenerationRequest]:
-        """One row for each text that is to be written.
+        """One row for each text to generate.
 
         Args:
             prompt: of all of them.
             defaults: the checkpoint's `GenerationConfig`.
-            processor: of its scores alone.
-            with_logprobs: somebody wants each token's.
-            most: tokens that the model's decoder can count, if there is a limit.
+            processor: logits processor of these rows alone.
+            with_logprobs: report the log-probability of each token, also without `details`.
+            max_positions: tokens that the decoder has positions for; None if there is no limit.
 
         Raises:
-            InvalidInput: an option out of its range, two that cannot be together, or more tokens than the model counts.
+            InvalidInput: an option out of its range, options that exclude each other, or too many tokens.
         """
-        count = self.completion
+        count = self.generated_texts
         overrides = self._overrides(len(prompt.ids), defaults)
         overrides["logprobs"] = with_logprobs or self.details or count > self.texts
         params = sampling_params(
-            defaults, overrides, prompt_length=len(prompt.ids), room=None if most is None else most - len(prompt.ids)
+            defaults,
+            overrides,
+            prompt_length=len(prompt.ids),
+            room=None if max_positions is None else max_positions - len(prompt.ids),
         )
-        require_positions(len(prompt.ids), params.max_new_tokens, most)
+        require_positions(len(prompt.ids), params.max_new_tokens, max_positions)
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
         if count > 1 and (beams > 1 or not params.do_sample):
-            raise InvalidInput("parameters: several texts need do_sample, without num_beams; else they would be equal")
+            raise InvalidInput(
+                "parameters: several texts need do_sample and no num_beams; without sampling they would be equal"
+            )
         length_penalty = self.length_penalty if self.length_penalty is not None else defaults.length_penalty
         return [
             GenerationRequest(
@@ -137,11 +155,13 @@ class GenerationParameters(Body):
         """The request's options by the names of `SamplingParams`."""
         names = set(GenerationParameters.model_fields) - _OWN - _LENGTHS
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if "do_sample" not in given and any(name in given for name in _DRAWING):
+        if "do_sample" not in given and any(name in given for name in _SAMPLING):
             given["do_sample"] = True
         if self.max_length is not None and self.max_new_tokens is None:
             if self.max_length <= prompt_length:
-                raise InvalidInput(f"parameters.max_length is {self.max_length}; the prompt has {prompt_length} tokens")
+                raise InvalidInput(
+                    f"parameters.max_length is {self.max_length}, but the prompt has {prompt_length} tokens"
+                )
             given["max_new_tokens"] = self.max_length - prompt_length
         if self.min_length is not None and self.min_new_tokens is None:
             given["min_new_tokens"] = max(0, self.min_length - prompt_length)
@@ -152,20 +172,24 @@ class GenerationParameters(Body):
 
 
 class GeneratingRequest(RequestBody):
-    """What every request of a generating task has beside its inputs and parameters."""
+    """Fields of every request of a generating task besides inputs and parameters."""
 
-    stream: bool = Field(default=False, description="The text as server-sent events, token by token.")
+    stream: bool = Field(default=False, description="Send the text as server-sent events, token by token.")
 
     @model_validator(mode="after")
     def _all_texts_in_a_stream(self) -> Self:
         parameters = getattr(self, "parameters", None)
-        if self.stream and isinstance(parameters, GenerationParameters) and parameters.completion > parameters.texts:
-            raise ValueError("stream: which texts are the best is known at their end; leave best_of out")
+        if (
+            self.stream
+            and isinstance(parameters, GenerationParameters)
+            and parameters.generated_texts > parameters.texts
+        ):
+            raise ValueError("stream: the best texts are known only at the end; omit best_of")
         return self
 
 
 def _seeded(params: SamplingParams, count: int) -> Sequence[SamplingParams]:
-    """Options for so many rows of one input: each with a seed of its own, from the request's."""
+    """Options for `count` rows of one input, each with its own seed derived from the request's."""
     if count == 1 or params.seed is None:
         return [params] * count
     return [replace(params, seed=(params.seed + number) % SEEDS) for number in range(count)]

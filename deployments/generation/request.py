@@ -1,4 +1,4 @@
-"""What a generating task asks of the model, row by row, and what it is told."""
+"""GenerationRequest, a row of a generating task; StreamedToken and Completion, what comes back."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +12,17 @@ from deployments.generation.sequence import Finish, Prompt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationRequest:
-    """One row: a prompt, and how it is to be gone on with.
+    """One row: a prompt, and how to continue it.
 
     Attributes:
         prompt: what the model starts from.
-        params: how its tokens are chosen, and when it ends.
-        stop: strings before the first of which the text ends; none of them is part of it.
-        processor: of this row's scores alone; see `RowSpec`.
+        params: how its tokens are sampled, and when it ends.
+        stop: the text ends before the first of these strings.
+        processor: logits processor of this row alone; see `RowSpec`.
         num_beams: above 1 for beam search, which runs in static batches.
-        length_penalty: of beam search; above 0 prefers longer answers.
-        then: what the row goes on with once this is written, if with anything; called on the model thread.
+        length_penalty: of beam search; above 0 prefers longer texts.
+        continue_with: given the completion, returns the row's next request, or None if the row ends; called on the
+            model thread.
     """
 
     prompt: Prompt
@@ -34,27 +35,27 @@ class GenerationRequest:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens that the model reads: an encoder's text and the decoder's prompt, or a decoder's prompt alone."""
+        """Tokens that the model reads: the decoder's prompt, and an encoder's text if there is one."""
         return len(self.prompt.ids) + (len(self.prompt.inputs["input_ids"]) if "input_ids" in self.prompt.inputs else 0)
 
     @property
     def length(self) -> int:
-        """Token places that it may come to use."""
+        """KV slots that it may come to use."""
         return len(self.prompt.ids) + self.prompt.source + self.params.max_new_tokens
 
 
 class StreamedToken(NamedTuple):
-    """One token as it comes.
+    """One generated token of a stream.
 
     Attributes:
         row: of the job, from 0.
         token: its id.
-        text: what the text grows by: nothing while a character is incomplete or a stop string may be coming, more
-            than this token's own text once that is over.
-        logprob: None where it was not asked for, or is not known.
-        top: the likeliest tokens in its place.
+        text: what the text grows by: empty while a character is incomplete or a stop string may be coming, and more
+            than this token's own text after that.
+        logprob: None if not requested, or not known.
+        top: the likeliest tokens at its position.
         is_last: the row ends with it.
-        is_end: what was asked ends with it; the row may go on with something else.
+        is_end: its request ends with it; the row may continue with another request.
     """
 
     row: int
@@ -68,18 +69,18 @@ class StreamedToken(NamedTuple):
 
 @dataclass(slots=True)
 class Completion:
-    """What the model wrote to one `GenerationRequest`.
+    """What the model generated for one `GenerationRequest`.
 
     Attributes:
-        tokens: without the prompt; the one that ended it ("eos") is among them.
+        tokens: without the prompt, with the token that ended it ("eos").
         finish: why it ended; "stop" for a stop string.
-        logprobs: of each token, where asked for.
-        top: the likeliest tokens in each one's place, where asked for.
+        logprobs: of each token, if requested.
+        top: the likeliest tokens at each position, if requested.
         text: of a row with stop strings, cut before the one that was reached; None for rows without.
-        seed: what its tokens were drawn with; None where nothing was drawn.
+        seed: that its tokens were sampled with; None without sampling.
         first_token_s: seconds from the row's start in the model to its first token.
         total_s: seconds from its start to its last token.
-        earlier: what was written before in the same row, to other asks.
+        previous_segments: completions of the row's earlier requests.
     """
 
     tokens: list[int]
@@ -94,6 +95,6 @@ class Completion:
 
     @property
     def logprob(self) -> float:
-        """Sum of the log-probabilities of its tokens; minus infinity where they are not known."""
+        """Sum of the log-probabilities of its tokens; minus infinity if not known."""
         known = [value for value in self.logprobs if value is not None]
         return sum(known) if known else float("-inf")

@@ -1,4 +1,4 @@
-"""GenerationScheduler: rows are written in flight where the model allows it, in static batches where not."""
+"""GenerationScheduler: runs rows in flight if the model supports it, else in static batches."""
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -23,7 +23,7 @@ class GenerateStaticBatch(Protocol):
         self,
         requests: Sequence[GenerationRequest],
         outputs: Sequence[SequenceOutput],
-        is_gone: Callable[[GenerationRequest], bool],
+        is_cancelled: Callable[[GenerationRequest], bool],
     ) -> None: ...
 
 
@@ -90,9 +90,9 @@ class GenerationScheduler:
 
     @property
     def busy_since(self) -> float | None:
-        """When what the model does now began: an iteration of the engine, or a static batch."""
-        began = [self._batcher.busy_since, self._engine.busy_since if self._engine else None]
-        return min((moment for moment in began if moment is not None), default=None)
+        """When the running iteration of the engine, or the running static batch, began; None if neither runs."""
+        busy_since = [self._batcher.busy_since, self._engine.busy_since if self._engine else None]
+        return min((moment for moment in busy_since if moment is not None), default=None)
 
     @property
     def load(self) -> Load:
@@ -132,7 +132,7 @@ class GenerationScheduler:
         """Answer everything in progress with `Unavailable` and end both threads."""
         with self._lock:
             jobs = list(self._cancellations)
-        for job in jobs:  # also those in a static batch, which ends once nobody waits for it
+        for job in jobs:  # also those in a static batch, which ends once all its rows are cancelled
             self.cancel(job, Unavailable("the model is shutting down", retry_after=1))
         if self._engine is not None:
             self._engine.stop()
@@ -199,14 +199,14 @@ class GenerationScheduler:
             cancel_row(job.error)
 
     def _forward(self, requests: Sequence[GenerationRequest], params: Hashable) -> Sequence[Completion | None]:
-        """A static batch, for the batcher; on the engine's thread where there is one, so that the model has but one."""
-        found = [(request, self._outputs.get(request)) for request in requests]
-        outputs = {request: output for request, output in found if output is not None}  # of clients that are there
+        """The batcher's forward: a static batch, on the engine's thread if there is one: only one may run the model."""
+        pairs = [(request, self._outputs.get(request)) for request in requests]
+        outputs = {request: output for request, output in pairs if output is not None}  # without cancelled rows
 
         def run() -> None:
             for output in outputs.values():
                 output.restart()
-            self._generate_static_batch(list(outputs), list(outputs.values()), self._is_gone)
+            self._generate_static_batch(list(outputs), list(outputs.values()), self._is_cancelled)
 
         if not outputs:
             return [None] * len(requests)
@@ -216,13 +216,13 @@ class GenerationScheduler:
             self._engine.run_on_engine_thread(run)
         return [outputs[request].completion if request in outputs else None for request in requests]
 
-    def _is_gone(self, request: GenerationRequest) -> bool:
+    def _is_cancelled(self, request: GenerationRequest) -> bool:
         return request not in self._outputs
 
     def _row_finished(
         self, job: Job, index: int, output: SequenceOutput, row: Settleable, report: BatchReport | None
     ) -> None:
-        """Model thread (or whoever cancelled): one row has ended, or goes on with another request."""
+        """Model thread (or whoever cancelled): one row has ended, or continues with another request."""
         if row.error is not None:
             self.cancel(job, row.error)
             return

@@ -1,4 +1,4 @@
-"""What the engine writes: a prompt, and the sequence of tokens that grows behind it."""
+"""Prompt and GenerationSequence: what an engine starts from, and the tokens that it appends."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,49 +22,49 @@ class Prompt:
     """What one sequence starts from.
 
     Attributes:
-        ids: what the decoder starts with: the text for a decoder-only model, the start tokens (and forced ones) for one
-            with an encoder. At least one.
-        inputs: other inputs of the model's forward, one row of each and without a batch dimension: the encoder's
+        ids: token ids of the decoder's prompt: the text for a decoder-only model, the start token (and forced ones) for
+            a model with an encoder. At least one.
+        inputs: other inputs of the model's forward, one row of each without a batch dimension: the encoder's
             `input_ids`, `pixel_values`, `input_features` (with their `attention_mask`, if the model takes one).
-        source_cells: KV slots that `inputs` take in the cache: the encoder's output length, or an image's slots before
+        source_slots: KV slots that `inputs` take in the cache: the encoder's output length, or an image's slots before
             the text. Follows from `input_ids`; for anything else the task must set it.
-        joined: names of inputs that a batch concatenates rather than stacks: a batch has all its images, or their
-            patches, in one dimension.
+        joined: names of inputs that a batch concatenates rather than stacks: those with all images of a batch, or
+            their patches, in one dimension.
     """
 
     ids: Sequence[int]
     inputs: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
-    source_cells: int = 0
+    source_slots: int = 0
     joined: frozenset[str] = frozenset()
 
     @property
     def source(self) -> int:
         """KV slots of the inputs."""
-        return self.source_cells or (len(self.inputs["input_ids"]) if "input_ids" in self.inputs else 0)
+        return self.source_slots or (len(self.inputs["input_ids"]) if "input_ids" in self.inputs else 0)
 
     @property
     def shape(self) -> Hashable:
-        """Prompts of one shape can be read together: text of any length, anything else of equal size only."""
+        """Prompts of equal shape can be prefilled together: text of any length, other inputs of equal size."""
         if not self.inputs or "input_ids" in self.inputs:
             return None
-        # An image in front of the text and padding between the two would be a hole in the row's columns.
-        length = len(self.ids) if self.source_cells else None
+        # Padding between an image and the text behind it would be a hole in the row's columns.
+        length = len(self.ids) if self.source_slots else None
         return length, tuple((name, tuple(value.shape)) for name, value in sorted(self.inputs.items()))
 
 
 @dataclass(slots=True, eq=False)
 class GenerationSequence(Settleable):
-    """One sequence on its way. `on_token` and `done` are called from the model thread and must not block.
+    """One sequence, waiting or running. `on_token` and `done` are called on the model thread and must not block.
 
     Attributes:
         prompt: what it starts from.
-        params: how its tokens are sampled, and what ends it: a token of `eos_token_ids`, which is delivered, too
-            ("eos"), or `max_new_tokens` ("length"). A fresh seed is put in when it joins the batch.
-        processor: of its scores alone; see `RowSpec`.
+        params: how its tokens are sampled, and what ends it: a token of `eos_token_ids`, which is emitted ("eos"), or
+            `max_new_tokens` ("length"). If it samples without a seed, a fresh one is set when it joins the batch.
+        processor: logits processor of this sequence alone; see `RowSpec`.
         on_token: called with every token, its log-probability and the top tokens, as the sampler's `Step` has them;
             returning True ends the sequence with "stop".
         tokens: sampled so far.
-        finish: why it ended; None before, or where `error` says why.
+        finish: why it ended; None before, and after an error.
         first_token: when its first token was sampled.
     """
 
@@ -115,5 +115,5 @@ class GenerationSequence(Settleable):
 
     @property
     def max_total_tokens(self) -> int:
-        """Columns of self-attention that it may come to use. The last token is never read, but counted, to be safe."""
+        """Columns of self-attention that it may come to use, the last token included, although it is never read."""
         return len(self.prompt.ids) + self.max_new_tokens

@@ -1,14 +1,14 @@
 """Static batches through `generate`: for models whose sequences cannot join a running batch, and for beam search.
 
-`generate_static_batch` is a forward for `batching.batcher.Batcher`, which brings the queue, deadlines, and the
-splitting of batches that fail; a row's `params` there are its `batch_key`, so that only rows that can run together do.
-Rows that have ended, or whose client has gone, no longer count, but keep their place until the longest has ended.
+`generate_static_batch` is a forward for `batching.batcher.Batcher`, which provides the queue, deadlines, and the
+splitting of batches that fail. A row's `params` there are its `batch_key`, so only rows that can share a batch do. Rows
+that have ended or are cancelled stay in the batch until its longest row has ended.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deployments.generation.in_flight.forward import stacked
+from deployments.generation.in_flight.forward import stack_inputs
 from deployments.generation.output import SequenceOutput
 from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
@@ -21,9 +21,12 @@ Generate = Callable[..., Any]
 
 
 def batch_key(request: GenerationRequest) -> Hashable:
-    """Rows with equal keys may share a batch: equal options, inputs that can be stacked, and decoder prompts of equal
-    length, since models with a running state read padding like text. A row with a seed or a processor of its own is
-    alone: `generate` draws for all rows of a batch at once."""
+    """Rows with equal keys may share a batch.
+
+    They have equal options, inputs that can be stacked, and decoder prompts of equal length, since models with a
+    running state read padding like text. A row with a seed or its own processor runs alone: `generate` samples for all
+    rows of a batch from one random state.
+    """
     own = (
         request
         if request.processor is not None or (request.params.do_sample and request.params.seed is not None)
@@ -38,24 +41,24 @@ def generate_static_batch(
     requests: Sequence[GenerationRequest],
     outputs: Sequence[SequenceOutput],
     pad_token_id: int,
-    is_gone: Callable[[GenerationRequest], bool] = lambda request: False,
+    is_cancelled: Callable[[GenerationRequest], bool] = lambda request: False,
 ) -> None:
-    """Generate for each request; its output gets the tokens, one by one as they come unless beams are searched.
+    """Generate for each request and add its tokens to its output: at every step, or at the end with beam search.
 
     Args:
         model: in eval mode.
-        generate: the model's own, or `GenerationMixin.generate` bound to it.
+        generate: the model's method, or `GenerationMixin.generate` bound to it.
         requests: with equal `batch_key`.
         outputs: one for each.
-        pad_token_id: what `generate` fills ended rows with.
-        is_gone: whether nobody waits for a request any more.
+        pad_token_id: `generate` appends it to rows that have ended.
+        is_cancelled: whether a request was cancelled.
     """
     import torch
 
     config: Any = model.config
     device = next(model.parameters()).device
     prompts, params = [request.prompt for request in requests], requests[0].params
-    inputs, _ = stacked(prompts, device)
+    inputs, _ = stack_inputs(prompts, device)
     ids = torch.tensor([list(prompt.ids) for prompt in prompts], device=device)
     if config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids
@@ -63,8 +66,8 @@ def generate_static_batch(
         inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if params.do_sample and params.seed is not None:
         torch.manual_seed(params.seed % (1 << 63))
-    searches = requests[0].num_beams > 1
-    listener = _TokenListener(requests, outputs, is_gone)
+    uses_beams = requests[0].num_beams > 1
+    listener = _TokenListener(requests, outputs, is_cancelled)
     hook = model.register_forward_hook(listener.read) if params.logprobs or params.top_n_tokens else None
     try:
         with torch.inference_mode():
@@ -73,33 +76,33 @@ def generate_static_batch(
                 **_arguments(requests[0]),
                 pad_token_id=pad_token_id,
                 logits_processor=_processors(requests[0], ids.shape[1]),
-                stopping_criteria=[_Abandoned(requests, is_gone) if searches else listener],
+                stopping_criteria=[_Abandoned(requests, is_cancelled) if uses_beams else listener],
                 use_cache=True,
                 return_dict_in_generate=True,
             )
     finally:
         if hook is not None:
             hook.remove()
-    if searches:  # which beams are the best is known only at the end
+    if uses_beams:  # the best beams are known only at the end
         for output, tokens in zip(outputs, generated.sequences[:, ids.shape[1] :].tolist(), strict=True):
             for token in tokens:
                 output.add(token)
 
 
 class _TokenListener:
-    """A stopping criterion that hands every new token to its row's output."""
+    """A stopping criterion that adds every new token to its row's output."""
 
     def __init__(
         self,
         requests: Sequence[GenerationRequest],
         outputs: Sequence[SequenceOutput],
-        is_gone: Callable[[GenerationRequest], bool],
+        is_cancelled: Callable[[GenerationRequest], bool],
     ) -> None:
-        self._requests, self._outputs, self._is_gone = requests, outputs, is_gone
+        self._requests, self._outputs, self._is_cancelled = requests, outputs, is_cancelled
         self._logits: torch.Tensor | None = None
 
     def read(self, model: object, arguments: object, output: Any) -> None:
-        """A hook: the model's own logits of the next tokens; `generate` shows its criteria only processed ones."""
+        """Forward hook: store the model's logits; `generate` passes only processed scores to its criteria."""
         self._logits = output.logits[:, -1].float()
 
     def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
@@ -107,30 +110,32 @@ class _TokenListener:
         import torch
 
         tokens = ids[:, -1]
-        known: Sequence[tuple[float | None, Sequence[TokenLogprob]]] = [(None, ())] * len(tokens)
+        logprobs: Sequence[tuple[float | None, Sequence[TokenLogprob]]] = [(None, ())] * len(tokens)
         if self._logits is not None:
-            known = log_probabilities(self._logits, tokens, [self._requests[0].params.top_n_tokens] * len(tokens))
-        for output, token, (logprob, likeliest) in zip(self._outputs, tokens.tolist(), known, strict=True):
-            output.add(token, logprob, likeliest)
+            logprobs = log_probabilities(self._logits, tokens, [self._requests[0].params.top_n_tokens] * len(tokens))
+        for output, token, (logprob, top) in zip(self._outputs, tokens.tolist(), logprobs, strict=True):
+            output.add(token, logprob, top)
         over = [
-            output.is_finished or self._is_gone(request)
+            output.is_finished or self._is_cancelled(request)
             for request, output in zip(self._requests, self._outputs, strict=True)
         ]
         return torch.tensor(over, device=ids.device)
 
 
 class _Abandoned:
-    """A stopping criterion that ends the beams of rows whose client has gone."""
+    """A stopping criterion that ends the beams of cancelled rows."""
 
-    def __init__(self, requests: Sequence[GenerationRequest], is_gone: Callable[[GenerationRequest], bool]) -> None:
-        self._requests, self._is_gone = requests, is_gone
+    def __init__(
+        self, requests: Sequence[GenerationRequest], is_cancelled: Callable[[GenerationRequest], bool]
+    ) -> None:
+        self._requests, self._is_cancelled = requests, is_cancelled
 
     def __call__(self, ids: "torch.Tensor", scores: object, **options: Any) -> "torch.Tensor":
         """Token ids so far `[rows * beams, length]` to whether each beam is over, `[rows * beams]`."""
         import torch
 
-        gone = torch.tensor([self._is_gone(request) for request in self._requests], device=ids.device)
-        return gone.repeat_interleave(len(ids) // len(self._requests))
+        cancelled = torch.tensor([self._is_cancelled(request) for request in self._requests], device=ids.device)
+        return cancelled.repeat_interleave(len(ids) // len(self._requests))
 
 
 def _arguments(request: GenerationRequest) -> dict[str, Any]:
@@ -140,7 +145,7 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
         "do_sample": params.do_sample,
         "max_new_tokens": params.max_new_tokens,
         "min_new_tokens": params.min_new_tokens or None,
-        "min_length": 0,  # the checkpoint's is in `min_new_tokens`, unless the request wants less
+        "min_length": 0,  # the checkpoint's is part of `min_new_tokens`
         "num_beams": request.num_beams,
         "repetition_penalty": params.repetition_penalty,
         "no_repeat_ngram_size": params.no_repeat_ngram_size,
@@ -160,7 +165,7 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _processors(request: GenerationRequest, prompt_length: int) -> list[Any]:
-    """What `generate` has no option for."""
+    """Logits processors for options that `generate` does not have."""
     params = request.params
     processors: list[Any] = [] if request.processor is None else [request.processor]
     if params.frequency_penalty or params.presence_penalty:
@@ -169,7 +174,7 @@ def _processors(request: GenerationRequest, prompt_length: int) -> list[Any]:
 
 
 class _CountPenalty:
-    """OpenAI's penalties by frequency and presence, over the tokens behind the prompt."""
+    """OpenAI's frequency and presence penalties, over the generated tokens."""
 
     def __init__(self, params: SamplingParams, prompt_length: int) -> None:
         self._params, self._prompt_length = params, prompt_length
@@ -177,6 +182,6 @@ class _CountPenalty:
     def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         import torch
 
-        said = ids[:, self._prompt_length :]
-        counts = torch.zeros_like(scores).scatter_add_(1, said, torch.ones_like(said, dtype=scores.dtype))
+        generated = ids[:, self._prompt_length :]
+        counts = torch.zeros_like(scores).scatter_add_(1, generated, torch.ones_like(generated, dtype=scores.dtype))
         return scores - self._params.frequency_penalty * counts - self._params.presence_penalty * (counts > 0)

@@ -1,4 +1,4 @@
-"""GeneratingTask: a task whose model writes its answer token by token."""
+"""GeneratingTask: a task whose model generates its answer token by token."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from deployments.checkpoint import Checkpoint
 from deployments.contract.task import Prepared, RequestT, ResponseT, Task
 from deployments.generation.grammar import Grammars
-from deployments.generation.in_flight.families import most_positions
+from deployments.generation.in_flight.families import max_positions_of
 from deployments.generation.parameters import GenerationParameters
 from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.tgi import Event, Vocabulary, best
@@ -16,15 +16,15 @@ from deployments.telemetry.measurements import Pace
 
 
 class GeneratingTask(Task[RequestT, ResponseT]):
-    """Rows are prompts; their outputs are what the model wrote (`Completion`).
+    """Rows are prompts (`GenerationRequest`), outputs are `Completion`s.
 
     Attributes:
-        model: what writes; what `called_model` makes of the checkpoint's model.
+        model: the module that generates, as `called_model` returns it.
         tokenizer: of its text; its truncation is never set, so any thread may use it.
-        vocabulary: its tokens as answers show them.
+        vocabulary: formats its tokens for answers.
         defaults: the checkpoint's `GenerationConfig`.
-        max_positions: tokens that the decoder can count, prompt included; None if there is no limit.
-        is_continuation: the text goes on where the prompt ends, as that of a decoder-only model.
+        max_positions: tokens that the decoder has positions for, prompt included; None if there is no limit.
+        is_continuation: the text continues the prompt, as with a decoder-only model.
     """
 
     event_type = Event
@@ -35,20 +35,20 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         self.tokenizer: Any = self.tokenizer_of(checkpoint)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.defaults = checkpoint.model.generation_config
-        self.max_positions = most_positions(self.model.config)
+        self.max_positions = max_positions_of(self.model.config)
         self.is_continuation = not self.model.config.is_encoder_decoder
 
     def called_model(self, model: Any) -> Any:
-        """The module that reads prompts and writes."""
+        """The module that takes prompts and returns logits; the checkpoint's model unless a task wraps it."""
         return model
 
     def tokenizer_of(self, checkpoint: Checkpoint) -> Any:
-        """The tokenizer of what it writes."""
+        """The tokenizer of the generated text."""
         return getattr(checkpoint.processor, "tokenizer", checkpoint.processor)
 
     @cached_property
     def grammars(self) -> Grammars:
-        """What its texts can be held to."""
+        """Compiles the grammars of requests."""
         size = self.model.config.get_text_config(decoder=True).vocab_size
         ends = self.defaults.eos_token_id if self.defaults.eos_token_id is not None else self.tokenizer.eos_token_id
         ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
@@ -56,12 +56,12 @@ class GeneratingTask(Task[RequestT, ResponseT]):
 
     @property
     def generate(self) -> Any:
-        """`generate`, for rows that do not run in flight."""
+        """`generate`, for rows in static batches."""
         return self.model.generate
 
     @property
     def pad_token_id(self) -> int:
-        """What fills the left of short prompts, masked."""
+        """Left padding of short prompts; masked."""
         for holder in (self.tokenizer, self.defaults, self.model.config):
             pad = getattr(holder, "pad_token_id", None)
             if isinstance(pad, int) and pad >= 0:
@@ -69,13 +69,13 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         return 0
 
     def cost(self, row: Any) -> int:
-        """Token places that a row may come to use."""
+        """KV slots that a row may come to use."""
         request: GenerationRequest = row
         return request.length
 
     @abstractmethod
     def preprocess(self, request: RequestT) -> Prepared:
-        """Turn one item into rows, each an `GenerationRequest`.
+        """Turn one item into rows, each a `GenerationRequest`.
 
         Raises:
             InvalidInput: the item cannot be an input of this task.
@@ -83,27 +83,30 @@ class GeneratingTask(Task[RequestT, ResponseT]):
 
     @abstractmethod
     def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Completion]) -> ResponseT:
-        """Turn what the model wrote into one item's answer."""
+        """Turn the completions of one item into its answer."""
 
     def event(self, piece: StreamedToken, index: int) -> dict[str, Any]:
         """One token of a stream, the `index`-th, counted from 1."""
         return self.vocabulary.event(piece, index)
 
     def texts(self, prepared: Prepared) -> list[list[int]]:
-        """The rows of each text that an item gives: one row each, unless a text takes several."""
+        """The rows of each text of an item's answer: one row each, unless a text takes several."""
         return [[row] for row in range(len(prepared.rows))]
 
     def stream_transform(self, prepared: Prepared) -> Callable[[StreamedToken], StreamedToken]:
-        """What a stream's pieces become before they are told, one after the other.
+        """A function applied to each token of a text, in order, before it is streamed.
 
-        A task whose rows overlap tells the text of a row once it knows what of it stays.
+        A task whose rows overlap withholds the text of a row until it knows what part of it remains.
         """
         return lambda piece: piece
 
     def final_event(self, request: RequestT, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
-        """What the last event of a text has beside its token: the whole text, and how it came about.
+        """Fields of the last event of a text besides its token: the whole text and its details.
 
-        `prepared` and `outputs` have the rows of this text alone.
+        Args:
+            request: the item.
+            prepared: with the rows of this text alone.
+            outputs: of these rows.
         """
         row, completion = prepared.rows[0], outputs[0]
         return {
@@ -118,13 +121,13 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         parameters: GenerationParameters,
         before: str = "",
     ) -> list[dict[str, Any]]:
-        """The texts of one input, as the Hugging Face API has them.
+        """The texts of one input, in the form of the Hugging Face API.
 
         Args:
-            asks: the rows of the input.
-            outputs: of each.
+            requests: the rows of the input.
+            outputs: one for each.
             parameters: of the request.
-            before: what every text begins with, such as the prompt.
+            before: prepended to every text, such as the prompt.
         """
         answers = []
         for row in best(outputs, parameters.texts):
@@ -158,8 +161,8 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         """The text of a row, without special tokens, cut before a stop string."""
         if completion.text is not None:
             return completion.text
-        before = list(request.prompt.ids) if self.is_continuation else []
-        whole: str = self.tokenizer.decode(before + completion.tokens, skip_special_tokens=True)
-        if not before:
-            return whole
-        return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
+        prompt = list(request.prompt.ids) if self.is_continuation else []
+        text: str = self.tokenizer.decode(prompt + completion.tokens, skip_special_tokens=True)
+        if not prompt:
+            return text
+        return text[len(self.tokenizer.decode(prompt, skip_special_tokens=True)) :]

@@ -1,4 +1,4 @@
-"""What a generating task answers beside its text, in the shape of Hugging Face's TGI: tokens, details, events."""
+"""Tokens, details and stream events of a generating task, in the form of Hugging Face's TGI."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,12 +16,12 @@ class Token(BaseModel):
 
     id: int
     text: str
-    logprob: float | None = Field(description="Natural logarithm, in the model's own distribution; null if unknown.")
+    logprob: float | None = Field(description="Natural logarithm, before any option is applied; null if unknown.")
     special: bool
 
 
 class Timings(BaseModel):
-    """Seconds since the model began with this input."""
+    """Seconds since the input entered the model."""
 
     first_token_s: float
     total_s: float
@@ -40,7 +40,7 @@ class BestOfSequence(BaseModel):
 
 
 class Details(BaseModel):
-    """How a text came about."""
+    """How a text was generated."""
 
     finish_reason: Literal["length", "eos_token", "stop_sequence"]
     generated_tokens: int
@@ -54,25 +54,25 @@ class Details(BaseModel):
 
 
 class Event(BaseModel):
-    """One token of a stream; the last one of a text has the whole text as well."""
+    """One token of a stream; the last one of a text also has the whole text."""
 
-    choice: int | None = Field(default=None, description="Of several texts: the number of this one, from 0.")
-    index: int = Field(description="Counts the tokens of a text, from 1.")
-    token: Token = Field(description="Its text is what the whole text grows by; pieces put together are the text.")
+    choice: int | None = Field(default=None, description="With several texts: the number of this one, from 0.")
+    index: int = Field(description="Position of the token in its text, from 1.")
+    token: Token = Field(description="Its text is what the whole text grows by; joined, they are the text.")
     top_tokens: list[Token] | None = None
     generated_text: str | None
     details: Details | None
 
 
 class GeneratedText(BaseModel):
-    """A text that a model wrote."""
+    """A generated text."""
 
     generated_text: str
     details: Details | None = None
 
 
 class Vocabulary:
-    """Tokens as answers show them.
+    """Formats tokens for answers.
 
     Args:
         tokenizer: with `decode` and `all_special_ids`.
@@ -83,7 +83,7 @@ class Vocabulary:
         self._special = frozenset(getattr(tokenizer, "all_special_ids", ()))
 
     def token(self, token: int, logprob: float | None, text: str | None = None) -> dict[str, Any]:
-        """A token; `text` is what the answer grew by, else the token's own."""
+        """A token, with `text` or, if None, its own text."""
         text = self._tokenizer.decode([token]) if text is None else text
         return {"id": token, "text": text, "logprob": logprob, "special": token in self._special}
 
@@ -91,7 +91,7 @@ class Vocabulary:
         return [self.token(*each) for each in top]
 
     def details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
-        """The short details: without the tokens."""
+        """Details without the tokens, as in the last event of a stream."""
         return {
             "finish_reason": FINISH[completion.finish],
             "generated_tokens": len(completion.tokens),
@@ -101,7 +101,7 @@ class Vocabulary:
         }
 
     def all_details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
-        """The long ones: with every token, and the likeliest in its place where asked for."""
+        """Details with every token, and the likeliest at each position if requested."""
         logprobs = completion.logprobs or [None] * len(completion.tokens)
         tokens = [self.token(*each) for each in zip(completion.tokens, logprobs, strict=True)]
         details = self.details(request, completion) | {"prefill": [], "tokens": tokens}
@@ -118,7 +118,7 @@ class Vocabulary:
 
 
 def best(outputs: Sequence[Completion], count: int) -> list[int]:
-    """The `count` outputs whose tokens are likeliest on average, best first; all of them in order if no more."""
+    """Indices of the `count` outputs with the highest mean log-probability, best first; of all in order if no more."""
     if len(outputs) <= count:
         return list(range(len(outputs)))
     by_mean = sorted(range(len(outputs)), key=lambda i: -outputs[i].logprob / max(1, len(outputs[i].tokens)))

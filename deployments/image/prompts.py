@@ -92,7 +92,7 @@ class SeparateImagePrompts(ImagePrompts):
             ids = tuple(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
         # A text that begins with a special token replaces the decoder's start tokens (Donut's task tokens).
         start = () if ids and ids[0] in self._special else self._start
-        return Prompt((*start, *ids), inputs, source_cells=self._slots_of(features))
+        return Prompt((*start, *ids), inputs, source_slots=self._slots_of(features))
 
     def for_chat(self, chat: Sequence[TemplateMessage]) -> Prompt:
         raise InvalidInput("inputs is a chat, which this model does not support; send an image, alone or with a text")

@@ -3,7 +3,7 @@
     event loop            text thread            model thread           text thread          event loop
     predict  ──submit──▶  prepare  ──jobs──▶  batches, forward  ──▶  finish (render)  ──▶  the future's result
 
-Each arrow is one hand-over; the event loop is woken once.
+Each arrow hands the request to another thread; the event loop is woken once.
 """
 
 import asyncio
@@ -25,11 +25,25 @@ if TYPE_CHECKING:
 
 Render = Callable[[Any], bytes]
 
-MAX_ROWS = 4096  # of one request; a client batch or a long text beyond it would hold up everybody else
+MAX_ROWS = 4096  # of one request; a larger client batch or longer text would delay all other requests
 
 
 class Call:
-    """One request. Made on the event loop; `prepare` and `finish` run on the text thread."""
+    """One request. Created on the event loop; `prepare` and `finish` run on the text thread.
+
+    Args:
+        request: of the task, or a client batch.
+        task: loaded.
+        scheduler: of its rows.
+        text: the text threads.
+        render: turns the answer into bytes.
+        deadline: on `time.monotonic()`'s clock.
+        max_tokens: of all its inputs.
+
+    Attributes:
+        future: its answer; None after `release`.
+        trace: None if the request is not traced.
+    """
 
     def __init__(
         self,
@@ -46,8 +60,8 @@ class Call:
         self._scheduler = scheduler
         self._text = text
         self._render = render
-        self._deadline = deadline  # time.monotonic()
-        self._max_tokens = max_tokens  # of all its inputs
+        self._deadline = deadline
+        self._max_tokens = max_tokens
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Answer] | None = self._loop.create_future()
         self._lock = threading.Lock()
@@ -60,13 +74,13 @@ class Call:
         self.trace: CallTrace | None = None
 
     def prepare(self) -> None:
-        """Text thread: items to rows, rows into the queue."""
+        """Text thread: preprocess the items and queue their rows."""
         if self._failed:
             return
         began = time.monotonic()
         try:
             if began > self._deadline:
-                raise DeadlineExceeded("the request's time ran out while it waited to be read")
+                raise DeadlineExceeded("the request's time ran out while it waited to be preprocessed")
             self._items = self._task.split(self._request)
             if not self._items:
                 raise InvalidInput("inputs is an empty list")
@@ -74,7 +88,7 @@ class Call:
             self._read()
         except Exception as error:
             if self.trace is not None:
-                self.trace.unreadable(began, error)
+                self.trace.preprocess_failed(began, error)
             self.fail(error)
             return
         self._preprocess_s = time.monotonic() - began
@@ -86,12 +100,12 @@ class Call:
             self.finish()
         for job in self._jobs:
             self._scheduler.submit(job)
-            if self._failed:  # the client left in the meantime, and `fail` did not know of this job in the queue
+            if self._failed:  # cancelled in the meantime; `fail` did not see this job in the queue
                 self._scheduler.cancel(job)
                 return
 
     def finish(self) -> None:
-        """Text thread: outputs to the answer."""
+        """Text thread: postprocess the outputs and render the answer."""
         if self._failed:
             return
         began = time.monotonic()
@@ -104,7 +118,7 @@ class Call:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """Any thread: answer with an error, once; rows still queued leave the queue."""
+        """Any thread: answer with an error, unless answered; drop rows that still wait."""
         with self._lock:
             if self._failed:
                 return
@@ -118,7 +132,7 @@ class Call:
         self._settle(lambda future: future.set_exception(error))
 
     def expire(self) -> None:
-        """Event loop: the request's time is over."""
+        """Event loop: fail at the deadline."""
         self.fail(DeadlineExceeded("no answer within the request's time"))
 
     @property
@@ -128,17 +142,17 @@ class Call:
         return future is not None and future.done() and not future.cancelled() and future.exception() is None
 
     def release(self) -> None:
-        """Event loop: drop all that the request needed. An error's traceback may keep this call for a while yet."""
-        self._failed = True  # whatever still comes is too late
+        """Event loop: drop all references; an error's traceback may keep this call alive for a while."""
+        self._failed = True  # later outputs are ignored
         self.future = None
         self._request = None
         self._items, self._prepared, self._jobs = [], [], []
 
     def _check(self) -> None:
-        """Refuse items that this way of answering cannot take."""
+        """Refuse items that this kind of call cannot answer."""
 
     def _read(self) -> None:
-        """Every item to rows; the first that cannot be read fails the request.
+        """Preprocess every item; the first that is invalid fails the request.
 
         Raises:
             TooLarge: too many rows or tokens in all.
@@ -152,13 +166,13 @@ class Call:
             rows += len(prepared.rows)
             tokens += self._task.tokens_in(prepared)
             if rows > MAX_ROWS:
-                raise TooLarge(f"the request makes {rows:,} rows for the model or more; at most {MAX_ROWS:,} are taken")
+                raise TooLarge(f"the request has at least {rows:,} rows for the model; the limit is {MAX_ROWS:,}")
             if tokens > self._max_tokens:
-                most = f"at most {self._max_tokens:,} are read of one request (`limits.max_input_tokens`)"
-                raise TooLarge(f"inputs has {tokens:,} tokens or more; {most}")
+                limit = f"the limit of one request is {self._max_tokens:,} (`limits.max_input_tokens`)"
+                raise TooLarge(f"inputs has at least {tokens:,} tokens; {limit}")
 
     def _answers(self) -> list[Any]:
-        """Of every item, in order."""
+        """Postprocess every item, in order."""
         return [
             self._task.postprocess(item, prepared, job.outputs)
             for item, prepared, job in zip(self._items, self._prepared, self._jobs, strict=True)
@@ -190,24 +204,23 @@ class Call:
         )
 
     def _preprocess(self, index: int, item: Any) -> Prepared | None:
-        """The rows of one item; None where the request goes on without it."""
+        """The rows of one item; None if the request continues without it."""
         try:
             return self._task.preprocess(item)
         except ServiceError as error:
-            if len(self._items) > 1:  # a client batch: say which of its inputs
+            if len(self._items) > 1:  # a client batch: name the input
                 raise type(error)(f"inputs[{index}]: {error.message}", retry_after=error.retry_after) from error
             raise
 
     def _job(self, prepared: Prepared) -> Job:
-        costs = [self._task.cost(row) for row in prepared.rows]
-        return Job(prepared.rows, costs, prepared.params, done=self._job_done, deadline=self._deadline)
+        return job_of(self._task, prepared, self._job_done, self._deadline)
 
     def _tolerates(self, error: BaseException) -> bool:
-        """Whether the request goes on without an item that the model failed on."""
+        """Whether the request continues without an item that failed in the model."""
         return False
 
     def _job_done(self, job: Job) -> None:
-        """Model thread (or whoever cancelled): one item is through."""
+        """Model thread (or whoever cancelled): one item has its outputs, or has failed."""
         if job.error is not None and not self._tolerates(job.error):
             self.fail(job.error)
             return
@@ -228,12 +241,20 @@ class Call:
     def _on_loop(self, call: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: no caller waits
             return
 
 
+def job_of(
+    task: Task[Any, Any], prepared: Prepared, done: Callable[[Job], None], deadline: float = float("inf")
+) -> Job:
+    """The job of one preprocessed item."""
+    costs = [task.cost(row) for row in prepared.rows]
+    return Job(prepared.rows, costs, prepared.params, done=done, deadline=deadline)
+
+
 def clear_frames(error: BaseException | None) -> None:
-    """Empty the frames of an error's traceback: they would keep decoded media until the next garbage collection."""
+    """Clear the frames of an error's traceback: they would keep decoded media until the next garbage collection."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""The Ray Serve deployment around a Replica: placement, threads, scaling, and the ASGI application it is handed."""
+"""The Ray Serve deployment around a Replica: placement, threads, scaling, and the ASGI application."""
 
 import asyncio
 import logging
@@ -22,6 +22,7 @@ from deployments.telemetry.logs import log_through_ray
 from deployments.telemetry.metrics import MODEL_METRICS
 from deployments.telemetry.model_meter import ModelMeter
 from deployments.telemetry.observer import Observer
+from deployments.telemetry.ray_internals import with_version
 from deployments.telemetry.ray_metrics import RayExporter
 from deployments.telemetry.tracing.attributes import model_attributes
 from deployments.telemetry.tracing.setup import open_tracer
@@ -30,14 +31,14 @@ logger = logging.getLogger(__name__)
 
 BuildEndpoint = Callable[[Replica], ASGIApp]
 
-# While a version takes the place of another, so many percent more replicas: one for up to a hundred of them.
+# Extra replicas during a rolling update, in percent: one for up to a hundred replicas.
 SURGE_PERCENT = 1
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class ModelDeployment:
-    """One replica's actor. The front reaches its ASGI application directly; the gateway calls `forward`."""
+    """The actor of one replica. HAProxy reaches its ASGI application directly; the gateway calls `forward`."""
 
     async def __init__(  # type: ignore[misc]  # Ray awaits it, so that loading does not block the actor's loop
         self,
@@ -65,7 +66,7 @@ class ModelDeployment:
         except Exception as error:
             stages.report(self._name, "failed", str(error))
             observer.failed_to_load()
-            self._export_the_rest()
+            self._flush_telemetry()
             raise
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -83,7 +84,7 @@ class ModelDeployment:
     async def forward_stream(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> AsyncGenerator[Any, None]:
-        """The same as it comes: (status, headers), then pieces of the body. Ends the request when it is closed."""
+        """The same as a stream: (status, headers), then pieces of the body. Closing it ends the request."""
         async with aclosing(asgi.stream(self._endpoint, method, path, headers, body)) as parts:
             async for part in parts:
                 yield part
@@ -91,9 +92,9 @@ class ModelDeployment:
     def __del__(self) -> None:
         if hasattr(self, "_replica"):
             self._replica.stop()
-            self._export_the_rest()
+            self._flush_telemetry()
 
-    def _export_the_rest(self) -> None:
+    def _flush_telemetry(self) -> None:
         if self._exporter is not None:
             self._exporter.stop()
         if self._tracer is not None:
@@ -119,19 +120,19 @@ def build_deployment(
     Args:
         config: the model.
         task: its task.
-        build_endpoint: makes the ASGI application from the replica; pickled, so that this side need not import it.
-        limits: what one replica takes.
-        cpu_threads: compute threads of one replica where the configuration names none.
-        watch: how replicas are watched.
-        shutdown_s: that a replica which goes away has to answer what it has begun.
-        version: Serve's own name of what a running replica was made of. With it a replica that runs already is kept,
-            and only the number of replicas, how they scale, and the path change; without it each is replaced.
+        build_endpoint: builds the ASGI application from the replica; pickled, so this module need not import it.
+        limits: of one replica.
+        cpu_threads: compute threads of one replica if the configuration sets none.
+        watch: health checks, metrics, logs and traces.
+        shutdown_s: seconds that a replica gets at shutdown to answer the requests in progress.
+        version: identifies what running replicas were built from. Replicas of the same version are kept, and only
+            their number, scaling and path change; without a version each is replaced.
     """
     watch = watch or Watch()
     threads = config.resources.cpu_threads or cpu_threads
     resources = config.resources.model_copy(update={"cpu_threads": threads})
     config = config.model_copy(update={"resources": resources})
-    # The replica counts and refuses by itself, with a measured Retry-After; Ray's own limits lie behind as a backstop.
+    # The replica itself refuses requests, with a measured Retry-After; Ray's limits are only a backstop.
     deployment = serve.deployment(serve.ingress()(ModelDeployment)).options(
         name="model",
         max_ongoing_requests=limits.max_waiting + 256,
@@ -144,17 +145,17 @@ def build_deployment(
         health_check_period_s=watch.health.period_s,
         logging_config=LoggingConfig(enable_access_log=False),
         max_replicas_per_node=config.replicas.max_per_node,
-        # A replica goes only when its successor is ready; where nodes have a place for so many and no more, before it.
+        # A replica stops once its successor is ready, or before it where `max_per_node` leaves no room for both.
         max_surge_percent=SURGE_PERCENT if config.replicas.max_per_node is None else 0,
         **scaling(config.replicas),
     )
     if version is not None:
-        deployment = deployment.options(version=version, _internal=True)
+        deployment = with_version(deployment, version)
     return deployment.bind(config, task, build_endpoint, limits, watch)
 
 
 def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:
-    """Placement, and the thread variables that must stand before torch is imported."""
+    """Placement, and the thread variables, which must be set before torch is imported."""
     variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
     options: dict[str, Any] = {
         "num_cpus": config.resources.num_cpus,

@@ -1,4 +1,4 @@
-"""What a checkpoint's files bring in while they are fetched from the hub: seen in the hub's cache, whoever fetches."""
+"""Progress of a download from the Hugging Face Hub, read from the size of the Hub's cache on disk."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ POLL_S = 1.0
 
 @contextmanager
 def report_download(model: str, report: Callable[[str], None]) -> Iterator[None]:
-    """Within it, `report` hears how much of a hub model has come, as often as it grows. Nothing for other models.
+    """Report the progress of the download of a Hub model inside the `with` block. Nothing for other models.
 
     Args:
-        model: hub id, folder or `embedded:NAME`.
-        tell: called from another thread.
+        model: Hub id, folder or `embedded:NAME`.
+        report: called from another thread with the progress so far, whenever it grows.
     """
     folder = _cache_folder(model)
     if folder is None:
@@ -50,11 +50,11 @@ def _cache_folder(model: str) -> Path | None:
 
 
 def _size(folder: Path) -> int:
-    """Bytes that are there, of files that are not complete as well."""
+    """Bytes on disk, incomplete files included."""
     total = 0
     for path in folder.glob("blobs/*"):
         try:
             total += path.stat().st_size
-        except OSError:  # renamed in the meantime, as it is complete
+        except OSError:  # complete, and so renamed in the meantime
             continue
     return total

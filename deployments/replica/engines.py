@@ -1,5 +1,5 @@
-"""Choose and build what runs a task's rows: a batcher where one forward answers, a generation scheduler where the model
-writes."""
+"""Choose and build the engine of a task: a batcher for tasks of one forward, a generation scheduler for generating
+tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from deployments.errors import LoadError
 from deployments.generation.in_flight.check import GenerationMode, choose_mode, static
 from deployments.generation.in_flight.engine import Engine, EngineConfig
 from deployments.generation.output import SequenceOutput
-from deployments.generation.paged import PagedEngine, refused
+from deployments.generation.paged import PagedEngine, unsupported_by_paged
 from deployments.generation.request import Completion, GenerationRequest
-from deployments.generation.sampling.params import not_served, sampling_params
+from deployments.generation.sampling.params import sampling_params, unsupported_options
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.scheduler import GenerationEngine, GenerationScheduler
 from deployments.generation.static_batch import batch_key, generate_static_batch
@@ -27,7 +27,7 @@ from deployments.layouts.task import ForwardTask
 from deployments.memory import free_memory, is_out_of_memory
 from deployments.telemetry.observer import Observer
 
-CHECK_WORDS = (3, 30, 11, 60)  # of the prompts that the check at load runs; short and long ones in turn
+CHECK_WORDS = (3, 30, 11, 60)  # lengths of the prompts of the check at load; short and long ones alternate
 CACHE_BYTES_CPU = 512 * 1024 * 1024
 CACHE_SHARE_GPU = 0.5  # of the memory that is free once the model is loaded
 MAX_ROWS = {"cpu": 16, "cuda": 64}
@@ -113,7 +113,7 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
         )
 
     scheduler = GenerationScheduler(
-        _writing_engine(task, mode, config, name, observer),
+        _in_flight_engine(task, mode, config, name, observer),
         lambda forward: Batcher(
             forward,
             ArrivalOrder(config.max_cache_tokens, config.max_rows),
@@ -121,8 +121,8 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
             observer=observer,
             name=f"{name}-static",
         ),
-        lambda requests, outputs, is_gone: generate_static_batch(
-            task.model, task.generate, requests, outputs, task.pad_token_id, is_gone
+        lambda requests, outputs, is_cancelled: generate_static_batch(
+            task.model, task.generate, requests, outputs, task.pad_token_id, is_cancelled
         ),
         batch_key,
         output,
@@ -136,7 +136,7 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
     return BuiltEngine(scheduler, {"generation": description})
 
 
-def _writing_engine(
+def _in_flight_engine(
     task: GeneratingTask[Any, Any], mode: GenerationMode, config: EngineConfig, name: str, observer: Observer
 ) -> GenerationEngine | None:
     if mode.name == "paged":
@@ -153,32 +153,32 @@ def _writing_engine(
 
 
 def _mode(task: GeneratingTask[Any, Any]) -> GenerationMode:
-    """How the model writes: as configured, else in flight where the check at load agrees."""
+    """How the model generates: as configured, else in flight if it passes the check at load."""
     try:
         prepared = [task.preprocess(task.sized_example(words)) for words in CHECK_WORDS]
     except Exception as error:
-        raise LoadError(f"the model does not read an example ({type(error).__name__}: {error})") from error
+        raise LoadError(f"the model does not preprocess its own example ({type(error).__name__}: {error})") from error
     engine = task.checkpoint.config.generation.engine
     if engine == "static":
-        return static("the configuration says so")
+        return static("generation.engine is static")
     if engine == "paged":
         _require_pageable(task)
         return GenerationMode("paged", "", 0.0, None)
-    if others := [name for name in not_served(task.defaults) if name != "num_beams"]:
-        return static(f"generation_config.json sets what only `generate` itself has: {', '.join(others)}")
+    if others := [name for name in unsupported_options(task.defaults) if name != "num_beams"]:
+        return static(f"generation_config.json sets options that only `generate` has: {', '.join(others)}")
     return choose_mode(task.model, [item.rows[0].prompt for item in prepared], task.pad_token_id)
 
 
 def _require_pageable(task: GeneratingTask[Any, Any]) -> None:
     name = task.checkpoint.config.model
     if task.model.config.is_encoder_decoder or task.medium != "text":
-        raise LoadError(f"{name}: generation.engine: paged is for models of text without an encoder")
-    if names := refused(sampling_params(task.defaults, {"max_new_tokens": 1})):
+        raise LoadError(f"{name}: generation.engine: paged supports only text models without an encoder")
+    if names := unsupported_by_paged(sampling_params(task.defaults, {"max_new_tokens": 1})):
         raise LoadError(f"{name}: generation_config.json sets {', '.join(names)}, which generation.engine: paged lacks")
 
 
 def _max_cache_tokens(task: GeneratingTask[Any, Any], mode: GenerationMode) -> int:
-    """Tokens that the memory for the key-value cache has room for."""
+    """KV slots that fit into the memory for the cache."""
     size = CACHE_BYTES_CPU
     if task.checkpoint.device == "cuda":
         size = int(CACHE_SHARE_GPU * free_memory(task.checkpoint.config.resources.num_gpus))

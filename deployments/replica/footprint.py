@@ -1,4 +1,4 @@
-"""Footprint: what one replica of a model takes, measured by loading it and having it answer full batches."""
+"""Footprint: memory and load time of one replica of a model, measured by loading it and running full batches."""
 
 import asyncio
 import resource
@@ -12,22 +12,22 @@ from deployments.errors import DeadlineExceeded
 from deployments.replica.replica import Replica, weight_bytes
 
 CALLERS = 32  # at once, so that batches fill
-WORDS = 128  # of each of their texts; pictures and recordings in proportion
+WORDS = 128  # of each text; images and audio in proportion
 FILL_S = 30.0  # at most, for all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Of one replica.
+    """Memory and load time of one replica.
 
     Attributes:
-        parameters: numbers in the weights; those that are shared are counted once.
-        weights_bytes: of weights and buffers, as they were loaded.
-        memory_bytes: most resident memory that the process had, Python and torch included.
-        gpu_bytes: most that torch held of the GPU; None where the model was not on one.
+        parameters: in the weights; shared ones are counted once.
+        weights_bytes: of weights and buffers, as loaded.
+        memory_bytes: peak resident memory of the process, Python and torch included.
+        gpu_bytes: peak GPU memory reserved by torch; None on other devices.
         dtype: of the weights.
-        device: where they were.
-        load_s: until it was ready.
+        device: of the weights.
+        load_s: seconds until it was ready.
     """
 
     parameters: int
@@ -40,11 +40,11 @@ class Footprint:
 
 
 def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
-    """Load a model, fill its batches, and say what that took. For a process of its own, whose memory is the model's.
+    """Load a model and run full batches. Call it in a process of its own, whose memory is then the model's.
 
     Raises:
         LoadError: the model cannot be served as configured.
-        ServiceError: it does not answer its own example.
+        ServiceError: the model fails on its own example.
     """
     replica = Replica(config, task)
     began = time.monotonic()
@@ -58,7 +58,7 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
             parameters=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
             weights_bytes=weight_bytes(checkpoint.model),
             memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            gpu_bytes=_most_of_gpu(checkpoint.device),
+            gpu_bytes=_max_gpu_bytes(checkpoint.device),
             dtype=checkpoint.dtype,
             device=checkpoint.device,
             load_s=load_s,
@@ -68,7 +68,7 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
 
 
 async def _fill(replica: Replica) -> None:
-    """Many callers at once; who is not answered in time does not matter, what went through the model does."""
+    """Send requests of many callers at once; those that time out do not matter, only what ran in the model."""
     assert replica.task is not None
     request = replica.task.sized_example(WORDS)
     calls = [replica.predict(request, lambda value: b"", FILL_S) for _ in range(CALLERS)]
@@ -77,7 +77,7 @@ async def _fill(replica: Replica) -> None:
             raise outcome
 
 
-def _most_of_gpu(device: str) -> int | None:
+def _max_gpu_bytes(device: str) -> int | None:
     if not device.startswith("cuda"):
         return None
     import torch

@@ -1,4 +1,4 @@
-"""ReplicaLimits: what one replica takes."""
+"""ReplicaLimits: the limits of one replica."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from deployments.media.limits import MediaLimits
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLimits:
-    """How much may wait, and how much one request may bring.
+    """Limits of the queue and of one request.
 
     Attributes:
-        max_waiting: requests under way beyond which it answers 429.
-        max_input_tokens: of one request, over all its inputs; beyond them 413.
-        media: what pictures and recordings may decode to.
+        max_waiting: requests in progress; more are answered with 429.
+        max_input_tokens: of one request, over all its inputs; more are answered with 413.
+        media: of decoded images and audio.
     """
 
     max_waiting: int = 512

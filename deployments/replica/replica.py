@@ -1,20 +1,20 @@
-"""Replica: one loaded model with its two threads. Ready only after it has answered its own example. No Ray, no HTTP."""
+"""Replica: one loaded model with its text and model threads. Ready once it answers its own example. No Ray, no HTTP."""
 
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments.batching.drain_rate import DrainRate
-from deployments.batching.job import Job
 from deployments.batching.scheduler import Scheduler
 from deployments.config import Health, ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
-from deployments.replica.call import Call, Render
+from deployments.replica.call import Call, Render, job_of
 from deployments.replica.downloading import report_download
 from deployments.replica.engines import engine_for
 from deployments.replica.limits import ReplicaLimits
@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 CallT = TypeVar("CallT", bound=Call)
 Stage = Callable[[str, str], None]
 
-LASTING_S = 1.0  # a line so long is one that does not run empty while somebody else refuses for this replica
+LONG_QUEUE_S = 1.0  # a queue this long does not drain while requests are refused upstream
 WARM_UP_WORDS = (1, 16, 128)
 
-# The model thread asks for the interpreter after every operation, and what holds it (parsing, tokenizing, JSON) would
-# keep it up to 5 ms by default. In pairs with the offline limit on two cores: 0.85 of it by default, 0.88 so.
+# The model thread needs the interpreter lock after every operation, and the thread that holds it (parsing, tokenizing,
+# JSON) keeps it for up to 5 ms by default. Against the offline limit on two cores: 0.85 by default, 0.88 with this.
 SWITCH_INTERVAL_S = 1e-4
 
 
@@ -47,11 +47,16 @@ class Replica:
     Args:
         config: the model.
         task: its task.
-        limits: how much may wait, and how much one request may bring.
-        stage: told what the replica is doing while it loads: "loading", "downloading" (with how much has come),
-            "checking", "warming", "ready".
-        health: when it counts as broken.
-        observer: told of requests, batches and the load.
+        limits: of the queue and of one request.
+        stage: called with each stage of loading: "loading", "downloading" (with its progress), "checking", "warming",
+            "ready".
+        health: when the replica counts as broken.
+        observer: notified of requests, batches and the load.
+
+    Attributes:
+        description: of the engine, for the answer to `GET /tasks/<task>`.
+        places: requests between arrival and answer, those included whose body is still being received.
+        in_flight: requests among them that wait for the model or run in it.
     """
 
     def __init__(
@@ -69,8 +74,8 @@ class Replica:
         self.task_class = task
         self.task: Task[Any, Any] | None = None
         self.description: Mapping[str, Any] = {}
-        self.places = 0  # taken by requests, also such as are still being read
-        self.in_flight = 0  # of them, those that are read and not answered
+        self.places = 0
+        self.in_flight = 0
         self._report_stage = stage
         self._stage_at: tuple[str, float] | None = None
         self._health = health or Health()
@@ -81,14 +86,14 @@ class Replica:
         self._drain_rate = DrainRate()
 
     def load(self) -> None:
-        """Load, choose the layout, warm up. Blocks; call it off the event loop.
+        """Load the model, choose its engine, warm up. Blocks; call it off the event loop.
 
         Raises:
             LoadError: the model cannot be served as configured.
         """
         import torch
 
-        sys.setswitchinterval(SWITCH_INTERVAL_S)  # of the whole process, which a replica has to itself
+        sys.setswitchinterval(SWITCH_INTERVAL_S)  # of the whole process, which has no other replica
         if self.config.resources.cpu_threads:
             torch.set_num_threads(self.config.resources.cpu_threads)
         self._stage("loading")
@@ -102,7 +107,8 @@ class Replica:
         self._scheduler.start()
         self._text.start()
         self._stage("warming")
-        self._warm_up()
+        for words in WARM_UP_WORDS:
+            self._run_example(words)
         self._watchdog = Watchdog(self.config.name, self.task, self._scheduler, self._text, self._health, self.observer)
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
         self.observer.ready(weight_bytes(self.task.checkpoint.model))
@@ -118,11 +124,10 @@ class Replica:
 
     @contextmanager
     def place(self, timeout_s: float) -> Iterator[None]:
-        """A request's place, from before anything is spent on it until it is answered.
+        """Count a request, from before anything is spent on it until it is answered.
 
         Raises:
-            Overloaded: all places are taken, or the line is so long that the request's time would be over before its
-                turn came.
+            Overloaded: `max_waiting` is reached, or the queue is so long that the request would time out in it.
             Unavailable: not loaded yet.
         """
         if self._scheduler is None:
@@ -137,35 +142,35 @@ class Replica:
             self.places -= 1
 
     def refusal(self, timeout_s: float) -> Overloaded | None:
-        """Why `place` would refuse a request here and now for those that wait; None where it would not."""
+        """The error with which `place` would refuse a request now for overload; None if it would not."""
         if self._scheduler is None:
             return None
         name, retry_after = self.config.name, self._drain_rate.retry_after
         if self.places >= self.limits.max_waiting:
-            return Overloaded(f"{name} has {self.places} requests waiting; try again later", retry_after=retry_after())
-        # Those in the model do not wait for their turn, nor do as many, who will go in together.
+            return Overloaded(f"{name} has {self.places} requests waiting; retry later", retry_after=retry_after())
+        # Requests in the running batch do not wait, nor do those of the next batch.
         waiting = self.in_flight - self._scheduler.batch_rows
         if waiting > self._scheduler.batch_rows:
             seconds = self._drain_rate.seconds_for(waiting)
             if seconds is not None and seconds > timeout_s:
-                told = f"{name} has {waiting} requests waiting, about {seconds:.1f} s, and this one has {timeout_s:g} s"
-                return Overloaded(f"{told}; try again later", retry_after=retry_after())
+                reason = f"{name} has {waiting} requests waiting, about {seconds:.1f} s; the timeout is {timeout_s:g} s"
+                return Overloaded(f"{reason}; retry later", retry_after=retry_after())
         return None
 
     def is_full(self, timeout_s: float) -> bool:
-        """Whether a request with so much time is refused, and the line takes a second and more to run empty."""
+        """Whether a request with this timeout is refused and the queue takes at least a second to drain."""
         if self._scheduler is None or self.refusal(timeout_s) is None:
             return False
         seconds = self._drain_rate.seconds_for(self.in_flight - self._scheduler.batch_rows)
-        return seconds is not None and seconds >= LASTING_S
+        return seconds is not None and seconds >= LONG_QUEUE_S
 
     async def predict(
         self, request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None" = None
     ) -> Answer:
-        """Answer one request; `render` turns the answer's value into bytes, on the text thread.
+        """Answer one request; `render` turns the answer into bytes, on the text thread.
 
         Raises:
-            ServiceError: what was wrong. A cancelled call drops its rows from the line.
+            ServiceError: the request failed. A cancelled call drops its rows from the queue.
         """
         kind = PartialCall if request.partial and request.is_batch else Call
         call, timer = self._begin(kind, request, render, timeout_s, trace)
@@ -175,7 +180,7 @@ class Replica:
             self._answered(answer)
             return answer
         except asyncio.CancelledError:
-            call.fail(Unavailable("the client has gone"))
+            call.fail(Unavailable("the client has disconnected"))
             raise
         finally:
             self._end(call, timer)
@@ -187,36 +192,39 @@ class Replica:
         report: Callable[[Answer], None] = lambda answer: None,
         trace: "RequestTrace | None" = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """The events of one request, as the model writes; close it to end the request.
+        """The events of one request, as the model generates; close it to end the request.
 
-        `report` hears what it has taken so far before the first event, where that is known, and at the end.
+        Args:
+            timeout_s: until the end of the stream.
+            report: called with the measurements before the first event, if known then, and at the end.
 
         Raises:
-            ServiceError: what was wrong, before the first event or between two.
+            ServiceError: the request failed, before the first event or between two.
         """
         call, timer = self._begin(StreamCall, request, lambda value: b"", timeout_s, trace)
         assert call.future is not None
         try:
             is_first = True
             while (event := await call.events.get()) is not None:
-                if (
-                    is_first
-                    and self._scheduler is not None
-                    and (so_far := call.so_far(self._scheduler.load)) is not None
-                ):
-                    report(so_far)
-                if is_first and call.trace is not None:
-                    call.trace.first_token(time.monotonic())
+                if is_first:
+                    self._first_event(call, report)
                 is_first = False
                 yield event
             answer = await call.future
             self._answered(answer)
             report(answer)
         except (asyncio.CancelledError, GeneratorExit):
-            call.fail(Unavailable("the client has gone"))
+            call.fail(Unavailable("the client has disconnected"))
             raise
         finally:
             self._end(call, timer)
+
+    def _first_event(self, call: StreamCall, report: Callable[[Answer], None]) -> None:
+        assert self._scheduler is not None
+        if (so_far := call.so_far(self._scheduler.load)) is not None:
+            report(so_far)
+        if call.trace is not None:
+            call.trace.first_token(time.monotonic())
 
     def _answered(self, answer: Answer) -> None:
         self.observer.answered(answer)
@@ -224,10 +232,10 @@ class Replica:
             self._watchdog.answered()
 
     async def on_text_thread(self, work: Callable[[Task[Any, Any]], ResultT], timeout_s: float) -> ResultT:
-        """What a small piece of work with the tokenizer gives; it waits its turn as requests do.
+        """Run a small piece of work with the tokenizer on the text thread, behind the requests there.
 
         Raises:
-            ServiceError: what was wrong.
+            ServiceError: not loaded yet, no result within `timeout_s`, or the error of `work`.
         """
         task = self.task
         if task is None or self._scheduler is None:
@@ -241,7 +249,7 @@ class Replica:
     def _begin(
         self, kind: type[CallT], request: Any, render: Render, timeout_s: float, trace: "RequestTrace | None"
     ) -> tuple[CallT, asyncio.TimerHandle]:
-        """Put a request on its way."""
+        """Submit a request to the text thread, with a timer for its deadline."""
         if self.task is None or self._scheduler is None:
             raise Unavailable(f"{self.config.name} is loading", retry_after=5)
         deadline = time.monotonic() + timeout_s
@@ -261,39 +269,32 @@ class Replica:
         self.in_flight -= 1
 
     def check_health(self) -> None:
-        """Raise when this replica should be replaced.
-
-        Raises:
-            RuntimeError: why.
-        """
+        """Raise `RuntimeError` if this replica should be replaced."""
         if self._watchdog is not None:
             self._watchdog.check()
 
     def stop(self) -> None:
-        """Answer what waits with `Unavailable` and end both threads."""
+        """Answer waiting requests with `Unavailable` and end all threads."""
         if self._scheduler is not None:
             self._scheduler.stop()
             self._text.stop()
 
-    def _warm_up(self) -> None:
-        """Examples through the model thread, as requests will run."""
+    def _run_example(self, words: int) -> None:
+        """Run an example of about this many words through the model thread, as requests will."""
         assert self.task is not None
         assert self._scheduler is not None
-        for words in WARM_UP_WORDS:
-            request = self.task.sized_example(words)
-            prepared = self.task.preprocess(request)
-            costs = [self.task.cost(row) for row in prepared.rows]
-            done: list[Job] = []
-            job = Job(prepared.rows, costs, prepared.params, done=done.append)
-            self._scheduler.submit(job)
-            while not done:
-                time.sleep(0.001)
-            if job.error is not None:
-                raise LoadError(f"{self.config.name}: does not answer its own example ({job.error})") from job.error
-            self.task.postprocess(request, prepared, job.outputs)
+        request = self.task.sized_example(words)
+        prepared = self.task.preprocess(request)
+        done = threading.Event()
+        job = job_of(self.task, prepared, lambda job: done.set())
+        self._scheduler.submit(job)
+        done.wait()
+        if job.error is not None:
+            raise LoadError(f"{self.config.name}: the model fails on its own example ({job.error})") from job.error
+        self.task.postprocess(request, prepared, job.outputs)
 
 
 def weight_bytes(model: Any) -> int:
-    """Bytes of a model's weights and buffers; those that share memory are counted once."""
+    """Bytes of a model's weights and buffers; shared memory is counted once."""
     tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -1,15 +1,15 @@
-"""How many replicas a model has, in Serve's own words."""
+"""The number of replicas of a model, as options of a Serve deployment."""
 
 from typing import Any
 
 from deployments.config import Replicas
 
-# What Serve changes of a running model without a new replica: settings in `Replicas`.
+# Fields of `Replicas` that Serve changes without replacing running replicas.
 IN_PLACE = ("min", "max", "target_ongoing_requests", "scale_up_delay_s", "scale_down_delay_s")
 
 
 def scaling(replicas: Replicas) -> dict[str, Any]:
-    """Options of a deployment: a number of replicas, or how it follows the load."""
+    """Options of a deployment: a fixed number of replicas, or autoscaling."""
     if replicas.min == replicas.max:
         return {"num_replicas": replicas.max}
     return {

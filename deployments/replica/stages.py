@@ -1,23 +1,25 @@
-"""What a model is doing while it loads, told through the cluster's key-value store: a replica that is not up yet
-cannot be asked. Written by replicas, read by the gateway and the command line.
+"""The stage of a model's load, in the cluster's key-value store, since a replica that is not up answers no requests.
+
+Written by replicas, read by the gateway and the command line.
 """
 
 import time
 from dataclasses import dataclass
 
 import orjson
-from ray.experimental import internal_kv
+
+from deployments.telemetry import ray_internals
 
 _NAMESPACE = b"automodel-serve"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStage:
-    """The latest word of a model's replicas.
+    """The latest stage that a replica of a model reported.
 
     Attributes:
         stage: "loading", "downloading", "checking", "warming", "ready" or "failed".
-        detail: the reason of a failure, or how far a stage is.
+        detail: the reason of a failure, or the progress of a stage.
         at: seconds since the epoch.
     """
 
@@ -28,11 +30,11 @@ class ModelStage:
 
 def report(model: str, stage: str, detail: str = "") -> None:
     value = orjson.dumps({"stage": stage, "detail": detail, "at": time.time()})
-    internal_kv._internal_kv_put(_key(model), value, overwrite=True, namespace=_NAMESPACE)
+    ray_internals.put(_key(model), value, _NAMESPACE)
 
 
 def read(model: str) -> ModelStage | None:
-    value = internal_kv._internal_kv_get(_key(model), namespace=_NAMESPACE)
+    value = ray_internals.get(_key(model), _NAMESPACE)
     return None if value is None else ModelStage(**orjson.loads(value))
 
 

@@ -1,7 +1,7 @@
-"""StreamCall: a request whose answer is streamed while the model writes it.
+"""StreamCall: a request whose answer is streamed while the model generates it.
 
-A token goes from the model thread to the event loop; the last one of each text goes by way of the text thread, which
-has the whole text by then. Several texts are streamed as they come, each event with its text's number.
+A token goes from the model thread to the event loop; the last one of each text goes through the text thread, with the
+whole text. Several texts are streamed interleaved, each event with its text's number.
 """
 
 import asyncio
@@ -74,14 +74,14 @@ class StreamedText(NamedTuple):
 
 
 class StreamCall(Call):
-    """One request. Its events are put into `events`, on the event loop; None is the end, of which `future` has more."""
+    """One request. Its events are put into `events`, on the event loop; None ends them, `future` has the outcome."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._texts: list[StreamedText] = []
         self._tokens: deque[tuple[int, StreamedToken]] = deque()  # not yet on the event loop, with their text's number
-        self._is_scheduled = False  # whether the event loop will take them
+        self._is_scheduled = False  # whether the event loop will emit them
         self._tokens_lock = threading.Lock()
 
     @property
@@ -91,7 +91,7 @@ class StreamCall(Call):
 
     def _check(self) -> None:
         if self._request.partial and len(self._items) > 1:
-            raise InvalidInput("partial: a stream answers every input or ends with an error")
+            raise InvalidInput("partial: not supported for a stream, which ends at the first error")
 
     def _job(self, prepared: Prepared) -> Job:
         job = super()._job(prepared)
@@ -105,7 +105,7 @@ class StreamCall(Call):
         return job
 
     def _on_token(self, text: int, token: StreamedToken) -> None:
-        """Model thread: the next token of a row. One wake-up of the event loop takes all that have come by then."""
+        """Model thread: the next token of a row. One wake-up of the event loop emits all tokens since the last."""
         with self._tokens_lock:
             self._tokens.append((text, token))
             if self._is_scheduled:

@@ -1,4 +1,4 @@
-"""Watchdog: says when a replica is broken: a thread has died, a forward never ends, or an example can't be answered."""
+"""Watchdog: detects a broken replica: a thread that died, a forward that does not end, or an example that fails."""
 
 import logging
 import time
@@ -10,6 +10,7 @@ from deployments.batching.scheduler import Scheduler
 from deployments.config import Health
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, Unavailable
+from deployments.replica.call import job_of
 from deployments.replica.worker import Worker
 from deployments.telemetry.observer import Observer
 
@@ -21,16 +22,16 @@ CANARY_WORDS = 1
 class Watchdog:
     """Watches one replica's threads.
 
-    A replica that has answered nothing for a while runs a canary: an example, through the text thread and the model's.
-    Under load answers are the canary, as long as there are any.
+    A replica that has answered nothing for a while runs a canary: an example, through the text thread and the model
+    thread. Under load, answers take its place.
 
     Args:
         name: of the model.
         task: loaded.
         scheduler: of its rows.
-        text: the threads that read and write.
-        health: when it counts as broken.
-        observer: told of checks and canaries.
+        worker: the text threads.
+        health: when the replica counts as broken.
+        observer: notified of checks and canaries.
     """
 
     def __init__(
@@ -44,40 +45,38 @@ class Watchdog:
         self._failure: BaseException | None = None  # of the latest canary
 
     def answered(self) -> None:
-        """A request has its answer."""
+        """Record that a request was answered."""
         self._answered_at = time.monotonic()
         self._failure = None
 
     def check(self) -> None:
-        """Raise when the replica should be replaced; has a canary run where one is due.
+        """Raise if the replica should be replaced; submit a canary if one is due.
 
         Raises:
             RuntimeError: why.
         """
-        why = self._broken()
-        self._observer.healthy(why is None)
-        if why is not None:
-            logger.error("%s is not healthy: %s", self._name, why)
-            raise RuntimeError(f"{self._name} {why}")
+        reason = self._failure_reason()
+        self._observer.healthy(reason is None)
+        if reason is not None:
+            logger.error("%s is not healthy: it %s", self._name, reason)
+            raise RuntimeError(f"{self._name} {reason}")
 
-    def _broken(self) -> str | None:
+    def _failure_reason(self) -> str | None:
         now = time.monotonic()
-        longest = self._health.max_forward_s
+        max_forward_s = self._health.max_forward_s
         if not self._scheduler.is_alive or not self._worker.is_alive:
             return "has lost a thread"
         busy = self._scheduler.busy_since
-        if busy is not None and now - busy > longest:
-            return f"has been in one forward for over {longest:g} s"
+        if busy is not None and now - busy > max_forward_s:
+            return f"has been in one forward for over {max_forward_s:g} s"
         if self._canary_since is not None:
-            return f"has not answered its own example for over {longest:g} s" if self._is_overdue(now) else None
+            is_overdue = now - self._canary_since > max_forward_s
+            return f"has not answered its own example for over {max_forward_s:g} s" if is_overdue else None
         failure = self._failure
         if self._health.canary_s and (failure or now - self._answered_at > self._health.canary_s):
             self._canary_since = now
             self._worker.submit(self._send_canary)
         return None if failure is None else f"cannot answer its own example: {failure}"
-
-    def _is_overdue(self, now: float) -> bool:
-        return self._canary_since is not None and now - self._canary_since > self._health.max_forward_s
 
     def _send_canary(self) -> None:
         """Text thread."""
@@ -88,7 +87,7 @@ class Watchdog:
 
     def _canary_over(self, error: BaseException | None) -> None:
         """Any thread."""
-        if isinstance(error, DeadlineExceeded | Unavailable):  # the replica ends
+        if isinstance(error, DeadlineExceeded | Unavailable):  # the replica is shutting down
             error = None
         if error is None:
             self._answered_at = time.monotonic()
@@ -98,6 +97,5 @@ class Watchdog:
 
 
 def example(task: Task[Any, Any], words: int, done: Callable[[Job], None]) -> Job:
-    """An example of about so many words, ready for the line."""
-    prepared = task.preprocess(task.sized_example(words))
-    return Job(prepared.rows, [task.cost(row) for row in prepared.rows], prepared.params, done=done)
+    """An example of about this many words, ready to be queued."""
+    return job_of(task, task.preprocess(task.sized_example(words)), done)

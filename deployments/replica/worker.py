@@ -1,4 +1,4 @@
-"""Threads that run what they are given, in the order in which it came: the text threads of a replica."""
+"""Worker: threads that run callables in order of submission: the text threads of a replica."""
 
 import asyncio
 import logging
@@ -14,9 +14,9 @@ ResultT = TypeVar("ResultT")
 
 
 class Worker:
-    """Runs callables in order on one thread or a few. A callable answers for its own errors; one that raises is logged.
+    """Runs callables in order on one or more threads. A callable handles its own errors; an exception is only logged.
 
-    Cheaper than an executor: no future per call, and the caller's own object says where the result goes.
+    Cheaper than an executor: there is no future per call, and the callable itself delivers its result.
     """
 
     def __init__(self, name: str, threads: int = 1) -> None:
@@ -34,7 +34,7 @@ class Worker:
         self._calls.put(call)
 
     async def result(self, call: Callable[[], ResultT]) -> ResultT:
-        """What a callable returns or raises, for the event loop; if nobody waits any more, it does not begin."""
+        """Await a callable's result, from the event loop; a cancelled call does not start."""
         future: Future[ResultT] = Future()
 
         def run() -> None:
@@ -49,7 +49,7 @@ class Worker:
         return await asyncio.wrap_future(future)
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End the threads after what was submitted before."""
+        """End the threads once all submitted callables have run."""
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:

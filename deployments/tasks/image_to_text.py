@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from deployments.checkpoint import Checkpoint
 from deployments.contract.task import Prepared
 from deployments.errors import TooLarge
-from deployments.generation.adapters import composed, defaults_of
+from deployments.generation.adapters import as_encoder_decoder, generation_config_of
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
 from deployments.generation.request import Completion
@@ -87,7 +87,7 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
-        self.defaults = defaults_of(checkpoint.model)
+        self.defaults = generation_config_of(checkpoint.model)
         # The decoder continues a given text, with or without an encoder.
         self.is_continuation = True
         self._prompts = image_prompts(self.model, checkpoint.processor)
@@ -97,12 +97,12 @@ class ImageToText(GeneratingTask[Request, list[GeneratedText]]):
         return load_image_text_processor(source, revision)
 
     def called_model(self, model: Any) -> Any:
-        return composed(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
+        return as_encoder_decoder(model, getattr(model.config.get_text_config(decoder=True), "bos_token_id", None))
 
     def preprocess(self, request: Request) -> Prepared:
         prompt = self._prompt(request.inputs, request.text)
         most = self.max_positions
-        requests = request.parameters.requests(prompt, self.defaults, with_logprobs=request.stream, most=most)
+        requests = request.parameters.requests(prompt, self.defaults, with_logprobs=request.stream, max_positions=most)
         return Prepared(self.grammars.guided(requests, request.parameters))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:

@@ -61,11 +61,11 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         inputs, parameters = request.inputs, request.parameters
         assert isinstance(inputs, str)
         require_text(inputs, "inputs")
-        text, defaults = self.languages.directed(inputs, self.defaults, parameters.src_lang, parameters.tgt_lang)
+        text, defaults = self.languages.prepare(inputs, self.defaults, parameters.src_lang, parameters.tgt_lang)
         truncate, side = parameters.truncate, parameters.truncation_direction
         encoding, truncated = tokenized(self.tokenizer, text, max_length=self.max_length, truncate=truncate, side=side)
         prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
-        requests = parameters.requests(prompt, defaults, with_logprobs=request.stream, most=self.max_positions)
+        requests = parameters.requests(prompt, defaults, with_logprobs=request.stream, max_positions=self.max_positions)
         return Prepared(self.grammars.guided(requests, parameters), truncated=truncated)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:

@@ -75,7 +75,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         truncated = truncate is not None and len(ids) > truncate
         prompt = Prompt(ids[-truncate:] if truncated and truncate else ids)
         requests = request.parameters.requests(
-            prompt, self.defaults, with_logprobs=request.stream, most=self.max_positions
+            prompt, self.defaults, with_logprobs=request.stream, max_positions=self.max_positions
         )
         return Prepared(self.grammars.guided(requests, request.parameters), truncated=truncated)
 

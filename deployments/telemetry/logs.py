@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, or text for people. In a replica they go to its own log file, which Ray rotates."""
+"""Log lines: a JSON object each, or text. In a replica they go to its own log file, which Ray rotates."""
 
 import logging
 import threading
@@ -10,20 +10,20 @@ import orjson
 
 from deployments.config import Logging
 
-FIELDS = "fields"  # attribute of a record with what its line tells beside the message
-OURS = ("deployments", "serve")
-REQUESTS = "serve.requests"  # the logger of the lines for requests
+FIELDS = "fields"  # attribute of a record with the fields of its line besides the message
+LOGGERS = ("deployments", "serve")
+REQUESTS = "serve.requests"  # the logger of request lines
 _RAY = "ray.serve"
-_WHOLE = "is_whole"  # attribute of a record whose message is lines as they are written
-_HELD_S = 0.25
-_TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "refused", "request_id")  # in a line for people
+_WHOLE = "is_whole"  # attribute of a record whose message is already formatted
+_BUFFER_S = 0.25
+_TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "refused", "request_id")  # in a text line
 
 
 class _Lines(logging.Formatter):
-    """Lines with the stack traces of errors."""
+    """Appends the stack traces of errors."""
 
     def formatException(self, ei: Any) -> str:  # logging's name
-        # Not by `print`, as logging has it: in a replica Ray Serve puts one in its place that writes tuples.
+        # Not with `print`, as in logging: Ray Serve replaces it in a replica by one that writes tuples.
         return "".join(traceback.format_exception(*ei)).rstrip("\n")
 
 
@@ -46,23 +46,23 @@ class JsonLines(_Lines):
 
 
 class TextLines(_Lines):
-    """Time, level, message, and the most telling of its fields."""
+    """Time, level, logger, message, and the main fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         if hasattr(record, _WHOLE):
             return record.getMessage()
         fields: dict[str, Any] = getattr(record, FIELDS, {})
-        told = "".join(f" {name}={fields[name]}" for name in _TEXT_FIELDS if name in fields)
+        suffix = "".join(f" {name}={fields[name]}" for name in _TEXT_FIELDS if name in fields)
         model = f"{fields['model']}: " if "model" in fields else ""
-        line = f"{_time(record)} {record.levelname:7} {record.name}: {model}{record.getMessage()}{told}"
+        line = f"{_time(record)} {record.levelname:7} {record.name}: {model}{record.getMessage()}{suffix}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class Held(logging.Handler):
-    """Holds lines back for a moment and hands many on as one: to write each by itself costs five times as much.
+class BufferedLines(logging.Handler):
+    """Buffers lines and writes many as one: writing each by itself costs five times as much.
 
     Args:
-        target: the logger that writes them.
+        target: the logger to write to.
     """
 
     def __init__(self, target: logging.Logger) -> None:
@@ -92,24 +92,24 @@ class Held(logging.Handler):
 
     def _run(self) -> None:
         while self._has_lines.wait():
-            time.sleep(_HELD_S)
+            time.sleep(_BUFFER_S)
             self.flush()
 
 
 def log_through_ray(settings: Logging) -> None:
-    """Write what this project logs to the log file of the Serve replica that this process is, in the wanted format."""
+    """Write this project's log lines to the log file of this Serve replica, in the configured format."""
     formatter = TextLines() if settings.format == "text" else JsonLines()
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    for name in OURS:
-        ours = logging.getLogger(name)
-        ours.parent = logging.getLogger(_RAY)  # whose handlers Ray may replace at any time
-        ours.setLevel(level)
-    held = Held(logging.getLogger(_RAY))
-    held.setFormatter(formatter)
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.parent = logging.getLogger(_RAY)  # whose handlers Ray may replace at any time
+        logger.setLevel(level)
+    buffered = BufferedLines(logging.getLogger(_RAY))
+    buffered.setFormatter(formatter)
     requests = logging.getLogger(REQUESTS)
-    requests.handlers, requests.propagate = [held], False
+    requests.handlers, requests.propagate = [buffered], False
     for handler in logging.getLogger(_RAY).handlers:
-        getattr(handler, "target", handler).setFormatter(formatter)  # Ray holds its file behind a buffer
+        getattr(handler, "target", handler).setFormatter(formatter)  # Ray buffers its file handler
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,17 +1,17 @@
-"""What is measured of requests, batches and the engine: plain values that every room may read."""
+"""Measurements of requests, batches and the engine: plain values that every room may read."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """How full a line is.
+    """Rows in the queue and in the model.
 
     Attributes:
         waiting: rows that wait for the model.
-        running: rows that are in the model now.
-        padding_ratio: share of padding in what the model reads now.
-        cache_used: share of the cache for keys and values that is taken up; None without one.
+        running: rows in the model.
+        padding_ratio: share of padding in the running batch.
+        cache_used: share of the key-value cache in use; None without one.
     """
 
     waiting: int
@@ -22,7 +22,7 @@ class Load(NamedTuple):
 
 @dataclass(slots=True)
 class BatchReport:
-    """One forward as it ran: for headers and metrics.
+    """One forward, for response headers and metrics.
 
     Attributes:
         rows: rows in the batch.
@@ -38,11 +38,11 @@ class BatchReport:
 
 
 class Pace(NamedTuple):
-    """How fast an answer was written.
+    """How fast an answer was generated.
 
     Attributes:
         first_token_s: seconds in the model until the first token.
-        token_s: mean seconds of those after it; None where there was but one.
+        token_s: mean seconds per token after the first; None for an answer of one token.
     """
 
     first_token_s: float
@@ -51,7 +51,13 @@ class Pace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request got, and what it took. Times are seconds."""
+    """The answer to a request, and its measurements. Times are seconds.
+
+    Attributes:
+        truncated: items that were truncated.
+        tokens: (read, generated); None for tasks without tokens.
+        pace: None for tasks that do not generate.
+    """
 
     body: bytes
     queue_s: float
@@ -60,7 +66,7 @@ class Answer:
     postprocess_s: float
     batch_rows: int
     padding_ratio: float
-    truncated: int  # items that were cut
-    tokens: tuple[int, int | None] | None = None  # read and written, where there are tokens
+    truncated: int
+    tokens: tuple[int, int | None] | None = None
     items: int = 1
-    pace: Pace | None = None  # where the model writes
+    pace: Pace | None = None

@@ -1,8 +1,8 @@
-"""Meter: sums up what a process measures, so that nothing is exported per request. No Ray.
+"""Meter: aggregates the measurements of a process, so that nothing is exported per request. No Ray.
 
-Recording adds to a number under a lock; an exporter reads the sums now and then (`ray_metrics.py`). Ray's
-own `observe` costs 6 µs a value where it is called and again where the value is counted, and its agent replaces a
-histogram's sum by one of bucket midpoints: batches of one row would be half a row on average.
+Recording adds to a number under a lock; an exporter reads the sums periodically (`ray_metrics.py`). Ray's own `observe`
+costs 6 µs per value for the caller and again where the value is counted, and its agent replaces a histogram's sum by
+one of bucket midpoints: batches of one row would have half a row on average.
 """
 
 import threading
@@ -15,13 +15,13 @@ from deployments.telemetry.metrics import Metric
 
 @dataclass(slots=True, eq=False)
 class Series:
-    """The sums of a metric with the same labels.
+    """The value of a metric for one combination of labels.
 
     Attributes:
-        metric: whose.
+        metric: that it belongs to.
         labels: values, in the order of the metric's labels.
-        value: of a counter or gauge; of a histogram the sum of what was observed.
-        counts: of a histogram: values in each bucket alone, the last one without an upper bound.
+        value: of a counter or gauge; for a histogram, the sum of the observed values.
+        counts: for a histogram, the number of values in each bucket, not cumulative; the last has no upper bound.
     """
 
     metric: Metric
@@ -35,11 +35,11 @@ class Series:
 
 
 class Meter:
-    """Thread-safe.
+    """Holds all series of a process. Thread-safe.
 
     Args:
-        metrics: what is measured; the series that are known beforehand exist at once.
-        fixed: labels that have one value here, such as the model's name.
+        metrics: to measure; series whose labels are known exist from the start.
+        fixed: values of labels that are the same for the whole process, such as the model's name.
     """
 
     def __init__(self, metrics: Iterable[Metric], fixed: Mapping[str, str]) -> None:
@@ -53,12 +53,12 @@ class Meter:
                     self._find(metric, labels)
 
     def add(self, metric: Metric, *labels: str, value: float = 1.0) -> None:
-        """Count; `labels` are the values of those that are not fixed."""
+        """Increase a counter; `labels` are the values of the labels that are not fixed."""
         with self._lock:
             self._find(metric, self._fixed[metric] + labels).value += value
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """Put a value into a histogram."""
+        """Add a value to a histogram."""
         place = bisect_left(metric.buckets, value)
         with self._lock:
             series = self._find(metric, self._fixed[metric] + labels)
@@ -66,16 +66,16 @@ class Meter:
             series.counts[place] += 1
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
-        """What a gauge says from now on."""
+        """Set a gauge."""
         with self._lock:
             self._find(metric, self._fixed[metric] + labels).value = value
 
     def poll(self, measure: Callable[[], None]) -> None:
-        """Have `measure` set its gauges whenever the sums are read."""
+        """Call `measure`, which sets gauges, whenever the series are read."""
         self._polls.append(measure)
 
     def read(self) -> list[Series]:
-        """The sums now; copies."""
+        """Copies of all series."""
         for measure in self._polls:
             measure()
         with self._lock:
@@ -87,7 +87,7 @@ class Meter:
             return copies
 
     def value(self, metric: Metric, *labels: str) -> float:
-        """One sum now: a counter's or gauge's value, how many values a histogram has."""
+        """The value of a counter or gauge, or the number of values in a histogram."""
         with self._lock:
             series = self._find(metric, self._fixed[metric] + labels)
             return sum(series.counts) if series.counts else series.value

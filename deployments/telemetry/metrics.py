@@ -1,5 +1,4 @@
-"""Every metric, declared once. Exporting, the merged `/metrics`, the reference in docs/metrics.md and what else is made
-of metrics read these declarations.
+"""Every metric, declared once, for the exporter, the merged `/metrics`, dashboards, alerts and docs/metrics.md.
 
 Ray puts `ray_` in front of each name: `automodel_requests_total` is scraped as `ray_automodel_requests_total`.
 """
@@ -15,7 +14,7 @@ PREFIX = "automodel_"
 EXPORTED_PREFIX = f"ray_{PREFIX}"
 
 OUTCOMES = ("ok", "client_error", "overloaded", "unavailable", "expired", "cancelled", "error")
-# Statuses with which a request is refused, by the error tree's own names.
+# Statuses of rejected requests and the names of their errors.
 REASONS: Mapping[int, str] = {
     kind.status: kind.error_type
     for kind in vars(errors).values()
@@ -34,15 +33,15 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: as Prometheus has it, without `ray_`.
+        name: in Prometheus, without `ray_`.
         kind: counter, gauge or histogram.
         unit: base unit of a value.
         description: one sentence.
         labels: in order; `replica` is added by the exporter where `of_replica`.
-        values: of the labels whose values are known; their series exist from the start.
+        values: of the labels whose values are known in advance; their series exist from the start.
         buckets: upper bounds of a histogram.
-        of_replica: a gauge of each replica by itself.
-        begins_when_used: its series exist from the first value on: for what many models never have.
+        of_replica: a gauge for each replica.
+        begins_when_used: its series exist from the first value on: for metrics that many models never have.
     """
 
     name: str
@@ -57,15 +56,14 @@ class Metric:
 
     @property
     def exported_name(self) -> str:
-        """As it is scraped."""
+        """The name that Prometheus scrapes."""
         return f"ray_{self.name}"
 
     def known_series(self, fixed: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
-        """Label values of the series that exist before anything has happened; none where a label's values are not
-        known beforehand.
+        """Label values of the series that exist from the start; none if the values of a label are not known.
 
         Args:
-            fixed: labels whose value is the same for all that a process measures.
+            fixed: values of labels that are the same for the whole process.
         """
         known = [(fixed[label],) if label in fixed else self.values.get(label, ()) for label in self.labels]
         yield from product(*known)
@@ -86,83 +84,81 @@ def _histogram(
     return Metric(name, "histogram", unit, description, buckets=buckets, begins_when_used=begins_when_used)
 
 
-REQUESTS = _counter("requests_total", "requests", "Requests that have ended, by how.", outcome=OUTCOMES)
+REQUESTS = _counter("requests_total", "requests", "Requests that have ended, by outcome.", outcome=OUTCOMES)
 REJECTED = _counter(
-    "rejected_total", "requests", "Requests that were refused, by the reason.", reason=tuple(REASONS.values())
+    "rejected_total", "requests", "Requests that were rejected, by reason.", reason=tuple(REASONS.values())
 )
 REQUEST_SECONDS = _histogram(
-    "request_seconds", "seconds", SECONDS, "Time of an answered request in the replica, a stream to its end."
+    "request_seconds", "seconds", SECONDS, "Time of an answered request in the replica; of a stream, until its end."
 )
 QUEUE_SECONDS = _histogram(
     "queue_seconds", "seconds", SHORT_SECONDS, "Time that an answered request waited for the model."
 )
 PREPROCESS_SECONDS = _histogram(
-    "preprocess_seconds", "seconds", SHORT_SECONDS, "Time to turn an answered request into what the model reads."
+    "preprocess_seconds", "seconds", SHORT_SECONDS, "Time to preprocess an answered request for the model."
 )
 FORWARD_SECONDS = _histogram(
-    "forward_seconds", "seconds", SECONDS, "Time that an answered request spent in the model, all its batches together."
+    "forward_seconds", "seconds", SECONDS, "Time of an answered request in the model, over all its batches."
 )
 POSTPROCESS_SECONDS = _histogram(
-    "postprocess_seconds", "seconds", SHORT_SECONDS, "Time to turn what the model gave into an answer."
+    "postprocess_seconds", "seconds", SHORT_SECONDS, "Time to turn the model's outputs into an answer."
 )
 ITEMS = _counter("items_total", "items", "Inputs of answered requests; a client batch has several.")
-TRUNCATED = _counter("truncated_items_total", "items", "Inputs that were cut because the model reads no more.")
+TRUNCATED = _counter("truncated_items_total", "items", "Inputs that were truncated to the model's maximum length.")
 TOKENS = _counter(
     "tokens_total",
     "tokens",
-    "Tokens of answered requests that the model read (in) or wrote (out).",
+    "Tokens of answered requests that the model read (in) or generated (out).",
     direction=("in", "out"),
 )
 FIRST_TOKEN_SECONDS = _histogram(
     "time_to_first_token_seconds",
     "seconds",
     SECONDS,
-    "From a request's arrival at the model's line to its first token.",
+    "Time from a request's arrival in the queue to its first token.",
     begins_when_used=True,
 )
 OUTPUT_TOKEN_SECONDS = _histogram(
     "time_per_output_token_seconds",
     "seconds",
     SHORT_SECONDS,
-    "Mean time of an answer's tokens after the first.",
+    "Mean time per token of an answer after the first.",
     begins_when_used=True,
 )
-IN_FLIGHT = _gauge("requests_in_flight", "requests", "Requests under way in a replica.")
+IN_FLIGHT = _gauge("requests_in_flight", "requests", "Requests in progress in a replica.")
 
-BATCH_ROWS = _histogram(
-    "batch_rows", "rows", ROWS, "Rows that went through the model together: in a forward, or in a step of writing."
-)
+BATCH_ROWS = _histogram("batch_rows", "rows", ROWS, "Rows of a batch: of a forward, or of a decode step.")
 BATCH_COST = _histogram(
-    "batch_cost", "cost", COSTS, "Cost of such a batch: tokens, pixels, or milliseconds of sound; places of the cache."
+    "batch_cost", "cost", COSTS, "Cost of a batch: tokens, pixels, or milliseconds of audio; KV slots of a decode step."
 )
-BATCH_SECONDS = _histogram("batch_seconds", "seconds", SHORT_SECONDS, "Time of such a batch in the model.")
-PADDING = _histogram("padding_ratio", "ratio", RATIOS, "Share of such a batch that was padding.")
-SPLITS = _counter("batch_splits_total", "batches", "Batches that failed and were tried again in parts.")
-OUT_OF_MEMORY = _counter("out_of_memory_total", "batches", "Batches for which memory ran out; the budget was halved.")
+BATCH_SECONDS = _histogram("batch_seconds", "seconds", SHORT_SECONDS, "Time of a batch in the model.")
+PADDING = _histogram("padding_ratio", "ratio", RATIOS, "Share of padding in a batch.")
+SPLITS = _counter("batch_splits_total", "batches", "Batches that failed and were retried in parts.")
+OUT_OF_MEMORY = _counter("out_of_memory_total", "batches", "Batches that ran out of memory; the budget was halved.")
 ROWS_DROPPED = _counter(
     "rows_dropped_total",
     "rows",
-    "Rows that left the line before the model read them: their time had run out, or nobody waited for them any more.",
+    "Rows dropped from the queue: past their deadline, or cancelled.",
     reason=("expired", "cancelled"),
 )
-WAITING_ROWS = _gauge("waiting_rows", "rows", "Rows that wait for the model.")
-RUNNING_ROWS = _gauge("running_rows", "rows", "Rows that are in the model now.")
-KV_CACHE_USED = _gauge("kv_cache_used_ratio", "ratio", "Share of the cache for keys and values that is taken up.")
+WAITING_ROWS = _gauge("waiting_rows", "rows", "Rows in the queue.")
+RUNNING_ROWS = _gauge("running_rows", "rows", "Rows in the model.")
+KV_CACHE_USED = _gauge("kv_cache_used_ratio", "ratio", "Share of the key-value cache in use.")
 
 STAGES = ("loading", "checking", "warming")
-MODEL_READY = _gauge("model_ready", "boolean", "1 while a replica is warmed and passes its health checks, else 0.")
-MODEL_LOAD_SECONDS = _gauge("model_load_seconds", "seconds", "Time of each stage of a replica's load.", stage=STAGES)
+MODEL_READY = _gauge("model_ready", "boolean", "1 while a replica is loaded and passes its health checks, else 0.")
+MODEL_LOAD_SECONDS = _gauge("model_load_seconds", "seconds", "Time of each stage of loading.", stage=STAGES)
 MODEL_MEMORY = _gauge("model_memory_bytes", "bytes", "Memory of a model's weights and buffers on its device.")
 MODEL_LOADS = _counter(
     "model_loads_total",
     "loads",
-    "Loads that have ended; many in a short time mean replicas that keep failing.",
+    "Loads that have ended; many in a short time mean that replicas keep failing.",
     outcome=("ready", "failed"),
 )
 CANARIES = _counter(
     "canaries_total",
     "forwards",
-    "Forwards of an example with which an idle replica checks itself.",
+    "Forwards of an example by which an idle replica checks itself.",
     outcome=("ok", "failed"),
 )
 
@@ -171,14 +167,14 @@ GATEWAY_REQUESTS = Metric(
     f"{PREFIX}gateway_requests_total",
     "counter",
     "requests",
-    "Requests to the gateway by the API they used; those that went on to a model are counted there as well.",
+    "Requests to the gateway, by API; those forwarded to a model are counted there as well.",
     ("api", "code"),
 )
 GATEWAY_SECONDS = Metric(
     f"{PREFIX}gateway_request_seconds",
     "histogram",
     "seconds",
-    "Time of a request in the gateway, the model's part included.",
+    "Time of a request in the gateway, the model included.",
     ("api",),
     {"api": APIS},
     SECONDS,
@@ -188,7 +184,7 @@ BUILD_INFO = Metric(
     f"{PREFIX}build_info",
     "gauge",
     "boolean",
-    "1; the versions of what runs here.",
+    "Always 1; its labels are the versions that run.",
     ("version", "ray", "torch", "transformers", "python"),
 )
 

@@ -1,4 +1,4 @@
-"""ModelMeter: what a replica is told of, as metrics of one model."""
+"""ModelMeter: the observer that records the metrics of one model."""
 
 from collections.abc import Callable
 
@@ -36,8 +36,8 @@ class ModelMeter(Observer):
     def out_of_memory(self) -> None:
         self.meter.add(metrics.OUT_OF_MEMORY)
 
-    def dropped(self, why: Dropped, rows: int) -> None:
-        self.meter.add(metrics.ROWS_DROPPED, why, value=rows)
+    def dropped(self, reason: Dropped, rows: int) -> None:
+        self.meter.add(metrics.ROWS_DROPPED, reason, value=rows)
 
     def answered(self, answer: Answer) -> None:
         observe, add = self.meter.observe, self.meter.add

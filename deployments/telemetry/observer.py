@@ -1,4 +1,4 @@
-"""Observer: what is told of requests, batches and the model, so that it can be measured. This one hears nothing."""
+"""Observer: notified of requests, batches and the model, to measure them. The base class ignores everything."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -13,37 +13,37 @@ Outcome = Literal["ok", "client_error", "overloaded", "unavailable", "expired", 
 
 
 class Observer:
-    """Told by a replica and what it is made of, from any thread; must not block.
+    """Called by a replica and its parts, from any thread; must not block.
 
     Attributes:
-        tracer: what requests and batches are traced with; None where they are not.
+        tracer: traces requests and batches; None if nothing is traced.
     """
 
     tracer: "Tracer | None" = None
 
     def batch(self, report: BatchReport) -> None:
-        """Rows have gone through the model together."""
+        """A batch has run."""
 
     def split(self) -> None:
-        """A batch has failed and is tried again in parts."""
+        """A batch has failed and is retried in parts."""
 
     def out_of_memory(self) -> None:
         """Memory ran out, and the budget was halved."""
 
-    def dropped(self, why: Dropped, rows: int) -> None:
-        """Rows have left the line before the model read them."""
+    def dropped(self, reason: Dropped, rows: int) -> None:
+        """Rows have left the queue before they ran."""
 
     def answered(self, answer: Answer) -> None:
-        """A request has its answer."""
+        """A request was answered."""
 
     def ended(self, outcome: Outcome, status: int, seconds: float) -> None:
-        """A request is over, once for each; `status` is what its caller was told."""
+        """A request has ended, called once for each; `status` is that of its response."""
 
     def refused_before(self, requests: int) -> None:
-        """Requests to this model were refused for load before they came here."""
+        """Requests to this model were refused for overload upstream."""
 
     def stage(self, stage: str, seconds: float) -> None:
-        """A stage of the load is over."""
+        """A stage of loading has ended."""
 
     def ready(self, memory_bytes: int) -> None:
         """The model is loaded and warmed."""
@@ -52,10 +52,10 @@ class Observer:
         """The model could not be loaded."""
 
     def healthy(self, is_healthy: bool) -> None:
-        """What the latest health check found."""
+        """A health check has run."""
 
     def canary(self, is_ok: bool) -> None:
-        """A forward by which an idle replica checks itself is over."""
+        """A canary has run."""
 
     def watch(self, in_flight: Callable[[], int], load: Callable[[], Load]) -> None:
-        """How full the replica is can be asked here from now on."""
+        """These functions return the current load, from now on."""

@@ -1,8 +1,8 @@
-"""RayExporter: hands a process's sums to Ray, whose agent on every node exports them.
+"""RayExporter: passes a process's series to Ray, whose agent on every node exports them.
 
-A histogram goes as counters of its buckets, its sum and its count (`…_bucket_total{le}`, `…_sum_total`,
-`…_count_total`), for Ray's own loses the sum (`meter.py`). The gateway's `/metrics` makes histograms of
-them again; who scrapes the agents themselves takes the ending off (docs/metrics.md).
+A histogram is exported as counters of its buckets, sum and count (`…_bucket_total{le}`, `…_sum_total`,
+`…_count_total`), since Ray's own histogram loses the sum (`meter.py`). The gateway's `/metrics` turns them into
+histograms again; whoever scrapes the agents directly strips the suffix (docs/metrics.md).
 """
 
 import threading
@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-import ray
-from ray._common.network_utils import build_address
 from ray.util import metrics as ray_metrics
 
 from deployments.telemetry.meter import Meter, Series
 from deployments.telemetry.metrics import Metric
+from deployments.telemetry.ray_internals import add_to_counter
 
 FLUSH_S = 1.0
 PARTS = ("_bucket", "_sum", "_count")  # of a histogram
@@ -24,12 +23,12 @@ Key = tuple[str, tuple[str, ...]]  # a name in Ray, and the values of its labels
 
 
 class RayExporter:
-    """A thread that exports what has changed since it did so last.
+    """A thread that exports the series that have changed.
 
     Args:
-        meter: the sums.
-        metrics: what it measures.
-        replica: which gauges of replicas are told apart by.
+        meter: to read.
+        metrics: of the meter.
+        replica: label of the gauges of this replica.
     """
 
     def __init__(self, meter: Meter, metrics: Iterable[Metric], replica: str = "") -> None:
@@ -46,12 +45,12 @@ class RayExporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Export what is left, and end."""
+        """Export the last changes and end the thread."""
         self._stopped.set()
         self.flush()
 
     def flush(self) -> None:
-        """Export what has changed."""
+        """Export the changes."""
         with self._flushing:
             for series in self._meter.read():
                 if series.metric.kind == "gauge":
@@ -79,7 +78,7 @@ class RayExporter:
         tags = dict(zip(series.metric.labels, series.labels, strict=True))
         if series.metric.of_replica:
             tags["replica"] = self._replica
-        self._gauges[series.metric].set(series.value, tags)  # again each time: Ray forgets a gauge that is not told
+        self._gauges[series.metric].set(series.value, tags)  # every time: Ray drops a gauge that is not set again
 
     def _add_histogram(self, series: Series) -> None:
         name, labels, below = series.metric.name, series.labels, list(accumulate(series.counts))
@@ -94,20 +93,10 @@ class RayExporter:
         if before == value:
             return
         counter, names = self._counters[name]
-        # Not `inc`, which refuses the 0 with which a series begins.
-        counter._metric.record(value - (before or 0.0), tags=dict(zip(names, labels, strict=True)))
+        add_to_counter(counter, value - (before or 0.0), dict(zip(names, labels, strict=True)))
         self._exported[key] = value
 
 
 def le(bound: float) -> str:
-    """A bucket's upper bound, as Prometheus writes it."""
+    """A bucket's upper bound in Prometheus' format."""
     return "+Inf" if bound == float("inf") else repr(float(bound))
-
-
-def agents() -> list[str]:
-    """Where the metrics of each living node are exported: `host:port`. Asks the cluster: milliseconds."""
-    return [
-        build_address(node["NodeManagerAddress"], node["MetricsExportPort"])
-        for node in ray.nodes()
-        if node["Alive"] and node["MetricsExportPort"]
-    ]

@@ -9,7 +9,8 @@ from starlette.routing import Route
 
 from deployments.telemetry.meter import Meter
 from deployments.telemetry.metrics import BUILD_INFO, GATEWAY_METRICS, GATEWAY_REQUESTS, GATEWAY_SECONDS
-from deployments.telemetry.ray_metrics import RayExporter, agents
+from deployments.telemetry.ray_internals import metrics_addresses
+from deployments.telemetry.ray_metrics import RayExporter
 from serve.config.service import Options
 from serve.gateway.merged_metrics import MergedMetrics
 from serve.http.messages import Scope
@@ -48,7 +49,7 @@ class GatewayMetrics:
 
     def __init__(self, options: Options) -> None:
         self._settings = options.metrics
-        self._merged = MergedMetrics(agents)
+        self._merged = MergedMetrics(metrics_addresses)
         self._meter = Meter(GATEWAY_METRICS, {})
         self._meter.set(BUILD_INFO, 1, *(_version(package) for package in PACKAGES), platform.python_version())
         if options.metrics.enabled:

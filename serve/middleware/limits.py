@@ -56,8 +56,8 @@ class BodyMemoryMiddleware:
         if size <= SMALL_BODY:
             await self._app(scope, receive, send)
             return
-        if self._held.under_way + size > self._max_bytes:
-            message = f"requests in progress hold {self._held.under_way:,.0f} bytes of bodies; retry later"
+        if self._held.in_progress + size > self._max_bytes:
+            message = f"requests in progress hold {self._held.in_progress:,.0f} bytes of bodies; retry later"
             await send_error(scope, send, Overloaded(message, retry_after=self._held.retry_after()))
             return
         self._held.enter(size)

@@ -102,5 +102,5 @@ class ServeReplicas:
 def _overloaded(route: Route, queue: DrainRate) -> ServiceError:
     if queue.per_second is None:
         return Unavailable(f"{route.model} has no replica that accepts requests now", retry_after=5)
-    message = f"{route.model} has {queue.under_way:.0f} requests waiting; retry later"
+    message = f"{route.model} has {queue.in_progress:.0f} requests waiting; retry later"
     return Overloaded(message, retry_after=queue.retry_after())

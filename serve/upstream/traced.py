@@ -57,7 +57,7 @@ def _start_span(route: Route) -> "RequestTrace | None":
     if trace is None:
         return None
     attributes = names.model_attributes(route.model, route.kind.name, route.kind.operation)
-    return trace.asking(f"{attributes[names.OPERATION]} {route.model}", attributes)
+    return trace.client_span(f"{attributes[names.OPERATION]} {route.model}", attributes)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ class Reservation:
     """KV slots that a sequence may come to use.
 
     Attributes:
-        columns: in self-attention: prompt and answer.
-        cross: in cross-attention: what the encoder has read.
-        prefill: while its prompt is read, in both; beside the running batch until it joins.
+        columns: of self-attention: prompt and answer.
+        cross: of cross-attention: the encoder's output.
+        prefill: of both, while its prompt is read beside the running batch.
     """
 
     columns: int
@@ -48,7 +48,7 @@ def require_possible(sequence: GenerationSequence, family: Family, max_kv_slots:
     """
     prompt, new = len(sequence.prompt.ids), sequence.max_new_tokens
     if prompt < 1:
-        raise InvalidInput("a prompt needs at least one token")
+        raise InvalidInput("the prompt is empty; it needs at least one token")
     require_positions(prompt, new, family.max_positions)
     needed = reservation(sequence, family.has_encoder).kv_slots
     if needed > max_kv_slots:
@@ -64,7 +64,7 @@ def require_positions(prompt: int, new: int, limit: int | None) -> None:
     """
     if limit is not None and prompt + new > limit:
         raise InvalidInput(
-            f"the model has {limit} positions, and this needs {prompt + new} ({prompt} of the prompt, {new} new)"
+            f"the model has {limit} positions, and this needs {prompt + new} ({prompt} for the prompt, {new} new)"
         )
 
 
@@ -94,7 +94,7 @@ def admissible(
     Args:
         queue: in the order of arrival.
         running: reservations of the sequences that decode.
-        limits: of the running batch; while others run, the new ones' own slots beside it count as well.
+        limits: of the running batch; while sequences decode, the prefill's slots beside it count as well.
         max_prefill: KV slots, padding included, that a group may have beyond its first sequence.
         has_encoder: whether a sequence's inputs go to an encoder.
     """

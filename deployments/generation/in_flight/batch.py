@@ -61,12 +61,12 @@ class Batch:
         return self._kv.padding_ratio if self._kv else 0.0
 
     def tighten(self, limits: KVLimits) -> None:
-        """Give back what the cache has beyond these limits."""
+        """Shrink the cache to these limits."""
         if self._kv:
             self._kv.tighten(limits)
 
     def make_room(self, limits: KVLimits) -> None:
-        """Make sure that the next step has a column to write."""
+        """Make sure that the cache has a column for the next step."""
         if self._kv:
             self._kv.make_room(limits)
 
@@ -106,7 +106,7 @@ class Batch:
             raise
 
     def forward_one_by_one(self) -> "list[torch.Tensor | Exception]":
-        """The same for one row after the other: what each gives, or raises."""
+        """The same for one row after the other: each row's logits, or its exception."""
         assert self._kv is not None
         assert self._tokens is not None
         return decode_one_by_one(self._model, self._family, self._kv, self._tokens)
@@ -151,4 +151,4 @@ def _emit(sequence: GenerationSequence, token: int, step: Step, place: int) -> N
         sequence.emit(token, step.logprobs[place], step.top[place])
     except Exception as error:
         logger.error("a sequence's callback failed", exc_info=error)
-        sequence.settle(ForwardFailed("the answer could not be handed on"))
+        sequence.settle(ForwardFailed("the answer could not be delivered"))

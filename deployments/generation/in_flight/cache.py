@@ -1,29 +1,34 @@
-"""The running batch's keys and values: buffers with room to grow, in which rows come and go.
+"""The running batch's keys and values: preallocated buffers that rows join and leave.
 
-transformers' own `DynamicCache` copies every key and value at every step, and merging two of them copies them again.
-Here a step writes one column in place and the model reads a view of the buffer, a row that joins is copied alone, and
-a row that leaves makes the last row take its place. Everything is copied only when the buffer is outgrown.
+transformers' `DynamicCache` copies every key and value at every step, and merging two of them copies them again. Here a
+step writes one column in place and the model reads a view of the buffer; only a joining row is copied, and the last row
+moves into the slot of one that leaves. Everything is copied only when the buffer must grow.
 
 Self-attention is aligned on the right (all rows decode in the same column; a short row has masked columns on its left),
-cross-attention on the left. Layers that are sliding windows in the model keep all their columns here: the mask that the
-model builds forgets what lies outside the window.
+cross-attention on the left. Sliding-window layers keep all their columns here: the model's mask hides those outside the
+window.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
+
+from deployments.generation.transformers_internals import brings_own_cache, cache_of, is_stateful, layer_kinds
 
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache, EncoderDecoderCache
 
 Align = Literal["left", "right"]
+LAYER_KINDS = frozenset({"full_attention", "sliding_attention"})  # whose rows can be merged
 
 
 class Layer:
-    """Keys and values of one layer, `[slots, heads, columns, size]`; looks to transformers like one of its own layers.
+    """Keys and values of one layer, `[slots, heads, columns, size]`, with the interface of transformers' cache layers.
 
-    `rows` are the slots that the next forward reads and writes, `start` and `end` the columns in use.
+    Attributes:
+        buffers: keys and values; empty before the first forward.
+        rows: slots that the next forward reads and writes.
+        start, end: the columns in use.
     """
 
     is_compileable = False
@@ -52,11 +57,11 @@ class Layer:
     def update(
         self, keys: "torch.Tensor", values: "torch.Tensor", *args: Any, **kwargs: Any
     ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Append columns and return all in use, as transformers' layers do.
+        """Append columns and return all in use.
 
         Args:
             keys: `[rows, heads, new columns, size]`.
-            values: the same; their size may be another.
+            values: the same; their size may differ.
         """
         import torch
 
@@ -66,7 +71,7 @@ class Layer:
             self.buffers = (keys.contiguous(), values.contiguous())
             self.end = end
             return self.buffers[0], self.buffers[1]
-        if end > self.buffers[0].shape[2]:  # a prompt that comes in pieces; the running batch has reserved its column
+        if end > self.buffers[0].shape[2]:  # a prompt read in pieces; the running batch has its column
             more = (0, 0, 0, end - self.buffers[0].shape[2])
             self.buffers = tuple(torch.nn.functional.pad(buffer, more) for buffer in self.buffers)
         for buffer, new in zip(self.buffers, (keys, values), strict=True):
@@ -90,7 +95,7 @@ class Block:
 
     Args:
         cache: made by `new_cache`, filled by a forward.
-        align: on which side rows of different length meet.
+        align: the side on which rows of different length are aligned.
     """
 
     def __init__(self, cache: "DynamicCache", align: Align) -> None:
@@ -113,7 +118,7 @@ class Block:
 
     @property
     def slot_bytes(self) -> int:
-        """Bytes of a token place: a key and a value in every layer."""
+        """Bytes of a KV slot: a key and a value in every layer."""
         return sum(buffer.element_size() * buffer[0, :, 0].numel() for layer in self.layers for buffer in layer.buffers)
 
     @property
@@ -122,19 +127,19 @@ class Block:
         return self.layers[0].start, self.layers[0].end
 
     def view(self, rows: slice, start: int, end: int) -> None:
-        """Set what the next forward reads: also what undoes one that failed halfway."""
+        """Set the rows and columns that the next forward reads; also undoes a forward that failed halfway."""
         for layer in self.layers:
             layer.rows, layer.start, layer.end = rows, start, end
 
     def reserve(self, capacity: int, columns: int, end: int) -> None:
-        """Move to new buffers. What is in use now then ends at column `end` (aligned right), or begins at 0 (left)."""
+        """Move to new buffers, where the columns in use end at `end` (aligned right) or begin at 0 (left)."""
         start, old_end = self.window
         used = min(self.capacity, capacity)
         at = end - (old_end - start) if self.align == "right" else 0
         for layer in self.layers:
             moved = []
             for buffer in layer.buffers:
-                # Zeros, since even a masked column takes part in a sum: a NaN left in memory would spread.
+                # Zeros: a masked column still takes part in sums, and a NaN left in memory would spread.
                 new = buffer.new_zeros((capacity, buffer.shape[1], columns, buffer.shape[3]))
                 new[:used, :, at : at + old_end - start] = buffer[:used, :, start:old_end]
                 moved.append(new)
@@ -148,8 +153,8 @@ class Block:
         rows = other.layers[0].rows
         count = rows.stop - rows.start
         at = end - (other_end - start) if self.align == "right" else 0
-        for layer, newcomer in zip(self.layers, other.layers, strict=True):
-            for buffer, new in zip(layer.buffers, newcomer.buffers, strict=True):
+        for layer, other_layer in zip(self.layers, other.layers, strict=True):
+            for buffer, new in zip(layer.buffers, other_layer.buffers, strict=True):
                 buffer[first : first + count, :, at : at + other_end - start] = new[rows, :, start:other_end]
 
     def move(self, source: int, target: int) -> None:
@@ -161,31 +166,17 @@ class Block:
 
 
 def new_cache(*, cross: bool) -> "DynamicCache | EncoderDecoderCache":
-    """An empty cache of such layers to hand to a model as `past_key_values`; `cross`: the model has an encoder."""
-    from transformers import DynamicCache, EncoderDecoderCache
+    """An empty cache for a model's `past_key_values`; `cross`: the model has an encoder."""
+    from transformers import EncoderDecoderCache
 
-    def of_our_layers() -> "DynamicCache":
-        filled = DynamicCache()
-        filled.layer_class_to_replicate = _known_to_transformers()
-        return filled
-
-    return EncoderDecoderCache(of_our_layers(), of_our_layers()) if cross else of_our_layers()
-
-
-@cache
-def _known_to_transformers() -> type[Layer]:
-    """transformers asks `isinstance(layer, CacheLayerMixin)`; deriving from it would need it at import."""
-    from transformers.cache_utils import CacheLayerMixin
-
-    CacheLayerMixin.register(Layer)
-    return Layer
+    return EncoderDecoderCache(cache_of(Layer), cache_of(Layer)) if cross else cache_of(Layer)
 
 
 def blocks(filled: "DynamicCache | EncoderDecoderCache") -> tuple[Block, Block | None]:
     """(self-attention, cross-attention or None) of a cache that a forward has filled.
 
     Raises:
-        UnmergeableCache: the model keeps its state in another form.
+        UnmergeableCache: the model keeps its state in another form than keys and values.
     """
     parts = [getattr(filled, "self_attention_cache", filled), getattr(filled, "cross_attention_cache", None)]
     for part in parts:
@@ -193,10 +184,10 @@ def blocks(filled: "DynamicCache | EncoderDecoderCache") -> tuple[Block, Block |
             continue
         layers = getattr(part, "layers", None)
         if not layers:
-            raise UnmergeableCache(f"the model does not fill the cache that it is given ({type(part).__name__})")
-        strange = {type(layer).__name__ for layer in layers if not (isinstance(layer, Layer) and layer.is_initialized)}
-        if strange:
-            raise UnmergeableCache(f"its cache has layers that cannot be merged: {', '.join(sorted(strange))}")
+            raise UnmergeableCache(f"the model does not fill the cache that it is passed ({type(part).__name__})")
+        others = {type(layer).__name__ for layer in layers if not (isinstance(layer, Layer) and layer.is_initialized)}
+        if others:
+            raise UnmergeableCache(f"its cache has layers that cannot be merged: {', '.join(sorted(others))}")
         if len({(layer.end, layer.buffers[0].shape[0]) for layer in layers}) > 1:
             raise UnmergeableCache("the layers of its cache have different lengths")
     return Block(parts[0], "right"), Block(parts[1], "left") if parts[1] is not None else None
@@ -206,22 +197,15 @@ class UnmergeableCache(Exception):
     """A cache whose rows cannot join those of another."""
 
 
-LAYER_KINDS = frozenset({"full_attention", "sliding_attention"})  # of which the columns of rows can be put together
-
-
 def why_not(model: "torch.nn.Module") -> str | None:
-    """Why this model's rows cannot join a running batch, as far as its configuration says; None if they may.
+    """Why this model's rows cannot join a running batch, by its configuration; None if nothing there speaks against it.
 
-    What the configuration does not say, the check at load (`mode`) finds out.
+    The check at load (`check.py`) finds the rest by running the model.
     """
-    from transformers.cache_utils import get_layer_types_and_kwargs
-
-    if getattr(model, "_is_stateful", False):
+    if is_stateful(model):
         return "it keeps a running state (state-space or recurrent) instead of keys and values"
-    if not getattr(model, "_supports_default_dynamic_cache", lambda: True)():
-        return "it brings a cache of its own"
-    config: Any = model.config
-    kinds = set(get_layer_types_and_kwargs(config.get_text_config(decoder=True))[0])
-    if others := kinds - LAYER_KINDS:
+    if brings_own_cache(model):
+        return "it uses a cache of its own"
+    if others := set(layer_kinds(model.config)) - LAYER_KINDS:
         return f"its cache has layers that cannot be merged: {', '.join(sorted(others))}"
     return None

@@ -1,7 +1,7 @@
-"""The check at load: whether a model's rows may join and leave a running batch, or why not.
+"""The continuous-batching check at load: whether a model's rows may join and leave a running batch, or why not.
 
-A few prompts run in flight: one starts, others join it, it leaves and comes back. At every step every row's logits must
-be those of a plain call of the model with that row's tokens alone, without any cache.
+A few prompts run in flight: one starts, others join it, it leaves and joins again. At every step each row's logits must
+equal those of a plain call of the model with that row's tokens alone, without any cache.
 """
 
 import logging
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STEPS = 3  # between one coming or going and the next
-_ROOM = 5 * STEPS  # tokens that a row of the trial may say
-_PIECE = 4  # token places of prompts read at a time
+STEPS = 3  # between two changes of the batch
+_MAX_NEW_TOKENS = 5 * STEPS  # of a row of the check
+_PREFILL_TOKENS = 4  # of a prompt, read at a time
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationMode:
-    """How a model generates: shown in the log and in the model's info.
+    """How a model generates; shown in the log and in the answer to `GET /tasks/<task>`.
 
     Attributes:
         name: "in-flight"; "static": batches that start and end together, through `model.generate`; or "paged":
             transformers' continuous batching.
-        reason: why not in flight; empty otherwise.
-        difference: largest difference of a logit from running alone, relative where logits exceed 1.
-        family: how the engine is to call the model; None if static.
-        slot_bytes: bytes that a token place of its cache takes; 0 if static.
+        reason: why not in flight; else empty.
+        difference: of a logit from running alone, at most; relative where logits exceed 1.
+        family: how the engine calls the model; None if static.
+        slot_bytes: bytes of a KV slot; 0 if static.
     """
 
     name: Literal["in-flight", "static", "paged"]
@@ -47,42 +47,42 @@ class GenerationMode:
 
 
 def choose_mode(model: "torch.nn.Module", prompts: Sequence[Prompt], pad_token_id: int = 0) -> GenerationMode:
-    """Try a model in flight.
+    """Check a model in flight; static batches if the check fails.
 
     Args:
         model: in eval mode, on its device.
-        prompts: three or more of different length, as the task makes them.
-        pad_token_id: what fills the left of short prompts.
+        prompts: three or more of different length, made by the task.
+        pad_token_id: left padding of short prompts.
     """
     if reason := why_not(model):
         return static(reason)
     family = family_of(model)
     allowed = TOLERANCES.get(str(next(model.parameters()).dtype).removeprefix("torch."), 1e-4)
     reasons, difference = [], 0.0
-    for candidate in (family, replace(family, ready_mask=True)):
+    for candidate in (family, replace(family, additive_mask=True)):
         try:
-            trial = _Check(model, candidate, prompts, pad_token_id)
-            difference = trial.difference()
+            check = _Check(model, candidate, prompts, pad_token_id)
+            difference = check.difference()
         except Exception as error:  # a model may refuse in any way
             reasons.append(f"{type(error).__name__}: {error}")
             continue
         if difference <= allowed:
-            logger.info("in-flight batching: differs from running alone by at most %.1e", difference)
-            return GenerationMode("in-flight", "", difference, candidate, trial.slot_bytes)
-        reasons.append(f"rows that join differ from running alone by {difference:.1e}")
+            logger.info("in-flight batching: logits differ from running alone by at most %.1e", difference)
+            return GenerationMode("in-flight", "", difference, candidate, check.slot_bytes)
+        reasons.append(f"logits of rows that join differ from running alone by {difference:.1e}")
     if family.table is not None:
         family.table.remove()
     return static(reasons[0], difference)
 
 
 def static(reason: str, difference: float = 0.0) -> GenerationMode:
-    """Static batches, and why."""
-    logger.info("no in-flight batching, but static batches: %s", reason)
+    """Static batches, for this reason."""
+    logger.info("static batches instead of in-flight batching: %s", reason)
     return GenerationMode("static", reason, difference, None)
 
 
 class _Check:
-    """Prompts in flight, and what each of their rows was told."""
+    """Runs prompts in flight and records every row's tokens and logits."""
 
     def __init__(self, model: "torch.nn.Module", family: Family, prompts: Sequence[Prompt], pad_token_id: int) -> None:
         self._model, self._family, self._prompts, self._pad = model, family, prompts, pad_token_id
@@ -93,11 +93,11 @@ class _Check:
 
     @property
     def slot_bytes(self) -> int:
-        """Bytes of a token place, after the trial."""
+        """Bytes of a KV slot, after the check."""
         return self._kv.slot_bytes if self._kv else 0
 
     def difference(self) -> float:
-        """The largest one of any logit of any row at any step."""
+        """The largest difference of any logit of any row at any step."""
         self._join(self._prompts[:1])
         self._step()
         self._join(self._prompts[1:])
@@ -110,19 +110,19 @@ class _Check:
         return max(self._differs(row) for row in self._all)
 
     def _join(self, prompts: Sequence[Prompt]) -> None:
-        alike: dict[Any, list[Prompt]] = {}
+        groups: dict[Any, list[Prompt]] = {}
         for prompt in prompts:
-            alike.setdefault(prompt.shape, []).append(prompt)
-        for group in alike.values():
-            max_lengths = [len(prompt.ids) + _ROOM for prompt in group]
+            groups.setdefault(prompt.shape, []).append(prompt)
+        for group in groups.values():
+            max_lengths = [len(prompt.ids) + _MAX_NEW_TOKENS for prompt in group]
             prefill = Prefill(self._model, self._family, group, max_lengths, self._pad)
-            while not prefill.advance(_PIECE * len(group)):
+            while not prefill.advance(_PREFILL_TOKENS * len(group)):
                 pass
-            joined = prefill.rows()
+            rows = prefill.rows()
             if self._kv is None:
-                self._kv = joined
+                self._kv = rows
             else:
-                self._kv.join(joined, self._limits)
+                self._kv.join(rows, self._limits)
             new = [_CheckedRow(prompt, [], []) for prompt in group]
             self._rows += new
             self._all += new
@@ -145,13 +145,13 @@ class _Check:
         self._rows = [self._rows[place] for place in order]
 
     def _record(self, rows: "Sequence[_CheckedRow]", logits: "torch.Tensor") -> None:
-        words = logits.clone()
-        # Some models do not count padding, and a picture's place that is said would want a picture.
-        for row, allowed in zip(rows, words, strict=True):
-            allowed[[self._pad, *row.prompt.ids]] = float("-inf")
-        for row, heard, token in zip(rows, logits, words.argmax(dim=-1).tolist(), strict=True):
+        scores = logits.clone()
+        # Some models give padding no position, and an image placeholder among the tokens would require an image.
+        for row, row_scores in zip(rows, scores, strict=True):
+            row_scores[[self._pad, *row.prompt.ids]] = float("-inf")
+        for row, row_logits, token in zip(rows, logits, scores.argmax(dim=-1).tolist(), strict=True):
             row.tokens.append(token)
-            row.logits.append(heard.float())
+            row.logits.append(row_logits.float())
 
     def _differs(self, row: "_CheckedRow") -> float:
         import torch
@@ -164,17 +164,17 @@ class _Check:
         ids = [*row.prompt.ids, *row.tokens[:-1]]
         arguments[self._family.ids_name] = torch.tensor([ids], device=device)
         with torch.inference_mode():
-            logits = self._model(**arguments, use_cache=False).logits[0, -len(row.logits) :].float()
-        heard = torch.stack(row.logits)
-        # Tokens that the model rules out itself have logits of minus infinity, or near to it, on both sides.
-        apart = torch.where(heard == logits, 0.0, (heard - logits).abs() / logits.abs().clamp(min=1))
-        largest = float(apart.max())
+            alone = self._model(**arguments, use_cache=False).logits[0, -len(row.logits) :].float()
+        in_flight = torch.stack(row.logits)
+        # Tokens that the model itself excludes have logits of minus infinity, or nearly, on both sides.
+        difference = torch.where(in_flight == alone, 0.0, (in_flight - alone).abs() / alone.abs().clamp(min=1))
+        largest = float(difference.max())
         return largest if largest == largest else float("inf")
 
 
 @dataclass(slots=True)
 class _CheckedRow:
-    """A row of the trial: its prompt, its tokens, and the logits `[vocabulary]` that each was chosen from."""
+    """A row of the check: its prompt, its tokens, and the logits `[vocabulary]` that each was taken from."""
 
     prompt: Prompt
     tokens: list[int]

@@ -43,7 +43,7 @@ class EngineConfig:
     Attributes:
         max_cache_tokens: KV slots of the cache, with padding, the encoder's output and prompts that are being read.
         max_rows: sequences that decode together.
-        max_prefill_tokens: prompt tokens that are read between two decode steps.
+        max_prefill_tokens: prompt tokens that are read between two decode steps, about.
         pad_token_id: left padding of short prompts; masked.
     """
 
@@ -95,7 +95,7 @@ class Engine:
             pad_token_id=config.pad_token_id,
         )
         self._queue: deque[GenerationSequence] = deque()
-        self._alone: set[GenerationSequence] = set()  # of the queue: those whose prompts are to be read by themselves
+        self._alone: set[GenerationSequence] = set()  # of the queue: those whose prompts must be read alone
         self._calls: deque[tuple[Callable[[], None], Future[None]]] = deque()  # see `run_on_engine_thread`
         self._changed = threading.Condition()
         self._stopping = False

@@ -1,4 +1,4 @@
-"""The two calls of a generating model: prompts are read, and every row takes a step."""
+"""The two kinds of forward of a generating model: prefill of prompts, and a decode step of all rows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,20 @@ if TYPE_CHECKING:
 
 
 class Prefill:
-    """Newcomers whose prompts are being read together.
+    """Prompts that are read together.
 
-    The prompts of a decoder-only model are read in pieces, so that a long one does not hold up the rows that run; an
+    The prompts of a decoder-only model are read in pieces, so that a long one does not delay the rows that decode; an
     encoder reads its input at once.
 
     Args:
         model: in eval mode.
-        family: how it wants to be called.
+        family: how to call it.
         prompts: of one `shape`.
-        needs: columns of self-attention that each row may come to use.
-        pad_token_id: what fills the left of short prompts; masked.
+        max_lengths: columns of self-attention that each row may come to use.
+        pad_token_id: left padding of short prompts; masked.
+
+    Attributes:
+        logits: `[rows, vocabulary]` for the first token; None until all is read.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Prefill:
     ) -> None:
         import torch
 
-        self._model, self._family, self._prompts, self._needs = model, family, prompts, list(max_lengths)
+        self._model, self._family, self._prompts, self._max_lengths = model, family, prompts, list(max_lengths)
         self._device = next(model.parameters()).device
         length = max(len(prompt.ids) for prompt in prompts)
         ids = [[pad_token_id] * (length - len(prompt.ids)) + list(prompt.ids) for prompt in prompts]
@@ -44,14 +47,14 @@ class Prefill:
         self._ids = torch.tensor(ids, device=self._device)
         self._mask = torch.tensor(mask, device=self._device)
         self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
-        self._inputs, self._source_lengths = stacked(prompts, self._device)
+        self._inputs, self._source_lengths = stack_inputs(prompts, self._device)
         self._cache: Any = new_cache(cross=family.has_encoder)
         self._read = 0
         self._whole = family.has_encoder or bool(self._inputs)
-        self.logits: torch.Tensor | None = None  # [rows, vocabulary] behind the prompts, once all is read
+        self.logits: torch.Tensor | None = None
 
     def advance(self, tokens: int) -> bool:
-        """Read on, about so many token places over all rows; True once everything is read."""
+        """Read about this many more tokens over all rows, padding included; True once all is read."""
         import torch
 
         length = self._ids.shape[1]
@@ -60,12 +63,12 @@ class Prefill:
         arguments: dict[str, Any] = {
             self._family.ids_name: self._ids[:, piece],
             self._family.mask_name: self._mask[:, :end],
-            **self._family.of_positions(self._positions[:, piece]),
+            **self._family.position_arguments(self._positions[:, piece]),
             **self._inputs,
             "past_key_values": self._cache,
             "use_cache": True,
         }
-        if self._family.takes_keep:
+        if self._family.takes_logits_to_keep:
             arguments["logits_to_keep"] = 1
         with torch.inference_mode():
             output = self._model(**arguments)
@@ -77,18 +80,18 @@ class Prefill:
         return True
 
     def rows(self) -> KVBatch:
-        """The newcomers as rows that can decode, after all is read.
+        """The prompts as rows that can decode, once all is read.
 
         Raises:
-            UnmergeableCache: the model keeps something else than keys and values.
+            UnmergeableCache: the model keeps its state in another form than keys and values.
         """
         import torch
 
         columns = self._cache.get_seq_length()
-        # An image's places come before the text and belong to it.
-        ahead = self._mask.new_ones((len(self._prompts), max(0, columns - self._mask.shape[1])))
-        mask = torch.cat([ahead, self._mask], dim=1)
-        max_lengths = [max_total_tokens + ahead.shape[1] for max_total_tokens in self._needs]
+        # An image's columns come before the text's.
+        image = self._mask.new_ones((len(self._prompts), max(0, columns - self._mask.shape[1])))
+        mask = torch.cat([image, self._mask], dim=1)
+        max_lengths = [length + image.shape[1] for length in self._max_lengths]
         return KVBatch(self._cache, mask, self._positions[:, -1:] + 1, max_lengths, self._source())
 
     def _source(self) -> EncoderState | None:
@@ -101,9 +104,9 @@ class Prefill:
         return EncoderState(mask, self._source_lengths, widths, states[:1, :1].clone())
 
 
-def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[str, torch.Tensor], list[int]]":
-    """The inputs of prompts of one shape with a batch dimension, text padded on the right and masked; and each row's
-    length in the mask (0 where there is none)."""
+def stack_inputs(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[str, torch.Tensor], list[int]]":
+    """Inputs of prompts of one shape as a batch, text padded on the right and masked; each row's length in the mask (0
+    without a mask)."""
     import torch
 
     inputs: dict[str, torch.Tensor] = {}
@@ -124,12 +127,12 @@ def stacked(prompts: Sequence[Prompt], device: "torch.device") -> "tuple[dict[st
 
 
 def decode(model: "torch.nn.Module", family: Family, rows: KVBatch, tokens: "torch.Tensor") -> "torch.Tensor":
-    """One token for every row.
+    """One decode step of every row.
 
     Args:
         model: in eval mode.
-        family: how it wants to be called.
-        rows: have room for a step; on return they have taken it.
+        family: how to call it.
+        rows: with a free column; it is in use on return.
         tokens: `[rows]`, each row's last token.
 
     Returns:
@@ -143,7 +146,7 @@ def decode(model: "torch.nn.Module", family: Family, rows: KVBatch, tokens: "tor
 def decode_one_by_one(
     model: "torch.nn.Module", family: Family, rows: KVBatch, tokens: "torch.Tensor"
 ) -> "list[torch.Tensor | Exception]":
-    """The same, one row after the other: what each gives, `[1, vocabulary]`, or raises."""
+    """The same, one row after the other: each row's logits `[1, vocabulary]`, or its exception."""
     results: list[torch.Tensor | Exception] = []
     for row in range(len(rows)):
         rows.only(row)
@@ -163,8 +166,8 @@ def _forward(
     with torch.inference_mode():
         arguments: dict[str, Any] = {
             family.ids_name: tokens[:, None],
-            **family.of_mask(rows.mask[which], rows.dtype),
-            **family.of_positions(rows.positions[which]),
+            **family.mask_arguments(rows.mask[which], rows.dtype),
+            **family.position_arguments(rows.positions[which]),
             "past_key_values": rows.cache,
             "use_cache": True,
         }
@@ -175,10 +178,10 @@ def _forward(
 
 
 def _encoder_outputs(source: EncoderState, rows: int, width: int, which: slice) -> dict[str, Any]:
-    """Stands for an encoder's output whose keys and values are in the cache already; takes no memory."""
+    """A placeholder for the encoder's output, whose keys and values are in the cache; takes no memory."""
     from transformers.modeling_outputs import BaseModelOutput
 
-    read = BaseModelOutput(last_hidden_state=source.states.expand(rows, width, -1))
-    # Some encoders say themselves what of their output is real (Moonshine).
-    read.attention_mask = None if source.widths_mask is None else source.widths_mask[which]
-    return {"encoder_outputs": read} | ({} if source.mask is None else {"attention_mask": source.mask[which]})
+    output = BaseModelOutput(last_hidden_state=source.states.expand(rows, width, -1))
+    # Moonshine's encoder returns the mask of its output.
+    output.attention_mask = None if source.widths_mask is None else source.widths_mask[which]
+    return {"encoder_outputs": output} | ({} if source.mask is None else {"attention_mask": source.mask[which]})

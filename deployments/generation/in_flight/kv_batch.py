@@ -1,7 +1,7 @@
-"""The rows that decode together: their cache, which of its columns are whose, and where each row stands.
+"""KVBatch: the layout of the running batch's cache: each row's slot, columns, and next position.
 
-Pure layout: no model, no waiting line. A row occupies one slot of the buffers in `cache` and ends, like all others, at
-the column that the next step writes.
+No model, no queue. A row occupies one slot of the buffers in `cache`; all rows end at the column that the next step
+writes.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache, EncoderDecoderCache
 
-SLACK = 64  # columns beyond the longest row's need: with more of them the buffers are moved less often
+SLACK = 64  # columns beyond the longest row's, so that buffers are moved less often
 
 
 @dataclass(frozen=True, slots=True)
 class KVLimits:
-    """What a running batch may take.
+    """The size of a running batch, at most.
 
     Attributes:
         max_kv_slots: slots over all rows, padding included, in self- and cross-attention together. A slot holds a key
@@ -35,7 +35,7 @@ class KVLimits:
 def geometry(rows: int, length: int, cross: int, limits: KVLimits) -> tuple[int, int]:
     """(rows, columns) of buffers for `rows` rows of at most `length` columns, and `cross` more of cross-attention.
 
-    There is more of both than needed where the budget has room, so that the next row does not have to move them all.
+    Both are more than needed if the budget allows it, so that the next row to join does not move them all.
     """
     power = 1 << (rows - 1).bit_length()
     capacity = max(rows, min(power, limits.max_rows, limits.max_kv_slots // (length + cross)))
@@ -44,7 +44,7 @@ def geometry(rows: int, length: int, cross: int, limits: KVLimits) -> tuple[int,
 
 
 def without_gaps(alive: Sequence[int]) -> list[int]:
-    """The rows `alive` in an order that moves the fewest: the last ones fill the places of those that left."""
+    """The rows `alive` in the order that moves the fewest: the last ones fill the slots of those that left."""
     count = len(alive)
     late = [row for row in alive if row >= count]
     early = {row for row in alive if row < count}
@@ -53,14 +53,14 @@ def without_gaps(alive: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class EncoderState:
-    """An encoder's output, as every decode step is given it.
+    """An encoder's output, as it is passed to every decode step.
 
     Attributes:
-        mask: `[rows, length]`, 1 where the encoder's input is real; None where the model takes none.
-        lengths: each row's part of the mask.
+        mask: `[rows, length]`, 1 where the encoder's input is not padding; None if the model takes none.
+        lengths: each row's length in the mask.
         widths: each row's columns of cross-attention.
-        states: one of the encoder's states, `[1, 1, size]`: a step is given as many of them as there are columns,
-            since models take shape and dtype from what they have read long ago.
+        states: one of the encoder's states, `[1, 1, size]`, expanded to all columns at a step: models take only shape
+            and dtype from it once the keys and values are cached.
     """
 
     mask: "torch.Tensor | None"
@@ -70,7 +70,7 @@ class EncoderState:
 
     @cached_property
     def widths_mask(self) -> "torch.Tensor | None":
-        """`[rows, widest]`, 1 where a column of cross-attention is the row's own; None if all are equally wide."""
+        """`[rows, widest]`, 1 where a column of cross-attention is the row's own; None if all are equal."""
         import torch
 
         if len(set(self.widths)) == 1:
@@ -92,7 +92,7 @@ class EncoderState:
             both = [torch.nn.functional.pad(m, (0, max(lengths) - m.shape[1])) for m in (self.mask, other.mask)]
             mask = torch.cat(both)
         elif len(set(widths)) > 1:
-            raise UnmergeableCache("the model masks nothing of what its encoder has read, and these differ in length")
+            raise UnmergeableCache("the model does not mask its encoder's output, and these differ in length")
         return EncoderState(mask, lengths, widths, self.states)
 
 
@@ -101,10 +101,10 @@ class KVBatch:
 
     Args:
         filled: the cache that the prefill has filled.
-        mask: `[rows, columns]`, 1 where a column holds something of the row's own.
+        mask: `[rows, columns]`, 1 where a column is the row's own, 0 at padding.
         positions: `[rows, 1]`, the position of each row's next token.
-        needs: columns that each row may come to use.
-        source: what the encoder has read, if there is one.
+        max_lengths: columns that each row may come to use.
+        source: the encoder's output; None without an encoder.
 
     Raises:
         UnmergeableCache: rows of this cache cannot join others.
@@ -133,19 +133,19 @@ class KVBatch:
 
     @property
     def kv_slots(self) -> int:
-        """Token places that the buffers take."""
+        """KV slots that the buffers take."""
         return self.block.capacity * self.block.columns + (
             self.cross.capacity * self.cross.columns if self.cross else 0
         )
 
     @property
     def slot_bytes(self) -> int:
-        """Bytes of a token place, in the kind of attention that takes more."""
+        """Bytes of a KV slot, in the kind of attention that takes more."""
         return max(self.block.slot_bytes, self.cross.slot_bytes if self.cross else 0)
 
     @property
     def padding_ratio(self) -> float:
-        """Share of the columns in use that are no row's own, in self-attention."""
+        """Share of padding in the columns of self-attention in use."""
         return 1 - (len(self) * self._end - sum(self._begins)) / (len(self) * self.width)
 
     @property
@@ -170,10 +170,10 @@ class KVBatch:
     def fit(self, rows: int, width: int, length: int, cross: int, limits: KVLimits) -> None:
         """Move to buffers for `rows` rows of `length` columns, `width` of which are in use at once."""
         capacity, columns = geometry(rows, length, cross, limits)
-        held = self.width
+        used = self.width
         mask = self._mask.new_ones((capacity, columns))  # right of the window: columns that every row will own
-        mask[:, : width - held] = 0
-        mask[: len(self), width - held : width] = self.mask[:, :held]
+        mask[:, : width - used] = 0
+        mask[: len(self), width - used : width] = self.mask[:, :used]
         self.block.reserve(capacity, columns, width)
         if self.cross:
             self.cross.reserve(capacity, cross, 0)
@@ -182,20 +182,20 @@ class KVBatch:
         self._view()
 
     def tighten(self, limits: KVLimits) -> None:
-        """Give back what the buffers have beyond these limits."""
+        """Shrink the buffers to these limits."""
         if self.kv_slots > limits.max_kv_slots:
             self.fit(len(self), self.width, max(self.max_lengths), self.cross_width, limits)
 
     def make_room(self, limits: KVLimits) -> None:
-        """See to it that the next column exists."""
+        """Make sure that the next column exists."""
         if self._end >= self.block.columns:
             self.fit(len(self), self.width, max(self.width + 1, *self.max_lengths), self.cross_width, limits)
 
     def join(self, other: "KVBatch", limits: KVLimits) -> None:
-        """Take over another prefill's rows; they come last. `other` is of no use afterwards.
+        """Append the rows of `other`, which is not usable afterwards.
 
         Raises:
-            UnmergeableCache: the two cannot be told apart in one batch; this one is as it was.
+            UnmergeableCache: they cannot share a batch; this one is unchanged.
         """
         import torch
 
@@ -218,7 +218,7 @@ class KVBatch:
         self._view()
 
     def keep(self, order: Sequence[int]) -> None:
-        """Keep these rows, in this order, which `without_gaps` has made."""
+        """Keep these rows, in the order that `without_gaps` returned."""
         import torch
 
         for place, row in enumerate(order):
@@ -236,17 +236,17 @@ class KVBatch:
         self._view()
 
     def stepped(self) -> None:
-        """A step has written a column for every row."""
+        """Record that a step has written a column for every row."""
         self._end += 1
         self.positions = self.positions + 1
         self._view()
 
     def rewind(self) -> None:
-        """Forget what a failed step has written."""
+        """Undo a failed step."""
         self._view()
 
     def only(self, row: int) -> None:
-        """Let the next forward see one row alone, until `rewind` or `stepped`."""
+        """Show the next forward one row alone, until `rewind` or `stepped`."""
         self.block.view(slice(row, row + 1), self._end - self.width, self._end)
         if self.cross:
             self.cross.view(slice(row, row + 1), 0, self.cross_width)

@@ -121,7 +121,7 @@ class ModelRunner:
             self._prefill_failed(error)
 
     def prefill(self, tokens: int) -> None:
-        """Read about so many prompt tokens more; once all are read, the sequences get their first token and join."""
+        """Read about this many more prompt tokens; once all are read, sample the first tokens and join the batch."""
         if self._prefill is None:
             return
         try:
@@ -170,7 +170,7 @@ class ModelRunner:
                 error.__traceback__ = None  # its frames hold the tensors that were too many
                 self._preempt_half()
                 return None
-            logger.warning("a step of %d rows failed; it is taken one by one: %r", len(self._batch), error)
+            logger.warning("a decode step of %d rows failed; it is repeated row by row: %r", len(self._batch), error)
             self._observer.split()
         return self._logits_one_by_one()
 
@@ -186,7 +186,7 @@ class ModelRunner:
         return torch.cat(logits) if logits else None  # type: ignore[arg-type]
 
     def _prefill_failed(self, error: Exception) -> None:
-        """Prompts could not be read: the batch goes on; the prompts are tried again one by one."""
+        """A prefill has failed: the batch continues; the prompts are re-queued, to be read one by one."""
         sequences = [running.sequence for running in self._prefilling if not running.sequence.is_settled]
         alone = len(self._prefilling) == 1
         self._end_prefill()
@@ -199,7 +199,7 @@ class ModelRunner:
         elif alone:
             self._fail(sequences, error)
         else:
-            logger.warning("reading %d prompts together failed; they are tried one by one: %r", len(sequences), error)
+            logger.warning("a prefill of %d prompts failed; they are read one by one: %r", len(sequences), error)
             self._observer.split()
             self._requeue(sequences, True)
 

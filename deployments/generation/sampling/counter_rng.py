@@ -1,9 +1,9 @@
-"""Random numbers that depend on a row's seed, on how many tokens it has, and on the token: on nothing else.
+"""Random numbers that depend only on a row's seed, its step, and the token.
 
-*Squares* (Widynski 2020, "Squares: A Fast Counter-Based RNG", arXiv:2004.06278) turns a key and a counter into 32
-random bits, so the number of any token can be had without the numbers before it. The key is a hash of the row's seed
-and step, the counter the token's id. A row's draw therefore cannot depend on its neighbours, its place in the batch,
-the device, or how many candidates were looked at.
+*Squares* (Widynski 2020, "Squares: A Fast Counter-Based RNG", arXiv:2004.06278) maps a key and a counter to 32 random
+bits, so any token's number is computed without those before it. The key is a hash of the row's seed and step, the
+counter the token's id. A row's sample therefore cannot depend on its neighbours, its index in the batch, the device, or
+the number of candidates.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ def key(seed: int, step: int) -> int:
 
 def bits(counters: "Tensor", keys: "Tensor") -> "Tensor":
     """32 random bits, as int64, for each counter under its key; both int64, broadcast against each other."""
-    x = counters * keys  # products wrap around at 64 bits, as the method wants it
+    x = counters * keys  # products wrap around at 64 bits, as the method requires
     y = x.clone()
     z = y + keys
     for addend in (y, z, y):
@@ -34,14 +34,14 @@ def bits(counters: "Tensor", keys: "Tensor") -> "Tensor":
 
 
 def gumbel(tokens: "Tensor", keys: "Tensor") -> "Tensor":
-    """Standard Gumbel noise, float32: the most of `log p + noise` is a draw from p (Gumbel 1954, "Gumbel-max").
+    """Standard Gumbel noise, float32: the argmax of `log p + noise` is a sample from p (Gumbel 1954, "Gumbel-max").
 
     Args:
         tokens: ids, [rows, candidates] or [candidates].
         keys: of `key`, [rows, 1].
 
-    The exponential behind it is taken as -log(1 - u), which keeps small values apart: were they rounded to 0, an all
-    but impossible token would win whenever that happens. The clamp keeps the noise finite.
+    The exponential variate is computed as -log(1 - u), which keeps small values distinct: rounded to 0, they would let
+    an almost impossible token win. The clamp keeps the noise finite.
     """
     uniform = bits(tokens, keys).float().add_(0.5).mul_(2.0**-32).clamp_(max=1 - 2.0**-24)
     return uniform.neg_().log1p_().neg_().log_().neg_()

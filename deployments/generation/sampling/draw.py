@@ -1,8 +1,8 @@
-"""Draws a token for each row that samples, from its processed scores.
+"""Draw: samples a token for each row with `do_sample`, from its processed scores.
 
-The method is Gumbel-max: noise of its own is added to the score of every token that may come, and the most wins. Beside
-being exact, it bears rounding: a neighbour that changes the last bits of a row's logits changes its token about as
-seldom as it changes the distribution, while an inverse of the cumulative sum shifts every border behind the change.
+The method is Gumbel-max: noise is added to the score of every candidate, and the highest wins. It is exact and robust
+to rounding: a neighbour that changes the last bits of a row's logits changes its token about as rarely as it changes
+the distribution, while inverting the cumulative sum shifts every boundary behind the change.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# How many of the likeliest tokens are looked at before all of them are sorted. Fixed, so that what a row is drawn from
-# never depends on what its neighbours ask for.
+# Numbers of candidates that are tried before all tokens are sorted. Fixed, so that a row's candidates never depend on
+# its neighbours' options.
 WIDTHS = (128, 1024)
 
 
 class Draw:
-    """The rows of a step that sample, and how.
+    """Samples the rows of a step that have `do_sample`.
 
     Args:
         users: those rows, at least one.
-        device: where the scores are.
+        device: of the scores.
     """
 
     def __init__(self, users: Sequence[User], device: "torch.device | str") -> None:
@@ -50,7 +50,7 @@ class Draw:
             self._from_likeliest(scores, best, tokens)
 
     def _from_all(self, scores: "Tensor", tokens: "Tensor") -> None:
-        """Rows that no filter cuts: nothing has to be sorted, but for typical sampling."""
+        """Rows without top-k, top-p and min-p: nothing is sorted, except for typical sampling."""
         import torch
 
         rows = self._tensor([user.row for user in self.whole])
@@ -64,7 +64,7 @@ class Draw:
         tokens[rows] = noisy.argmax(-1)
 
     def _from_likeliest(self, scores: "Tensor", best: "Tensor", tokens: "Tensor") -> None:
-        """Ever more candidates for ever fewer rows, until each has all that its filters keep."""
+        """Try more and more candidates for fewer and fewer rows, until each has all that its filters keep."""
         keys = self._keys(self.cut)
         mass = self._mass(scores, best)
         waiting = list(range(len(self.cut)))
@@ -77,12 +77,14 @@ class Draw:
             filters = self.cut_filters if len(trying) == len(self.cut) else self.cut_filters.pick(trying)
             values, ids = _top_tokens(scores[rows], width)
             kept = filters.leading(values, mass[trying])
-            # Where even the last candidate is kept, there may be more behind it.
+            # If even the last candidate is kept, there may be more.
             unsure = set() if everything else {i for i, more in zip(trying, kept[:, -1].tolist(), strict=True) if more}
             if any(self.cut[i].state.params.typical_p < 1 for i in trying):
                 kept = filters.typical(values, kept)
             noisy = (counter_rng.gumbel(ids, keys[trying]) + values).masked_fill_(~kept, float("-inf"))
-            tokens[rows] = ids.gather(1, noisy.argmax(-1, keepdim=True))[:, 0]  # the unsure are overwritten later
+            tokens[rows] = ids.gather(1, noisy.argmax(-1, keepdim=True))[
+                :, 0
+            ]  # those of unsure rows are overwritten later
             waiting = [i for i in waiting if i not in trying or i in unsure]
             if everything:
                 return

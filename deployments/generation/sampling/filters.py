@@ -1,11 +1,10 @@
-"""Which of a row's likeliest tokens may be drawn: top-k, top-p, min-p and typical sampling.
+"""Which of a row's tokens may be sampled: top-k, top-p, min-p and typical sampling.
 
-Each is transformers' warper of that name (5.23), in a form that takes every row with its own values. The first three
-keep the likeliest tokens up to some place, so they need no more than the tokens up to there, sorted: if the last one
-looked at is out, so are all that come behind it. A full sort of 32 rows of 50,000 tokens costs as much as thirty times
-finding the best 128 of each.
+Each is transformers' warper of that name (5.23), with its own value for every row. The first three keep the likeliest
+tokens up to some rank, so they need only the tokens up to there, sorted: if the last candidate is out, so are all
+behind it. A full sort of 32 rows of 50,000 tokens costs thirty times as much as finding the best 128 of each.
 
-Equal values at the border are kept or left as the sort happens to place them, here as in transformers.
+Which of equal values at the boundary are kept depends on the sort, here as in transformers.
 """
 
 from collections.abc import Sequence
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def cuts(params: SamplingParams) -> bool:
-    """Whether a row is drawn from its likeliest tokens only."""
+    """Whether a row is sampled from its likeliest tokens only."""
     return params.top_k > 0 or params.top_p < 1 or params.min_p > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The options of some rows, each [rows, 1]; float32, and int64 for `top_k`, which is 0 where there is none."""
+    """The options of some rows, each [rows, 1]; float32, and int64 for `top_k`, where 0 is off."""
 
     top_k: "Tensor"
     top_p: "Tensor"
@@ -42,7 +41,7 @@ class Filters:
 
         return cls(
             torch.tensor([row.top_k for row in params], device=device)[:, None],
-            # A limit that is 1 must let everything pass, also where rounding makes the sum more than 1.
+            # A limit of 1 must let everything pass, also if rounding makes the sum exceed 1.
             column([row.top_p if row.top_p < 1 else 2 for row in params]),
             column([row.min_p for row in params]),
             column([row.typical_p if row.typical_p < 1 else 2 for row in params]),
@@ -53,7 +52,7 @@ class Filters:
         return Filters(*(value[rows] for value in (self.top_k, self.top_p, self.min_p, self.typical_p)))
 
     def leading(self, best: "Tensor", mass: "Tensor") -> "Tensor":
-        """Which tokens top-k, top-p and min-p keep, in this order; True from the left up to some place.
+        """Which tokens top-k, top-p and min-p keep, applied in this order; True up to some column.
 
         Args:
             best: scores [rows, candidates], the likeliest first.
@@ -72,11 +71,11 @@ class Filters:
         return kept & (weights >= self.min_p) & (best > float("-inf"))
 
     def typical(self, scores: "Tensor", kept: "Tensor") -> "Tensor":
-        """Which of the kept tokens typical sampling keeps: those whose surprise is nearest to the expected one.
+        """Which of the kept tokens typical sampling keeps: those whose surprise is nearest to the entropy.
 
         Args:
             scores: [rows, candidates], in any order.
-            kept: by the filters before; all tokens that they keep must be among the candidates.
+            kept: by the other filters; all tokens that they keep must be among the candidates.
         """
         import torch
 

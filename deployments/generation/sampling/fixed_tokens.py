@@ -1,4 +1,4 @@
-"""Processors that forbid or force the same tokens of a row, at every step or at some."""
+"""Processors that exclude or force a row's fixed tokens, at every step or at some."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FixedTokens(Processor):
-    """What is done to fixed tokens of each row. Their indices are kept until other rows are due."""
+    """Changes the scores of fixed tokens of each row. Their indices are cached until other rows are due."""
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
         super().__init__(users, history, vocabulary)
@@ -23,37 +23,37 @@ class FixedTokens(Processor):
     @staticmethod
     @abstractmethod
     def tokens(state: RowState) -> Sequence[int]:
-        """Token ids; those outside the vocabulary are left out."""
+        """Token ids; those outside the vocabulary are ignored."""
 
     @staticmethod
-    def due(state: RowState) -> bool:
-        """Whether it is done at the row's next token."""
+    def is_due(state: RowState) -> bool:
+        """Whether it applies to the row's next token."""
         return True
 
     @abstractmethod
     def apply(self, scores: "Tensor", rows: list[int], indices: "tuple[Tensor, Tensor]") -> None:
-        """Do it to these rows, and to their tokens at `indices` (rows and columns)."""
+        """Change the scores of these rows, or of their tokens at `indices` (rows and columns)."""
 
     def __call__(self, scores: "Tensor") -> None:
-        users = [user for user in self.users if self.due(user.state)]
+        users = [user for user in self.users if self.is_due(user.state)]
         rows = [user.row for user in users]
         if rows != self._due:
             pairs = [(user.row, token) for user in users for token in self.tokens(user.state)]
-            found = self.integers([pair for pair in pairs if pair[1] < self.vocabulary]).view(-1, 2)
-            self._due, self._indices = rows, (found[:, 0], found[:, 1])
+            indices = self.integers([pair for pair in pairs if pair[1] < self.vocabulary]).view(-1, 2)
+            self._due, self._indices = rows, (indices[:, 0], indices[:, 1])
         if rows:
             self.apply(scores, rows, self._indices)
 
 
 class Forbidden(FixedTokens):
-    """Tokens that must not come."""
+    """Excludes tokens."""
 
     def apply(self, scores: "Tensor", rows: list[int], indices: "tuple[Tensor, Tensor]") -> None:
         scores[indices] = NEVER
 
 
 class Forced(FixedTokens):
-    """Tokens of which one must come: 0 for them and -inf for all others, as transformers has it."""
+    """Excludes all other tokens: 0 for these and -inf for the others, as in transformers."""
 
     def apply(self, scores: "Tensor", rows: list[int], indices: "tuple[Tensor, Tensor]") -> None:
         scores[rows] = NEVER
@@ -61,10 +61,10 @@ class Forced(FixedTokens):
 
 
 class BadTokens(Forbidden):
-    """`NoBadWordsLogitsProcessor` for words of one token; end tokens are not taken for words."""
+    """`NoBadWordsLogitsProcessor` for words of one token, except end tokens."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return any(len(word) == 1 for word in state.params.bad_words)
 
     @staticmethod
@@ -73,11 +73,11 @@ class BadTokens(Forbidden):
         return [word[0] for word in state.params.bad_words if len(word) == 1 and word[0] not in ends]
 
 
-class TooShort(Forbidden):
-    """`MinNewTokensLengthLogitsProcessor`: no end before the row is long enough."""
+class MinNewTokens(Forbidden):
+    """`MinNewTokensLengthLogitsProcessor`: no end token before `min_new_tokens`."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.min_new_tokens > 0
 
     @staticmethod
@@ -85,15 +85,15 @@ class TooShort(Forbidden):
         return state.params.eos_token_ids
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         return state.generated < state.params.min_new_tokens
 
 
 class ForcedBeginning(Forced):
-    """`ForcedBOSTokenLogitsProcessor`: the token behind a prefix of one token."""
+    """`ForcedBOSTokenLogitsProcessor`: the token after a decoder prompt of one token."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.forced_bos_token_id is not None
 
     @staticmethod
@@ -102,15 +102,15 @@ class ForcedBeginning(Forced):
         return () if token is None else (token,)
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         return state.prompt_length + state.generated == 1
 
 
 class ForcedEnd(Forced):
-    """`ForcedEOSTokenLogitsProcessor`: the last token that fits."""
+    """`ForcedEOSTokenLogitsProcessor`: the token at `max_new_tokens`."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return bool(state.params.forced_eos_token_id)
 
     @staticmethod
@@ -118,7 +118,7 @@ class ForcedEnd(Forced):
         return state.params.forced_eos_token_id
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         return state.generated == state.params.max_new_tokens - 1
 
 
@@ -126,7 +126,7 @@ class Suppressed(Forbidden):
     """`SuppressTokensLogitsProcessor`."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return bool(state.params.suppress_tokens)
 
     @staticmethod
@@ -135,10 +135,10 @@ class Suppressed(Forbidden):
 
 
 class SuppressedAtBeginning(Forbidden):
-    """`SuppressTokensAtBeginLogitsProcessor`: at the first token, or the second where the first is forced."""
+    """`SuppressTokensAtBeginLogitsProcessor`: at the first token, or at the second if the first is forced."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return bool(state.params.begin_suppress_tokens)
 
     @staticmethod
@@ -146,6 +146,6 @@ class SuppressedAtBeginning(Forbidden):
         return state.params.begin_suppress_tokens
 
     @staticmethod
-    def due(state: RowState) -> bool:
+    def is_due(state: RowState) -> bool:
         forced = state.params.forced_bos_token_id is not None and state.prompt_length <= 1
         return state.generated == (1 if forced else 0)

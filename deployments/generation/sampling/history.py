@@ -1,4 +1,4 @@
-"""The tokens behind each row, for the options that look back at them."""
+"""TokenHistory: the tokens of each row, for the options that depend on them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,14 +7,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-PADDING = 2**31 - 1  # behind a row's last token; past every vocabulary, so that clamping sends it to the spare column
+PADDING = 2**31 - 1  # beyond every vocabulary, so that clamping maps it to the spare column
 _BLOCK = 64  # columns to grow by, so that most steps do not copy
 
 
 class TokenHistory:
-    """Token ids [rows, longest], each row from the left, `PADDING` behind its last token.
+    """Token ids [rows, longest], aligned on the left, `PADDING` behind each row's last token.
 
-    Rows that do not look back are kept empty: they cost a length of 0 and no columns.
+    Rows whose options do not depend on tokens stay empty and cost no columns.
     """
 
     def __init__(self, device: "torch.device | str") -> None:
@@ -36,7 +36,7 @@ class TokenHistory:
         self.lengths += [len(prompt) for prompt in prompts]
 
     def keep(self, indices: Sequence[int]) -> None:
-        """Keep these rows in this order; columns that none of them needs go."""
+        """Keep these rows in this order; drop columns that none of them needs."""
         import torch
 
         self.lengths = [self.lengths[index] for index in indices]
@@ -44,7 +44,7 @@ class TokenHistory:
         self._tokens = self._tokens[:, : max(self.lengths, default=0)].index_select(0, rows)
 
     def append(self, rows: Sequence[int], tokens: "Tensor") -> None:
-        """One token behind each of these rows; `tokens` is [rows]."""
+        """Append a token to each of these rows; `tokens` is [rows]."""
         import torch
 
         ends = [self.lengths[row] for row in rows]
@@ -54,7 +54,7 @@ class TokenHistory:
             self.lengths[row] += 1
 
     def ids(self, rows: Sequence[int]) -> "Tensor":
-        """Token ids [rows, longest of them], with filling."""
+        """Token ids [rows, longest of them], padded."""
         import torch
 
         longest = max(self.lengths[row] for row in rows)
@@ -62,19 +62,19 @@ class TokenHistory:
         return self._tokens[:, :longest].index_select(0, index)
 
     def endings(self, rows: Sequence[int], size: int) -> "Tensor":
-        """The last tokens [rows, size] of each row; -1, which is no token, where a row is shorter."""
+        """The last tokens [rows, size] of each row; -1 where a row is shorter."""
         import torch
 
         ends = torch.tensor([self.lengths[row] for row in rows], device=self.device)
         columns = ends[:, None] + torch.arange(-size, 0, device=self.device)
         index = torch.tensor(rows, device=self.device)[:, None]
-        found = self._tokens[index, columns.clamp(min=0)]
-        return found.masked_fill(columns < 0, -1)
+        endings = self._tokens[index, columns.clamp(min=0)]
+        return endings.masked_fill(columns < 0, -1)
 
     def _widen(self, width: int) -> None:
-        """Room for at least `width` tokens a row."""
+        """Make room for at least `width` tokens per row."""
         import torch
 
         if width > self._tokens.shape[1]:
-            padding_slack = width + _BLOCK - self._tokens.shape[1]
-            self._tokens = torch.nn.functional.pad(self._tokens, (0, padding_slack), value=PADDING)
+            new_columns = width + _BLOCK - self._tokens.shape[1]
+            self._tokens = torch.nn.functional.pad(self._tokens, (0, new_columns), value=PADDING)

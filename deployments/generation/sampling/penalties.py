@@ -1,4 +1,4 @@
-"""Processors that look at the tokens behind a row: repetition, counts, n-grams, and words of several tokens."""
+"""Processors that depend on a row's tokens: repetition, counts, n-grams, and words of several tokens."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class RepetitionPenalty(Processor):
-    """`RepetitionPenaltyLogitsProcessor`: tokens in prompt and answer get less likely (Keskar et al. 2019, CTRL)."""
+    """`RepetitionPenaltyLogitsProcessor`: tokens of prompt and answer become less likely (Keskar et al. 2019, CTRL)."""
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
         super().__init__(users, history, vocabulary)
         self.penalty = self.column([user.state.params.repetition_penalty for user in users])
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.repetition_penalty != 1
 
     def __call__(self, scores: "Tensor") -> None:
         import torch
 
         ids = self.ids()
-        found = scores[self.index, ids]
-        # A token that came twice is written twice, with the same value.
-        scores[self.index, ids] = torch.where(found < 0, found * self.penalty, found / self.penalty)
+        before = scores[self.index, ids]
+        # A token that occurs twice is written twice, with the same value.
+        scores[self.index, ids] = torch.where(before < 0, before * self.penalty, before / self.penalty)
 
 
 class GeneratedPenalty(Processor):
@@ -42,7 +42,7 @@ class GeneratedPenalty(Processor):
         self.prompts = self.integers([user.state.prompt_length for user in users])[:, None]
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.frequency_penalty != 0 or state.params.presence_penalty != 0
 
     def __call__(self, scores: "Tensor") -> None:
@@ -55,9 +55,9 @@ class GeneratedPenalty(Processor):
 
 
 class NoRepeatNgrams(Processor):
-    """`NoRepeatNGramLogitsProcessor`: what followed the row's last n - 1 tokens before may not follow them again.
+    """`NoRepeatNGramLogitsProcessor`: no token that has followed the row's last n - 1 tokens may follow them again.
 
-    The loop is over the sizes in use, not over rows: every window of a size is compared with its row's ending at once.
+    The loop is over the sizes in use, not over rows: all windows of a size are compared with their row's end at once.
     """
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
@@ -67,7 +67,7 @@ class NoRepeatNgrams(Processor):
             self.by_size[user.state.params.no_repeat_ngram_size].append(user)
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.no_repeat_ngram_size > 0
 
     def __call__(self, scores: "Tensor") -> None:
@@ -78,7 +78,7 @@ class NoRepeatNgrams(Processor):
                 continue
             windows = ids.unfold(1, size, 1)
             same = (windows[..., :-1] == self.history.endings(places, size - 1)[:, None]).all(-1)
-            # A window that reaches over its row's end closes with filling: what it forbids is the spare column.
+            # A window past its row's end closes with padding, which excludes the spare column.
             index = self.integers([user.row for user in users])[:, None]
             scores[index, windows[..., -1].where(same, self.vocabulary).clamp(max=self.vocabulary)] = NEVER
 
@@ -86,7 +86,7 @@ class NoRepeatNgrams(Processor):
 class BadPhrases(Processor):
     """`NoBadWordsLogitsProcessor` for words of several tokens: the last one may not follow the others.
 
-    Words are ragged; those of one length are compared at once for all rows, so the loop is over their lengths.
+    The loop is over word lengths, not over rows: words of one length are compared at once for all rows.
     """
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
@@ -106,7 +106,7 @@ class BadPhrases(Processor):
         ]
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return any(len(word) > 1 for word in state.params.bad_words)
 
     def __call__(self, scores: "Tensor") -> None:

@@ -1,7 +1,7 @@
-"""What every logits processor of the sampler is: one option, for the rows of a step that use it.
+"""Processor: one sampling option, applied to the rows of a step that use it.
 
-Scores are [rows, vocabulary + 1], float32, changed in place. The last column is a spare one: it is -inf before and
-after, and takes what is written for filling and for tokens that the model has no logit for.
+Scores are [rows, vocabulary + 1], float32, changed in place. The last column is spare: it is -inf before and after, and
+takes the writes for padding and for tokens that the model has no logit for.
 """
 
 from abc import ABC, abstractmethod
@@ -23,9 +23,9 @@ class User:
     """A row that uses an option.
 
     Attributes:
-        row: of the scores.
-        place: of the sampler, in whose `TokenHistory` its tokens are.
-        state: its options and how far it has come.
+        row: its row in the scores.
+        place: its row in the sampler and in the `TokenHistory`.
+        state: its options and the number of its tokens.
     """
 
     row: int
@@ -34,12 +34,12 @@ class User:
 
 
 class Processor(ABC):
-    """One option.
+    """A logits processor over the rows that use it; other rows cost nothing.
 
     Args:
-        users: rows that use it, at least one; the others pay nothing.
-        past: the tokens behind each row of the sampler.
-        vocabulary: the number of tokens, and with it the spare column.
+        users: at least one.
+        history: the tokens of each row of the sampler.
+        vocabulary: the number of tokens, and the index of the spare column.
     """
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
@@ -51,15 +51,15 @@ class Processor(ABC):
 
     @staticmethod
     @abstractmethod
-    def wanted(state: RowState) -> bool:
-        """Whether a row uses this option."""
+    def applies(state: RowState) -> bool:
+        """Whether a row uses this processor."""
 
     @abstractmethod
     def __call__(self, scores: "Tensor") -> None:
         """Change the scores of its users' rows."""
 
     def integers(self, values: Sequence[int] | Sequence[tuple[int, ...]]) -> "Tensor":
-        """Indices or token ids, where the scores are."""
+        """Indices or token ids, on the device of the scores."""
         import torch
 
         return torch.tensor(values, dtype=torch.long, device=self.history.device)
@@ -71,5 +71,5 @@ class Processor(ABC):
         return torch.tensor(values, dtype=torch.float32, device=self.history.device)[:, None]
 
     def ids(self) -> "Tensor":
-        """Tokens behind its users [users, longest]; the spare column for filling and for tokens past it."""
+        """Tokens of its users [users, longest]; padding and tokens past the vocabulary become the spare column."""
         return self.history.ids(self.places).clamp_(max=self.vocabulary)

@@ -1,7 +1,7 @@
-"""Which processors run, and in which order, before a token is chosen.
+"""Which logits processors run before a token is sampled, and in which order.
 
-Each is one of transformers' logits processors (5.23, `generation/logits_process.py`), or OpenAI's penalties, in a form
-that takes every row with its own values. The order is that of `GenerationMixin._get_logits_processor`.
+Each is one of transformers' logits processors (5.23, `generation/logits_process.py`), or OpenAI's penalties, with its
+own values for every row. The order is that of `GenerationMixin._get_logits_processor`.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from deployments.generation.sampling.fixed_tokens import (
     BadTokens,
     ForcedBeginning,
     ForcedEnd,
+    MinNewTokens,
     Suppressed,
     SuppressedAtBeginning,
-    TooShort,
 )
 from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.penalties import BadPhrases, GeneratedPenalty, NoRepeatNgrams, RepetitionPenalty
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Own(Processor):
-    """Processors that single rows brought along: a loop over them, since each knows of one row only."""
+class CustomProcessors(Processor):
+    """The rows' own processors, in a loop, since each takes one row."""
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.processor is not None
 
     def __call__(self, scores: "Tensor") -> None:
@@ -39,14 +39,14 @@ class Own(Processor):
 
 
 class Temperature(Processor):
-    """`TemperatureLogitsWarper`: divides. Only a row that is drawn has one."""
+    """`TemperatureLogitsWarper`, for rows with `do_sample`."""
 
     def __init__(self, users: Sequence[User], history: TokenHistory, vocabulary: int) -> None:
         super().__init__(users, history, vocabulary)
         self.temperature = self.column([user.state.params.temperature for user in users])
 
     @staticmethod
-    def wanted(state: RowState) -> bool:
+    def applies(state: RowState) -> bool:
         return state.params.do_sample and state.params.temperature != 1
 
     def __call__(self, scores: "Tensor") -> None:
@@ -62,22 +62,22 @@ ORDER: tuple[type[Processor], ...] = (
     NoRepeatNgrams,
     BadTokens,
     BadPhrases,
-    TooShort,
+    MinNewTokens,
     ForcedBeginning,
     ForcedEnd,
     Suppressed,
     SuppressedAtBeginning,
-    Own,
+    CustomProcessors,
     Temperature,
 )
 
 
-def processed(state: RowState) -> bool:
-    """Whether anything is done to the row's logits before its token is chosen."""
-    return any(kind.wanted(state) for kind in ORDER)
+def has_processors(state: RowState) -> bool:
+    """Whether any processor applies to the row."""
+    return any(kind.applies(state) for kind in ORDER)
 
 
 def processors_for(users: Sequence[User], history: TokenHistory, vocabulary: int) -> list[Processor]:
-    """The processors that any of these rows uses, in order."""
-    chosen = [(kind, [user for user in users if kind.wanted(user.state)]) for kind in ORDER]
+    """The processors that these rows use, in order."""
+    chosen = [(kind, [user for user in users if kind.applies(user.state)]) for kind in ORDER]
     return [kind(its_users, history, vocabulary) for kind, its_users in chosen if its_users]

@@ -1,4 +1,4 @@
-"""A row of the sampler: what it was admitted with, and how far it has come."""
+"""A row of the sampler: RowSpec, what it is admitted with, and RowState, its options and number of tokens."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from deployments.generation.sampling.params import SamplingParams
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Of one row: token ids [1, length] and scores [1, vocabulary] to scores of the same shape, float32. The interface of
-# transformers' `LogitsProcessor`, so that a model's own (Whisper's for timestamps) can be used as it is.
+# Token ids [1, length] and scores [1, vocabulary] of one row to scores of the same shape, float32. The interface of
+# transformers' `LogitsProcessor`, so that a model's own (Whisper's for timestamps) works unchanged.
 RowProcessor = Callable[["Tensor", "Tensor"], "Tensor"]
 
-FRESH_SEED_BITS = 53  # a number that every JSON reader keeps exactly
+FRESH_SEED_BITS = 53  # integers that every JSON reader represents exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,9 @@ class RowSpec:
 
     Attributes:
         params: its options.
-        prompt: token ids that the decoder read before its first own token: the prompt of a decoder-only model, the
-            prefix of an encoder-decoder. Repetition, n-grams and bad words see them.
+        prompt: token ids of the decoder's prompt, which repetition penalty, n-grams and bad words include.
         processor: of this row alone; runs where `generate` runs a caller's own, between suppression and temperature.
-        seed: the request's, or a fresh one that stays: a row that is admitted again gets the same tokens again.
+        seed: the request's, or a fresh one.
     """
 
     params: SamplingParams
@@ -57,5 +56,5 @@ class RowState:
 
     @property
     def uses_history(self) -> bool:
-        """Whether its tokens have to be remembered."""
+        """Whether its tokens must be in the `TokenHistory`."""
         return self.params.uses_history or self.processor is not None

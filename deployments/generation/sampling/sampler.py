@@ -1,7 +1,7 @@
-"""The vectorised sampler: one call per decode step for all rows, each with its own options.
+"""Sampler: one vectorised call per decode step for all rows, each with its own options.
 
-Rows join and leave between steps. A row gets the tokens that transformers' `generate` would give it alone; with a seed,
-whatever else is in the batch (how, `draw.py` says).
+Rows join and leave between steps. A row gets the tokens that transformers' `generate` gives it alone; a row with a seed
+gets the same tokens whatever else is in the batch (see `draw.py`).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from deployments.generation.sampling.draw import Draw
 from deployments.generation.sampling.history import TokenHistory
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.processor import Processor, User
-from deployments.generation.sampling.processors import processed, processors_for
+from deployments.generation.sampling.processors import has_processors, processors_for
 from deployments.generation.sampling.row import RowSpec, RowState
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step chose, row by row of its logits.
+    """The result of a step, one entry for each row of the logits.
 
     Attributes:
-        tokens: int64 [rows], where the logits were. Of a row in `errors`, without meaning.
-        logprobs: of the chosen token, natural logarithm, in the model's own distribution: the softmax of the logits as
-            they came, before any option (as OpenAI and vLLM report it); None for rows that did not ask.
-        top: the `top_n_tokens` likeliest tokens of that distribution, best first; empty for rows that did not ask.
-        errors: rows that got no token, by their index in the sampler, with what to tell their caller. The engine
-            answers those and leaves them out of its next `keep`; all other rows are as if they had not been there.
+        tokens: int64 [rows], on the device of the logits; undefined for rows in `errors`.
+        logprobs: of the sampled token, natural logarithm, in the model's own distribution: the softmax of the logits
+            before any option (as OpenAI and vLLM report it); None if not requested.
+        top: the `top_n_tokens` likeliest tokens of that distribution, best first; empty if not requested.
+        errors: for rows without a token, by their index in the sampler. The engine settles those sequences and omits
+            them from its next `keep`; other rows are not affected.
     """
 
     tokens: "Tensor"
@@ -42,26 +42,28 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Who does what to which rows of one step; holds until rows join or leave.
+    """What to compute for which rows of a step; valid until rows join or leave.
 
     Attributes:
-        touched: rows of the logits whose scores are changed or drawn from; the others take the highest logit.
-        asking: rows that want log-probabilities.
-        remembered: rows whose options look back at their tokens: by their index in the sampler, and in the logits.
+        processed: rows of the logits with processors or sampling; the others take the highest logit.
+        processors: to apply to their scores, in order.
+        draw: samples those with `do_sample`; None if there are none.
+        with_logprobs: rows that report log-probabilities.
+        with_history: rows whose tokens are recorded: by their index in the sampler, and in the logits.
     """
 
-    touched: list[int]
+    processed: list[int]
     processors: list[Processor]
     draw: Draw | None
-    asking: list[int]
-    remembered: tuple[list[int], list[int]]
+    with_logprobs: list[int]
+    with_history: tuple[list[int], list[int]]
 
 
 class Sampler:
-    """Chooses the next token of every row.
+    """Samples the next token of every row.
 
     Args:
-        device: where the logits will be.
+        device: of the logits.
     """
 
     def __init__(self, device: "torch.device | str" = "cpu") -> None:
@@ -73,57 +75,56 @@ class Sampler:
         return len(self._rows)
 
     def admit(self, rows: Sequence[RowSpec]) -> list[int | None]:
-        """Append rows; returns each one's seed, None for rows that do not draw."""
+        """Append rows; returns each row's seed, None for rows without `do_sample`."""
         states = [RowState(spec.params, spec.seed, len(spec.prompt), spec.processor) for spec in rows]
-        both = zip(states, rows, strict=True)
-        self._history.admit([spec.prompt if state.uses_history else () for state, spec in both])
+        pairs = zip(states, rows, strict=True)
+        self._history.admit([spec.prompt if state.uses_history else () for state, spec in pairs])
         self._rows += states
         self._plans.clear()
         return [state.seed if state.params.do_sample else None for state in states]
 
     def keep(self, indices: Sequence[int]) -> None:
-        """Keep these rows, in this order, and forget all others.
+        """Keep these rows, in this order, and drop all others.
 
         Raises:
-            ValueError: a row named twice.
+            ValueError: an index occurs twice.
         """
         if len(set(indices)) != len(indices):
-            raise ValueError(f"a row cannot be kept twice: {list(indices)}")
+            raise ValueError(f"an index occurs twice: {list(indices)}")
         self._rows = [self._rows[index] for index in indices]
         self._history.keep(indices)
         self._plans.clear()
 
     def step(self, logits: "Tensor", first: int = 0) -> Step:
-        """Choose a token for the rows from `first` on, as many as there are logits, and remember it.
+        """Sample a token for the rows from `first` on, one for each row of the logits.
 
         Args:
-            logits: of the next token, [rows, vocabulary], in any floating dtype; computed with in float32, as
-                transformers does, and not changed.
-            first: row of the sampler that the first logits belong to: `len(sampler) - n` for n rows that were just
-                admitted.
+            logits: of the next token, [rows, vocabulary], in any floating dtype; not changed. Computation is in
+                float32, as in transformers.
+            first: index in the sampler of the first row of the logits: `len(sampler) - n` for the n rows admitted last.
         """
         logits = logits.float()
         plan = self._plan(first, *logits.shape)
         highest, tokens = logits.max(-1)
         possible = highest.isfinite()
-        if plan.touched:
-            best, chosen = self._choose(logits, plan)
-            tokens[plan.touched] = chosen
+        if plan.processed:
+            best, sampled = self._sample(logits, plan)
+            tokens[plan.processed] = sampled
             allowed = possible.new_ones(len(possible))
-            allowed[plan.touched] = best > float("-inf")
+            allowed[plan.processed] = best > float("-inf")
         else:
             allowed = possible
         errors = _errors(possible, allowed, first)
-        self._remember(plan, tokens, first)
-        asking = [row for row in plan.asking if first + row not in errors]
-        logprobs, top = self._logprobs(logits, tokens, asking, first)
+        self._record(plan, tokens, first)
+        reporting = [row for row in plan.with_logprobs if first + row not in errors]
+        logprobs, top = self._logprobs(logits, tokens, reporting, first)
         return Step(tokens, logprobs, top, errors)
 
-    def _choose(self, logits: "Tensor", plan: _Plan) -> "tuple[Tensor, Tensor]":
-        """Highest processed score and token of the touched rows."""
-        count, vocabulary = len(plan.touched), logits.shape[1]
+    def _sample(self, logits: "Tensor", plan: _Plan) -> "tuple[Tensor, Tensor]":
+        """Highest processed score and token of the processed rows."""
+        count, vocabulary = len(plan.processed), logits.shape[1]
         scores = logits.new_empty(count, vocabulary + 1)
-        scores[:, :-1] = logits if count == len(logits) else logits[plan.touched]
+        scores[:, :-1] = logits if count == len(logits) else logits[plan.processed]
         scores[:, -1] = float("-inf")
         for processor in plan.processors:
             processor(scores)
@@ -132,25 +133,24 @@ class Sampler:
             plan.draw(scores, best, tokens)
         return best, tokens
 
-    def _remember(self, plan: _Plan, tokens: "Tensor", first: int) -> None:
-        places, rows = plan.remembered
+    def _record(self, plan: _Plan, tokens: "Tensor", first: int) -> None:
+        places, rows = plan.with_history
         if places:
             self._history.append(places, tokens if len(rows) == len(tokens) else tokens[rows])
         for state in self._rows[first : first + len(tokens)]:
             state.generated += 1
 
     def _logprobs(
-        self, logits: "Tensor", tokens: "Tensor", asking: Sequence[int], first: int
+        self, logits: "Tensor", tokens: "Tensor", rows: Sequence[int], first: int
     ) -> "tuple[list[float | None], list[list[TokenLogprob]]]":
         logprobs: list[float | None] = [None] * len(tokens)
         top: list[list[TokenLogprob]] = [[] for _ in range(len(tokens))]
-        if asking:
-            params = [self._rows[first + row].params for row in asking]
-            wanted = [row.top_n_tokens for row in params]
-            all_of_them = len(asking) == len(tokens)
-            picked = (logits, tokens) if all_of_them else (logits[asking], tokens[asking])
-            found = log_probabilities(*picked, wanted)
-            for row, options, (logprob, top_tokens) in zip(asking, params, found, strict=True):
+        if rows:
+            params = [self._rows[first + row].params for row in rows]
+            top_counts = [row.top_n_tokens for row in params]
+            picked = (logits, tokens) if len(rows) == len(tokens) else (logits[rows], tokens[rows])
+            results = log_probabilities(*picked, top_counts)
+            for row, options, (logprob, top_tokens) in zip(rows, params, results, strict=True):
                 logprobs[row] = logprob if options.logprobs else None
                 top[row] = top_tokens
         return logprobs, top
@@ -160,28 +160,26 @@ class Sampler:
         if key not in self._plans:
             assert 0 <= first <= first + count <= len(self._rows), f"{count} logits from row {first} of {len(self)}"
             states = list(enumerate(self._rows[first : first + count]))
-            touched = [row for row, state in states if state.params.do_sample or processed(state)]
-            users = [User(i, first + row, self._rows[first + row]) for i, row in enumerate(touched)]
+            processed = [row for row, state in states if state.params.do_sample or has_processors(state)]
+            users = [User(i, first + row, self._rows[first + row]) for i, row in enumerate(processed)]
             drawn = [user for user in users if user.state.params.do_sample]
-            remembered = [row for row, state in states if state.uses_history]
+            with_history = [row for row, state in states if state.uses_history]
             self._plans[key] = _Plan(
-                touched,
+                processed,
                 processors_for(users, self._history, vocabulary),
                 Draw(drawn, self._history.device) if drawn else None,
                 [row for row, state in states if state.params.logprobs or state.params.top_n_tokens],
-                ([first + row for row in remembered], remembered),
+                ([first + row for row in with_history], with_history),
             )
         return self._plans[key]
 
 
 def _errors(possible: "Tensor", allowed: "Tensor", first: int) -> dict[int, ServiceError]:
-    """By index in the sampler. This waits for the device, as the engine would next to read the tokens."""
+    """Errors by index in the sampler. Waits for the device, as reading the tokens would next."""
     errors: dict[int, ServiceError] = {}
     for row, (finite, left) in enumerate(zip(possible.tolist(), allowed.tolist(), strict=True)):
         if not finite:
-            errors[first + row] = ForwardFailed(
-                "the model's scores for the next token are not numbers (NaN or infinite) for this input"
-            )
+            errors[first + row] = ForwardFailed("the model's logits for this input are not finite (NaN or infinity)")
         elif not left:
-            errors[first + row] = InvalidInput("the options together forbid every token: nothing can come next")
+            errors[first + row] = InvalidInput("the options exclude every token")
     return errors

@@ -1,2 +1,2 @@
-"""Traces: spans of requests and batches, sent to an OpenTelemetry collector. Where nothing is traced, nothing
-of OpenTelemetry's is imported."""
+"""Traces: spans of requests and batches, sent to an OpenTelemetry collector. Without one, OpenTelemetry is not
+imported."""

@@ -1,4 +1,4 @@
-"""Names of what spans tell: OpenTelemetry's semantic conventions, ours below `automodel.`. Never inputs or keys."""
+"""Names of span attributes: OpenTelemetry's semantic conventions, ours below `automodel.`. Never inputs or API keys."""
 
 import time
 
@@ -40,16 +40,16 @@ def model_attributes(model: str, task: str, operation: str | None) -> dict[str, 
     Args:
         model: its name.
         task: the name of its task.
-        operation: the conventions' word for the task; None where they have none.
+        operation: the conventions' name of the task; None if they have none.
     """
     return {OPERATION: operation or task, PROVIDER: PROVIDER_NAME, MODEL: model, TASK: task}
 
 
-def of_day(moment: float) -> int:
-    """A moment of `time.monotonic()` as nanoseconds since 1970."""
+def unix_ns(moment: float) -> int:
+    """A time of `time.monotonic()` as nanoseconds since 1970."""
     return time.time_ns() - int((time.monotonic() - moment) * 1e9)
 
 
 def error_type(error: BaseException) -> str:
-    """The error's name, as answers have it; of others that of their class."""
+    """The `error_type` of a service error, the class name of others."""
     return error.error_type if isinstance(error, ServiceError) else type(error).__qualname__

@@ -1,6 +1,6 @@
-"""Which spans are kept, and how they are sent to a collector.
+"""Which spans are sampled, and how they are sent to a collector.
 
-Kept is what a caller decided, a share of what nobody decided, and every batch of a request that is kept.
+A request is sampled as its caller decided, else with the configured ratio; a batch is sampled with any of its requests.
 """
 
 import logging
@@ -20,12 +20,17 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
+logger = logging.getLogger(__name__)
+
+# They log every attempt to send and every span dropped from a full queue.
+NOISY_LOGGERS = ("opentelemetry.exporter", "opentelemetry.sdk")
+
 
 class RootSampler(Sampler):
     """Decides for spans without a parent.
 
     Args:
-        ratio: share of requests that are kept, 0 to 1.
+        ratio: share of requests that are sampled, 0 to 1.
     """
 
     def __init__(self, ratio: float) -> None:
@@ -41,7 +46,7 @@ class RootSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """A batch, which is what has links, is kept if one of its requests is."""
+        """A span with links is a batch, sampled if one of its requests is."""
         chosen: Sampler = self._requests
         if links:
             chosen = ALWAYS_ON if any(link.context.trace_flags.sampled for link in links) else ALWAYS_OFF
@@ -52,38 +57,32 @@ class RootSampler(Sampler):
 
 
 def sampler(ratio: float) -> Sampler:
-    """What a caller decided holds (`traceparent`); of the rest `ratio` is kept."""
+    """Follow the caller's decision (`traceparent`), else sample with `ratio`."""
     return ParentBased(RootSampler(ratio))
 
 
-logger = logging.getLogger(__name__)
-
-# They tell of every try and of every span that finds the queue full.
-NOISY = ("opentelemetry.exporter", "opentelemetry.sdk")
-
-
 class Sender(SpanExporter):
-    """Runs on the thread of the batch processor; what cannot be sent is dropped.
+    """Sends spans, on the thread of the batch processor; drops spans that cannot be sent.
 
     Args:
-        exporter: that sends.
-        where: the collector, for the log.
+        exporter: to send with.
+        endpoint: of the collector, for the log.
     """
 
-    def __init__(self, exporter: SpanExporter, where: str) -> None:
-        for name in NOISY:
+    def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
+        for name in NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._exporter = exporter
-        self._where = where
+        self._endpoint = endpoint
         self._is_failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         failed = result is not SpanExportResult.SUCCESS
         if failed and not self._is_failing:
-            logger.warning("traces cannot be sent to %s and are dropped until they can", self._where)
+            logger.warning("traces cannot be sent to %s and are dropped until they can", self._endpoint)
         elif self._is_failing and not failed:
-            logger.info("traces are sent to %s again", self._where)
+            logger.info("traces are sent to %s again", self._endpoint)
         self._is_failing = failed
         return result
 

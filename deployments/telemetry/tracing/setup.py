@@ -10,20 +10,20 @@ from deployments.telemetry.tracing.attributes import PROVIDER_NAME
 if TYPE_CHECKING:
     from deployments.telemetry.tracing.tracer import Tracer
 
-PATH = "/v1/traces"  # OTLP's own, below the collector's address
-SEND_S = 5.0  # for one try to send
-EVERY_MS = 1000.0
-QUEUED = 16_384  # spans that wait to be sent; what comes on top is dropped
-AT_ONCE = 512
+PATH = "/v1/traces"  # OTLP's path, below the collector's address
+SEND_S = 5.0  # timeout of one export
+EXPORT_INTERVAL_MS = 1000.0
+MAX_QUEUED_SPANS = 16_384  # further spans are dropped
+MAX_EXPORTED_SPANS = 512
 
 
 def open_tracer(settings: Tracing, instance: str, attributes: Mapping[str, str] | None = None) -> "Tracer | None":
-    """The tracer of this process; None where nothing is traced.
+    """The tracer of this process; None if nothing is traced.
 
     Args:
-        settings: where to, and how much.
-        instance: what tells this process from the others of the service, such as a replica's id.
-        attributes: what every span of a request or a batch says here.
+        settings: endpoint and sampling ratio.
+        instance: identifies this process in the service, such as a replica's id.
+        attributes: of every span of a request or a batch.
     """
     if settings.endpoint is None:
         return None
@@ -38,19 +38,19 @@ def open_tracer(settings: Tracing, instance: str, attributes: Mapping[str, str] 
     own = {"service.name": PROVIDER_NAME, "service.version": version(PROVIDER_NAME), "service.instance.id": instance}
     provider = TracerProvider(
         sampler=sampler(settings.sample_ratio),
-        # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
         resource=Resource.create(own).merge(OTELResourceDetector().detect()),
-        shutdown_on_exit=False,  # `Tracer.close` does it, in its own time
-        span_limits=SpanLimits(max_links=SpanLimits.UNSET),  # a batch leads to all of its requests
+        shutdown_on_exit=False,  # `Tracer.close` does it, with a timeout
+        span_limits=SpanLimits(max_links=SpanLimits.UNSET),  # a batch links to all of its requests
     )
     address = settings.endpoint.rstrip("/")
     exporter = OTLPSpanExporter(address if address.endswith(PATH) else address + PATH, timeout=SEND_S)
     provider.add_span_processor(
         BatchSpanProcessor(
             Sender(exporter, settings.endpoint),
-            max_queue_size=QUEUED,
-            schedule_delay_millis=EVERY_MS,
-            max_export_batch_size=AT_ONCE,
+            max_queue_size=MAX_QUEUED_SPANS,
+            schedule_delay_millis=EXPORT_INTERVAL_MS,
+            max_export_batch_size=MAX_EXPORTED_SPANS,
         )
     )
     return Tracer(provider, attributes or {})

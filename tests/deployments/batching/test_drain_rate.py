@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from deployments.batching.drain_rate import MOST_RETRY_S, DrainRate
+from deployments.batching.drain_rate import MAX_RETRY_S, DrainRate
 
 
 class Clock:
@@ -50,7 +50,7 @@ def test_nothing_is_known_at_first(drain: DrainRate) -> None:
     enter(drain, 100)
     assert drain.per_second is None
     assert drain.seconds_for(1) is None
-    assert not drain.is_sure_of(1)
+    assert not drain.is_measured_for(1)
     assert drain.retry_after() == 1
 
 
@@ -98,9 +98,9 @@ def test_idle_time_counts_nowhere(drain: DrainRate, clock: Clock) -> None:
 def test_a_short_line_is_no_guess_for_a_long_one(drain: DrainRate, clock: Clock) -> None:
     one_after_another(drain, clock, [0.2] * 100)
     assert drain.per_second == pytest.approx(5)
-    assert drain.is_sure_of(4)
+    assert drain.is_measured_for(4)
     enter(drain, 512)
-    assert not drain.is_sure_of(512)
+    assert not drain.is_measured_for(512)
     assert drain.seconds_for(512) is None
     assert drain.retry_after() == 1  # not 512 / 5
 
@@ -111,7 +111,7 @@ def test_one_batch_of_a_long_line_outweighs_minutes_with_a_short_one(drain: Drai
     callers(drain, clock, batch=32, every_s=0.3, batches=1)
     clock.now += 0.01
     drain.enter()
-    assert drain.is_sure_of(512)
+    assert drain.is_measured_for(512)
     assert drain.per_second == pytest.approx(100, rel=0.2)
 
 
@@ -140,7 +140,7 @@ def test_what_is_given_up_is_not_done(drain: DrainRate, clock: Clock) -> None:
         enter(drain, 10)
         for _ in range(9):
             drain.leave(done=False)
-    assert drain.under_way == 100
+    assert drain.in_progress == 100
     assert drain.per_second == pytest.approx(10, rel=0.1)
 
 
@@ -163,7 +163,7 @@ def test_slow_work_is_not_forgotten_after_one(drain: DrainRate, clock: Clock) ->
 def test_retry_after_has_an_end(drain: DrainRate, clock: Clock) -> None:
     enter(drain, 512)
     callers(drain, clock, batch=1, every_s=1, batches=40)
-    assert drain.retry_after() == MOST_RETRY_S
+    assert drain.retry_after() == MAX_RETRY_S
 
 
 def test_other_units(drain: DrainRate, clock: Clock) -> None:
@@ -173,6 +173,6 @@ def test_other_units(drain: DrainRate, clock: Clock) -> None:
         clock.now += 0.5
         drain.leave(5e6, done=True)
         drain.enter(5e6)
-    assert drain.under_way == 1e8
+    assert drain.in_progress == 1e8
     assert drain.per_second == pytest.approx(1e7, rel=0.1)
     assert drain.seconds_for(1e8) == pytest.approx(10, rel=0.1)

@@ -53,7 +53,7 @@ def decoded(tokenizer, ids):
     return tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def told(tokenizer, ids, prefix_ids=()):
+def pieces_of(tokenizer, ids, prefix_ids=()):
     """Each token's piece, and what was left at the end."""
     pieces = Detokenizer(tokenizer, prefix_ids)
     return [*(pieces.add(token) for token in ids), pieces.flush()]
@@ -66,7 +66,7 @@ def test_pieces_of_a_text_are_the_text_and_never_end_inside_a_character(tokenize
     tokenizer = tokenizers[kind]
     prefix_ids, ids = ids_of(tokenizer, prompt), going_on(tokenizer, text)
     for start in ([], prefix_ids, [tokenizer.bos_token_id, *prefix_ids]):
-        pieces = told(tokenizer, ids, start)
+        pieces = pieces_of(tokenizer, ids, start)
         assert "".join(pieces) == decoded(tokenizer, start + ids)[len(decoded(tokenizer, start)) :]
         assert INCOMPLETE not in "".join(pieces)
         assert pieces[-1] == ""
@@ -79,7 +79,7 @@ def test_pieces_of_any_tokens_are_what_all_of_them_decode_to(tokenizers, data):
     some = st.lists(st.integers(0, len(tokenizer) - 1), max_size=30)
     ids, prefix_ids = data.draw(some), ids_of(tokenizer, data.draw(TEXTS))
     assert (
-        "".join(told(tokenizer, ids, prefix_ids))
+        "".join(pieces_of(tokenizer, ids, prefix_ids))
         == decoded(tokenizer, prefix_ids + ids)[len(decoded(tokenizer, prefix_ids)) :]
     )
 
@@ -90,21 +90,21 @@ def test_letters_and_special_tokens_in_any_order(tokenizers, data):
     tokenizer = tokenizers["metaspace"]
     first = tokenizer.convert_tokens_to_ids("▁")
     ids = data.draw(st.lists(st.sampled_from([0, 1, 2, *range(first, len(tokenizer))]), max_size=30))
-    assert "".join(told(tokenizer, ids)) == decoded(tokenizer, ids)
+    assert "".join(pieces_of(tokenizer, ids)) == decoded(tokenizer, ids)
 
 
 def test_bytes_that_are_no_character_are_told_at_the_end(tokenizers):
     tokenizer = tokenizers["byte-level"]
     ids = ids_of(tokenizer, "a🙂")
-    assert told(tokenizer, ids[:-1])[-1] == INCOMPLETE
-    assert "".join(told(tokenizer, ids[:-1])) == decoded(tokenizer, ids[:-1]) == "a" + INCOMPLETE
+    assert pieces_of(tokenizer, ids[:-1])[-1] == INCOMPLETE
+    assert "".join(pieces_of(tokenizer, ids[:-1])) == decoded(tokenizer, ids[:-1]) == "a" + INCOMPLETE
 
 
 def test_each_piece_comes_as_soon_as_it_is_complete(tokenizers):
     tokenizer = tokenizers["metaspace"]
     tokens = ["▁the", "▁", "h", "<0xF0>", "<0x9F>", "<0x99>", "<0x82>", "▁the"]
     ids = tokenizer.convert_tokens_to_ids(tokens)
-    assert told(tokenizer, ids) == ["the", " ", "h", "", "", "", "🙂", " the", ""]
+    assert pieces_of(tokenizer, ids) == ["the", " ", "h", "", "", "", "🙂", " the", ""]
 
 
 def test_special_tokens_are_told_where_they_are_wanted(tokenizers):
@@ -124,15 +124,15 @@ def cut(text, strings):
 @example("cabcac", ["bca", "abcac"], None)
 def test_a_text_is_cut_before_the_first_string_whatever_the_pieces(text, strings, data):
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8))) if data else [2, 4]
-    stop, said, heard = StopStrings(strings), "", ""
+    stop, released, added = StopStrings(strings), "", ""
     for start, end in zip([0, *places], [*places, len(text)], strict=True):
-        said += stop.add(text[start:end])
-        heard += text[start:end]
-        assert cut(heard, strings).startswith(said), "what was said is never taken back"
-        assert (stop.reached is not None) == any(string in heard for string in strings)
-    said += stop.flush()
-    assert said == cut(text, strings)
-    assert stop.reached is None or (text[len(said) :].startswith(stop.reached) and stop.reached in strings)
+        released += stop.add(text[start:end])
+        added += text[start:end]
+        assert cut(added, strings).startswith(released), "released text is never taken back"
+        assert (stop.reached is not None) == any(string in added for string in strings)
+    released += stop.flush()
+    assert released == cut(text, strings)
+    assert stop.reached is None or (text[len(released) :].startswith(stop.reached) and stop.reached in strings)
 
 
 @given(st.text("ab ", min_size=1, max_size=6), st.text("ab ", max_size=6), st.text("ab ", max_size=6))

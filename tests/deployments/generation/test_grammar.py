@@ -94,9 +94,9 @@ def test_several_texts_and_a_stream(writing):
         (held({"type": "nothing"}), "parameters.grammar: "),
         (held("not json"), "parameters.grammar: "),
         ({"grammar": {"type": "regex", "value": "("}}, "parameters.grammar: "),
-        (held(PERSON) | {"eos_token_id": 5}, "neither eos_token_id nor num_beams"),
-        (held(PERSON) | {"num_beams": 2}, "neither eos_token_id nor num_beams"),
-        (held({"type": "string", "const": "a" * 70_000}), "more than 65,536 characters"),
+        (held(PERSON) | {"eos_token_id": 5}, "cannot be combined with eos_token_id or num_beams"),
+        (held(PERSON) | {"num_beams": 2}, "cannot be combined with eos_token_id or num_beams"),
+        (held({"type": "string", "const": "a" * 70_000}), "longer than 65,536 characters"),
     ],
 )
 def test_what_is_refused(writing, parameters, message):

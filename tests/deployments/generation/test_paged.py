@@ -79,9 +79,9 @@ async def test_drawn_tokens_are_possible_ones(replica):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"seed": 3, "do_sample": True}, "seed: not possible with generation.engine: paged"),
-        ({"repetition_penalty": 1.2}, "repetition_penalty: not possible"),
-        ({"num_beams": 2}, "num_beams: not possible"),
+        ({"seed": 3, "do_sample": True}, "seed: not supported with generation.engine: paged"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty: not supported"),
+        ({"num_beams": 2}, "num_beams: not supported"),
         ({"max_new_tokens": 5000}, "the model has 256 positions"),
     ],
 )

@@ -49,8 +49,8 @@ class Caller:
         self.line = GenerationScheduler(
             self.engine,
             lambda forward: Batcher(forward, ArrivalOrder(CELLS, rows)),
-            lambda requests, outputs, is_gone: generate_static_batch(
-                self.model, self.model.generate, requests, outputs, 0, is_gone
+            lambda requests, outputs, is_cancelled: generate_static_batch(
+                self.model, self.model.generate, requests, outputs, 0, is_cancelled
             ),
             batch_key,
             lambda request, row, job, previous_segments: SequenceOutput(
@@ -122,7 +122,7 @@ def callers():
             caller.engine.family.table.remove()
 
 
-def ask_of(name, random, new, **options):
+def request_of(name, random, new, **options):
     params = SamplingParams(max_new_tokens=new, suppress_tokens=(0,))
     return GenerationRequest(random_prompt(name, random), params, **options)
 
@@ -138,7 +138,9 @@ def expected(caller, request):
 
 def test_a_job_has_an_output_for_each_of_its_rows(callers):
     caller, random = callers(), Random(3)
-    jobs = [caller.submit(*(ask_of("llama", random, random.randint(1, 20)) for _ in range(rows))) for rows in (3, 1, 5)]
+    jobs = [
+        caller.submit(*(request_of("llama", random, random.randint(1, 20)) for _ in range(rows))) for rows in (3, 1, 5)
+    ]
     caller.wait()
     for job in jobs:
         assert job.error is None
@@ -152,9 +154,9 @@ def test_a_job_has_an_output_for_each_of_its_rows(callers):
 @pytest.mark.parametrize(("prompt", "figures"), [(230, "has 256 positions"), (0, "at least one token")])
 def test_one_impossible_row_ends_the_job_and_its_other_rows(callers, prompt, figures):
     caller, random = callers(), Random(3)
-    possible = ask_of("llama", random, ENDLESS)
+    possible = request_of("llama", random, ENDLESS)
     impossible = GenerationRequest(Prompt([5] * prompt), SamplingParams(max_new_tokens=100))
-    job, other = caller.submit(possible, impossible, possible), caller.submit(ask_of("llama", random, 5))
+    job, other = caller.submit(possible, impossible, possible), caller.submit(request_of("llama", random, 5))
     assert isinstance(job.error, InvalidInput)
     assert figures in job.error.message
     caller.wait(other)
@@ -173,11 +175,11 @@ def test_a_row_larger_than_the_cache_is_refused_with_both_figures(callers):
 @pytest.mark.parametrize("phase", ["in line", "reading", "writing", "over"])
 def test_cancel_in_every_phase(callers, phase):
     caller, random = callers(rows=2, start=phase != "in line"), Random(3)
-    told = threading.Event()
+    first_token = threading.Event()
     new = 3 if phase == "over" else ENDLESS
-    job = caller.submit(*(ask_of("llama", random, new) for _ in range(3)), on_token=lambda piece: told.set())
+    job = caller.submit(*(request_of("llama", random, new) for _ in range(3)), on_token=lambda piece: first_token.set())
     if phase in ("writing", "over"):
-        assert told.wait(30)
+        assert first_token.wait(30)
     if phase == "over":
         caller.wait(job)
     caller.line.cancel(job)
@@ -186,7 +188,7 @@ def test_cancel_in_every_phase(callers, phase):
         caller.line.start()
     assert (job.error is None) == (phase == "over")
     assert phase == "over" or isinstance(job.error, Unavailable)
-    other = caller.submit(ask_of("llama", random, 4))
+    other = caller.submit(request_of("llama", random, 4))
     caller.wait(other)
     assert other.outputs[0].tokens == caller.emitted(other.rows[0])
     caller.nothing_left()
@@ -196,7 +198,7 @@ def test_cancel_in_every_phase(callers, phase):
 def test_beams_run_beside_rows_in_flight(callers, name):
     """Between two iterations of the engine, on its thread; neither changes what the other says."""
     caller, random = callers(name), Random(3)
-    requests = [ask_of(name, random, 12, num_beams=1 + 2 * (number % 2)) for number in range(8)]
+    requests = [request_of(name, random, 12, num_beams=1 + 2 * (number % 2)) for number in range(8)]
     jobs = [caller.submit(*requests[start : start + 2]) for start in (0, 2, 4, 6)]
     caller.wait()
     for job in jobs:
@@ -220,15 +222,15 @@ def test_rows_that_cannot_be_in_flight_run_together(callers):
 
 def test_a_static_row_whose_client_goes_ends_within_a_step_and_makes_no_noise(callers, caplog):
     caller, random = callers("mamba", in_flight=False), Random(3)
-    heard = []
+    streamed = []
     running = GenerationRequest(Prompt([5] * 5), SamplingParams(max_new_tokens=5000))
-    job = caller.submit(running, on_token=heard.append)
+    job = caller.submit(running, on_token=streamed.append)
     behind = caller.submit(GenerationRequest(Prompt([random.randint(4, 90)] * 5), SamplingParams(max_new_tokens=9)))
-    until(lambda: len(heard) > 3)
+    until(lambda: len(streamed) > 3)
     caller.line.cancel(job)
-    told = len(heard)
+    count = len(streamed)
     caller.wait(behind)
-    assert len(heard) <= told + 2
+    assert len(streamed) <= count + 2
     caller.nothing_left()
     assert not [
         record for record in caplog.records if record.levelno >= logging.WARNING and "deployments" in record.name
@@ -255,7 +257,7 @@ def test_a_row_that_goes_between_the_line_and_its_static_batch_harms_nobody(call
 @pytest.mark.parametrize("in_flight", [True, False])
 def test_stop_while_busy_answers_everybody_soon(callers, in_flight):
     name = "llama" if in_flight else "mamba"
-    caller, heard = callers(name, in_flight=in_flight, rows=3), []
+    caller, streamed = callers(name, in_flight=in_flight, rows=3), []
     params = SamplingParams(max_new_tokens=ENDLESS if in_flight else 50_000, suppress_tokens=(0,))
     beams = {"num_beams": 2} if in_flight else {}
     for number in range(6):
@@ -263,10 +265,10 @@ def test_stop_while_busy_answers_everybody_soon(callers, in_flight):
             GenerationRequest(Prompt([5 + number] * 5), params),
             GenerationRequest(Prompt([5] * 6), replace(params, max_new_tokens=90), **beams),
         ]
-        caller.submit(*requests, on_token=heard.append)
-    until(lambda: len(heard) > 3)
+        caller.submit(*requests, on_token=streamed.append)
+    until(lambda: len(streamed) > 3)
     caller.line.stop()
-    assert len(heard) < 3 * ENDLESS, "not even the first three were written to the end"
+    assert len(streamed) < 3 * ENDLESS, "not even the first three were written to the end"
     assert not caller.line.is_alive
     caller.submit(GenerationRequest(Prompt([5]), params))  # nobody is left to run it
     caller.submit(GenerationRequest(Prompt([5]), params, num_beams=2))
@@ -295,15 +297,15 @@ def test_the_time_of_a_job_runs_out_while_it_waits_or_writes(callers, in_flight)
 def test_a_row_goes_on_with_what_comes_next(callers):
     """As a long recording's next window, which is known once the one before it is written."""
     caller, random = callers(), Random(3)
-    last = ask_of("llama", random, 4)
-    middle = replace(ask_of("llama", random, 3), continue_with=lambda completion: last)
-    first = replace(ask_of("llama", random, 5), continue_with=lambda completion: middle)
-    heard = []
-    job = caller.submit(first, ask_of("llama", random, 2), on_token=heard.append)
+    last = request_of("llama", random, 4)
+    middle = replace(request_of("llama", random, 3), continue_with=lambda completion: last)
+    first = replace(request_of("llama", random, 5), continue_with=lambda completion: middle)
+    streamed = []
+    job = caller.submit(first, request_of("llama", random, 2), on_token=streamed.append)
     caller.wait(job)
     assert job.outputs[0].tokens == caller.emitted(last)
     assert [each.tokens for each in job.outputs[0].previous_segments] == [caller.emitted(first), caller.emitted(middle)]
-    mine = [piece for piece in heard if piece.row == 0]
+    mine = [piece for piece in streamed if piece.row == 0]
     assert [piece.is_last for piece in mine] == [False] * 11 + [True]
     assert [index for index, piece in enumerate(mine) if piece.is_end] == [4, 7, 11]
     impossible = GenerationRequest(Prompt([5] * 230), SamplingParams(max_new_tokens=100))
@@ -321,7 +323,7 @@ def test_jobs_that_come_and_go_from_many_threads_are_all_answered_once(callers):
         for _ in range(8):
             beams = random.choice((1, 1, 1, 2))
             requests = [
-                ask_of("llama", random, random.randint(1, 12), num_beams=beams) for _ in range(random.randint(1, 3))
+                request_of("llama", random, random.randint(1, 12), num_beams=beams) for _ in range(random.randint(1, 3))
             ]
             job = caller.submit(*requests, deadline=time.monotonic() + random.choice((0.05, 60)))
             time.sleep(random.random() * 0.02)

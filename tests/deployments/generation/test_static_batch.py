@@ -31,14 +31,14 @@ class Words:
         return "".join(f"{token}." for token in ids)
 
 
-def writer_of(request, row=0, on_token=None):
+def output_of(request, row=0, on_token=None):
     return SequenceOutput(request, row, Words(), is_continuation=False, on_token=on_token)
 
 
-def run(model, requests, is_gone=lambda request: False, on_token=None):
+def run(model, requests, is_cancelled=lambda request: False, on_token=None):
     """What a static batch of these gives, each a `Completion`."""
-    outputs = [writer_of(request, row, on_token) for row, request in enumerate(requests)]
-    generate_static_batch(model, model.generate, requests, outputs, 0, is_gone)
+    outputs = [output_of(request, row, on_token) for row, request in enumerate(requests)]
+    generate_static_batch(model, model.generate, requests, outputs, 0, is_cancelled)
     return [output.completion for output in outputs]
 
 
@@ -74,7 +74,7 @@ def test_beams_find_what_they_find_alone(name):
     model, random = generating_model(name), Random(3)
     prompts = [random_prompt(name, random) for _ in range(4)]
     requests = [
-        GenerationRequest(Prompt(each.ids[:1], each.inputs, each.source_cells), PARAMS, num_beams=3) for each in prompts
+        GenerationRequest(Prompt(each.ids[:1], each.inputs, each.source_slots), PARAMS, num_beams=3) for each in prompts
     ]
     assert emitted(model, *requests) == [emitted(model, request)[0] for request in requests]
     assert emitted(model, *requests) != emitted(model, *(replace(request, num_beams=1) for request in requests))
@@ -129,12 +129,12 @@ def test_log_probabilities_are_the_models_own():
 def test_tokens_are_told_as_they_come_with_their_log_probabilities():
     model, prompts = generating_model("mamba"), prompts_of(2)
     requests = [GenerationRequest(prompt, replace(PARAMS, logprobs=True)) for prompt in prompts]
-    heard: list[StreamedToken] = []
-    outputs = run(model, requests, on_token=heard.append)
-    assert [piece.row for piece in heard] == [0, 1] * 12, "not one row after the other"
-    assert [piece.token for piece in heard[::2]] == outputs[0].tokens
-    assert [piece.logprob for piece in heard[1::2]] == outputs[1].logprobs
-    assert [piece.is_last for piece in heard[::2]] == [False] * 11 + [True]
+    streamed: list[StreamedToken] = []
+    outputs = run(model, requests, on_token=streamed.append)
+    assert [piece.row for piece in streamed] == [0, 1] * 12, "not one row after the other"
+    assert [piece.token for piece in streamed[::2]] == outputs[0].tokens
+    assert [piece.logprob for piece in streamed[1::2]] == outputs[1].logprobs
+    assert [piece.is_last for piece in streamed[::2]] == [False] * 11 + [True]
 
 
 def test_a_stop_string_ends_its_own_row():
@@ -160,10 +160,13 @@ def test_a_client_that_has_gone_stops_counting(monkeypatch, name, beams):
     requests = [GenerationRequest(prompt, SamplingParams(max_new_tokens=40), num_beams=beams) for prompt in prompts]
     full, calls, forward = emitted(model, *requests), [], model.forward
     monkeypatch.setattr(model, "forward", lambda *a, **k: (calls.append(1), forward(*a, **k))[1])
-    run(model, requests, is_gone=lambda request: len(calls) >= 5)
+    run(model, requests, is_cancelled=lambda request: len(calls) >= 5)
     assert len(calls) == 5
     calls.clear()
-    assert run(model, requests, is_gone=lambda request: request is requests[0] and len(calls) >= 5)[1].tokens == full[1]
+    assert (
+        run(model, requests, is_cancelled=lambda request: request is requests[0] and len(calls) >= 5)[1].tokens
+        == full[1]
+    )
     assert len(calls) == 40, "somebody waits for the other row"
 
 
@@ -188,38 +191,42 @@ class Stumbling:
         )
 
 
-def line_of(generate, model):
+def scheduler_of(generate, model):
     return GenerationScheduler(
         None,
         lambda forward: Batcher(forward, ArrivalOrder(1000, 8)),
-        lambda requests, outputs, is_gone: generate_static_batch(model, generate, requests, outputs, 0, is_gone),
+        lambda requests, outputs, is_cancelled: generate_static_batch(
+            model, generate, requests, outputs, 0, is_cancelled
+        ),
         batch_key,
-        lambda request, row, job, previous_segments: writer_of(request, row, job.on_token),
+        lambda request, row, job, previous_segments: output_of(request, row, job.on_token),
     )
 
 
 def jobs_through(line, requests):
     """Each ask as a job whose pieces are heard; all are done on return."""
     over = threading.Semaphore(0)
-    jobs, heard = [], [[] for _ in requests]
-    for request, pieces in zip(requests, heard, strict=True):
+    jobs, streamed = [], [[] for _ in requests]
+    for request, pieces in zip(requests, streamed, strict=True):
         job = Job([request], [1], None, done=lambda job: over.release(), on_token=pieces.append)
         jobs.append(job)
         line.submit(job)
     line.start()
     assert all(over.acquire(timeout=60) for _ in jobs)
     line.stop()
-    return jobs, heard
+    return jobs, streamed
 
 
 def test_what_failed_is_split_and_tells_a_stream_nothing_twice():
     model, prompts = generating_model("mamba"), prompts_of(3)
     generate = Stumbling(model, calls=(1, 2), after=5)
-    jobs, heard = jobs_through(line_of(generate, model), [GenerationRequest(prompt, PARAMS) for prompt in prompts])
+    jobs, streamed = jobs_through(
+        scheduler_of(generate, model), [GenerationRequest(prompt, PARAMS) for prompt in prompts]
+    )
     assert generate.count >= 3
     assert isinstance(jobs[0].error, ForwardFailed), "it stumbled alone, too"
-    assert len(heard[0]) == 6
-    for prompt, job, pieces in list(zip(prompts, jobs, heard, strict=True))[1:]:
+    assert len(streamed[0]) == 6
+    for prompt, job, pieces in list(zip(prompts, jobs, streamed, strict=True))[1:]:
         assert (
             [piece.token for piece in pieces]
             == job.outputs[0].tokens
@@ -230,19 +237,21 @@ def test_what_failed_is_split_and_tells_a_stream_nothing_twice():
 def test_a_stream_that_would_go_on_differently_ends_with_an_error():
     model, prompts = generating_model("mamba"), prompts_of(2)
     requests = [GenerationRequest(prompt, replace(SEEDED, seed=None)) for prompt in prompts]
-    jobs, heard = jobs_through(line_of(Stumbling(model, calls=(1,), after=5), model), requests)
-    for job, pieces in zip(jobs, heard, strict=True):
+    jobs, streamed = jobs_through(scheduler_of(Stumbling(model, calls=(1,), after=5), model), requests)
+    for job, pieces in zip(jobs, streamed, strict=True):
         assert isinstance(job.error, ForwardFailed)
         assert "in the middle" in job.error.message
         assert len(pieces) == 6
     seeded = [GenerationRequest(prompt, SEEDED) for prompt in prompts]
-    (job,), (pieces,) = jobs_through(line_of(Stumbling(model, calls=(), after=5), model), seeded[:1])
+    (job,), (pieces,) = jobs_through(scheduler_of(Stumbling(model, calls=(), after=5), model), seeded[:1])
     assert [piece.token for piece in pieces] == job.outputs[0].tokens == emitted(model, seeded[0])[0]
 
 
 def test_rows_of_unlike_options_go_in_batches_of_their_own():
     model, prompts = generating_model("mamba"), [Prompt([5] * length) for length in (3, 4, 3)]
-    jobs, _ = jobs_through(line_of(model.generate, model), [GenerationRequest(prompt, PARAMS) for prompt in prompts])
+    jobs, _ = jobs_through(
+        scheduler_of(model.generate, model), [GenerationRequest(prompt, PARAMS) for prompt in prompts]
+    )
     assert [job.report.rows for job in jobs] == [2, 1, 2]
     assert [job.outputs[0].tokens for job in jobs] == [
         alone(model, GenerationSequence(prompt, PARAMS)) for prompt in prompts

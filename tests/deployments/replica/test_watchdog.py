@@ -92,7 +92,7 @@ def test_a_replica_at_work_is_left_alone(clock: SimpleNamespace) -> None:
     assert watched.is_ready() == 1
 
 
-@pytest.mark.parametrize("part", ["line", "text"])
+@pytest.mark.parametrize("part", ["scheduler", "text"])
 def test_a_thread_that_died(clock: SimpleNamespace, part: str) -> None:
     watched = Watched()
     getattr(watched, part).is_alive = False

@@ -218,7 +218,7 @@ def test_a_language_may_be_a_token_in_front(tmp_path):
     texts = [ask(replica, TEXTS[0], tgt_lang=language)[0]["generated_text"] for language in ("deu", "fra")]
     assert texts == [text_of(folder, f">>{language}<< {TEXTS[0]}") for language in ("deu", "fra")]
     assert len(set(texts)) == 2
-    with pytest.raises(InvalidInput, match="parameters.tgt_lang: 'xxx' is no language of this model"):
+    with pytest.raises(InvalidInput, match="parameters.tgt_lang: this model does not have the language 'xxx'"):
         ask(replica, TEXTS[0], tgt_lang="xxx")
     replica.stop()
 
@@ -259,7 +259,9 @@ def test_a_language_may_be_the_tokenizers_and_the_first_token(multilingual):
 @pytest.mark.parametrize("language", ["xx_XX", "a", "▁a", "</s>", ""])
 def test_languages_that_the_model_does_not_know(multilingual, language):
     for name in ("src_lang", "tgt_lang"):
-        with pytest.raises(InvalidInput, match=f"parameters.{name}: '{language}' is no language of this model"):
+        with pytest.raises(
+            InvalidInput, match=f"parameters.{name}: this model does not have the language '{language}'"
+        ):
             ask(multilingual[1], TEXTS[0], **{name: language})
 
 

@@ -261,7 +261,7 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
         ),
         ("a", {"max_new_tokens": 0}, "max_new_tokens must be at least 1, not 0"),
         ("a", {"min_new_tokens": 9}, r"min_new_tokens \(9\) must not exceed max_new_tokens \(8\)"),
-        ("a", {"temperature": 0.0}, "temperature must be above 0, not 0.0; for the most likely token every time"),
+        ("a", {"temperature": 0.0}, "temperature must be above 0, not 0.0; for greedy decoding"),
         ("a", {"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5"),
         ("a", {"top_k": -1}, "top_k must be at least 0, not -1"),
         ("a", {"seed": -1}, "seed must be between 0 and 2"),

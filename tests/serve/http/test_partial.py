@@ -106,7 +106,7 @@ async def test_tokens_of_a_request_are_limited(client: httpx.AsyncClient) -> Non
     for partial in (False, True):
         refused = await client.post(PATH, json={"inputs": [LONG] * 5, "partial": partial})
         assert (refused.status_code, refused.json()["error_type"]) == (413, "too_large")
-        assert "at most 600 are read of one request (`limits.max_input_tokens`)" in refused.json()["error"]
+        assert "the limit of one request is 600 (`limits.max_input_tokens`)" in refused.json()["error"]
 
 
 async def test_a_url_that_is_not_fetched_spoils_its_input_alone() -> None:

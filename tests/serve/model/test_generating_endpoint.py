@@ -79,7 +79,7 @@ async def test_beams_have_headers_too(client: httpx.AsyncClient) -> None:
     [
         ("llama", {}, {"mode": "in-flight", "max_rows": 16}),
         ("llama", {"generation": {"max_rows": 3, "max_cache_tokens": 512}}, {"max_rows": 3, "max_cache_tokens": 512}),
-        ("llama", {"generation": {"engine": "static"}}, {"mode": "static", "reason": "the configuration says so"}),
+        ("llama", {"generation": {"engine": "static"}}, {"mode": "static", "reason": "generation.engine is static"}),
         ("mamba", {}, {"mode": "static"}),
     ],
 )

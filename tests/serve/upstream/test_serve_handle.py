@@ -101,7 +101,7 @@ async def test_a_model_that_answers_is_overloaded_for_as_long_as_its_line_takes(
     for _ in tasks:
         may.release()
     await asyncio.gather(*tasks)
-    assert gateway._queues["small"].under_way == 0
+    assert gateway._queues["small"].in_progress == 0
 
 
 async def test_refusals_of_the_model_itself_are_no_answers() -> None:
@@ -129,7 +129,7 @@ async def test_what_no_replica_takes_ends_with_its_time(
     with pytest.raises(DeadlineExceeded):
         await gateway.stream(ROUTE, "POST", headers, b"{}")
     assert gateway._handles["small"].cancelled == ["a request"] * 2  # type: ignore[attr-defined]
-    assert gateway._queues["small"].under_way == 0
+    assert gateway._queues["small"].in_progress == 0
 
 
 async def test_a_caller_that_leaves_ends_its_request() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deployments.batching.forward_time import REMEMBERED, ForwardTime
+from deployments.batching.forward_time import SAMPLES, ForwardTime
 from deployments.batching.job import Job
 from deployments.batching.selection import ArrivalOrder
 from deployments.contract.task import Row
@@ -73,21 +73,21 @@ def test_a_line_of_nothing_but_expired_jobs_does_not_end_the_thread(model, calle
 
 
 @pytest.fixture
-def estimate() -> ForwardTime:
+def forward_time() -> ForwardTime:
     """A batch takes at least 50 ms for each of its rows."""
 
     class Estimate(ForwardTime):
-        def at_least(self, cost: int) -> float:
+        def estimate(self, cost: int) -> float:
             return 0.05 * cost
 
     return Estimate()
 
 
-def test_a_row_that_its_batch_would_make_late_is_not_run_and_its_neighbours_are(model, caller, started, estimate):
+def test_a_row_that_its_batch_would_make_late_is_not_run_and_its_neighbours_are(model, caller, started, forward_time):
     dropped: Counter[str] = Counter()
     observer = Observer()
     observer.dropped = lambda reason, rows: dropped.update({reason: rows})  # type: ignore[method-assign]
-    batcher = started(forward_time=estimate, observer=observer)
+    batcher = started(forward_time=forward_time, observer=observer)
     first = busy(model, batcher, caller)
     late = caller.job(1, 2, deadline=time.monotonic() + 2)
     neighbours = [caller.job(value, deadline=time.monotonic() + 60) for value in range(3, 45)]
@@ -101,8 +101,8 @@ def test_a_row_that_its_batch_would_make_late_is_not_run_and_its_neighbours_are(
     assert dropped == {"expired": 2}
 
 
-def test_the_same_row_is_in_time_in_a_small_batch(model, caller, started, estimate):
-    batcher = started(forward_time=estimate)
+def test_the_same_row_is_in_time_in_a_small_batch(model, caller, started, forward_time):
+    batcher = started(forward_time=forward_time)
     first = busy(model, batcher, caller)
     tight = caller.job(1, 2, deadline=time.monotonic() + 2)
     batcher.submit(tight)
@@ -111,8 +111,8 @@ def test_the_same_row_is_in_time_in_a_small_batch(model, caller, started, estima
     assert tight.outputs == [10, 20]
 
 
-def test_where_all_of_a_batch_are_late_the_next_in_line_are_run(model, caller, started, estimate):
-    batcher = started(ArrivalOrder(1000, 3), forward_time=estimate)
+def test_where_all_of_a_batch_are_late_the_next_in_line_are_run(model, caller, started, forward_time):
+    batcher = started(ArrivalOrder(1000, 3), forward_time=forward_time)
     first = busy(model, batcher, caller)
     late = [caller.job(value, deadline=time.monotonic() + 0.1) for value in (1, 2, 3, 4)]
     fresh = [caller.job(value, deadline=time.monotonic() + 60) for value in (5, 6, 7, 8)]
@@ -125,13 +125,13 @@ def test_where_all_of_a_batch_are_late_the_next_in_line_are_run(model, caller, s
 
 
 def test_batches_are_what_the_estimate_is_made_of(model, caller, started):
-    estimate = ForwardTime()
-    batcher = started(forward_time=estimate)
-    for value in range(REMEMBERED):
-        assert estimate.at_least(100) == 0
+    forward_time = ForwardTime()
+    batcher = started(forward_time=forward_time)
+    for value in range(SAMPLES):
+        assert forward_time.estimate(100) == 0
         batcher.submit(job := caller.job(value))
         caller.wait(job)
-    assert 0 < estimate.at_least(1) < 1
+    assert 0 < forward_time.estimate(1) < 1
 
 
 def test_stop_answers_what_waits_and_lets_the_running_batch_finish(model, caller, started):

@@ -284,16 +284,16 @@ def test_after_out_of_memory_the_younger_wait_again_and_lose_nothing(monkeypatch
     random = Random(8)
     engine = engine_of("llama")
     sequences = [job_of("llama", random, 12) for _ in range(5)]
-    heard = {sequence: [] for sequence in sequences}
+    streamed = {sequence: [] for sequence in sequences}
     expected = [alone(generating_model("llama"), sequence) for sequence in sequences]
     Failing(monkeypatch, "llama", MemoryError(), calls=(call,), prefill=call == 1)
     for sequence in sequences:
-        sequence.on_token = lambda sequence, token, logprob, top: heard[sequence].append(token)
+        sequence.on_token = lambda sequence, token, logprob, top: streamed[sequence].append(token)
         engine.submit(sequence)
     run(engine)
     assert engine.max_cache_tokens == BUDGET // 2
     assert [sequence.tokens for sequence in sequences] == expected
-    assert list(heard.values()) == expected, "what was delivered is not delivered again"
+    assert list(streamed.values()) == expected, "what was delivered is not delivered again"
 
 
 def test_a_row_that_is_too_large_by_itself_ends(monkeypatch):

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import torch
 
-from deployments.generation.adapters import composed
+from deployments.generation.adapters import as_encoder_decoder
 from deployments.generation.in_flight import check, families
 from deployments.generation.in_flight.check import choose_mode
 from deployments.generation.sampling.params import SamplingParams
@@ -66,7 +66,9 @@ def test_without_their_positions_rows_are_found_to_differ(name, monkeypatch):
 
 
 def test_a_mask_that_hides_nothing_is_found_out(monkeypatch):
-    monkeypatch.setattr(check.Family, "of_mask", lambda self, mask, dtype: {self.mask_name: torch.ones_like(mask)})
+    monkeypatch.setattr(
+        check.Family, "mask_arguments", lambda self, mask, dtype: {self.mask_name: torch.ones_like(mask)}
+    )
     chosen = choose_mode(generating_model("llama"), prompts("llama"))
     assert chosen.name == "static"
     assert "differ from running alone" in chosen.reason
@@ -88,7 +90,7 @@ def test_the_table_leaves_other_calls_as_they_are():
         before = model(**ids).logits
         family = families.family_of(model)
         assert torch.equal(model(**ids).logits, before)
-        family.of_positions(torch.tensor([[0, 2, 4]]))
+        family.position_arguments(torch.tensor([[0, 2, 4]]))
         assert not torch.allclose(model(**ids).logits, before)
         assert torch.equal(model(**ids).logits, before), "positions hold for one forward"
     family.table.remove()
@@ -96,7 +98,7 @@ def test_the_table_leaves_other_calls_as_they_are():
 
 def test_two_parts_as_one_say_what_the_model_says():
     model, random = blip(), Random(3)
-    whole = composed(model, start_token_id=1)
+    whole = as_encoder_decoder(model, start_token_id=1)
     for _ in range(3):
         sequence = GenerationSequence(
             random_prompt("blip", random), SamplingParams(max_new_tokens=12, suppress_tokens=(0,))
@@ -107,4 +109,4 @@ def test_two_parts_as_one_say_what_the_model_says():
         model.config.text_config.sep_token_id = None
         emitted = model.generate(picture, input_ids=torch.tensor([[*ids, 2]]), **options)
         assert [*ids, *alone(whole, sequence)] == emitted[0].tolist()
-    assert composed(generating_model("llama"), start_token_id=1) is generating_model("llama")
+    assert as_encoder_decoder(generating_model("llama"), start_token_id=1) is generating_model("llama")

@@ -6,13 +6,13 @@ import pytest
 from transformers import GenerationConfig, TextGenerationPipeline
 
 from deployments.errors import InvalidInput
-from deployments.generation.sampling.params import SamplingParams, not_served, sampling_params
+from deployments.generation.sampling.params import SamplingParams, sampling_params, unsupported_options
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"do_sample": True, "temperature": 0.0}, "temperature must be above 0, not 0.0; for the most likely token"),
+        ({"do_sample": True, "temperature": 0.0}, "temperature must be above 0, not 0.0; for greedy decoding"),
         ({"do_sample": True, "temperature": -1.0}, "temperature must be above 0"),
         ({"do_sample": True, "temperature": math.nan}, "temperature must be above 0"),
         ({"do_sample": True, "temperature": math.inf}, "temperature must be above 0"),
@@ -110,7 +110,7 @@ def test_a_request_for_less_than_the_checkpoint_s_minimum_gets_it():
 
 
 def test_what_is_not_served_is_named():
-    assert not_served(GenerationConfig()) == []
-    assert not_served(GenerationConfig(**GenerationConfig._get_default_generation_params())) == []
+    assert unsupported_options(GenerationConfig()) == []
+    assert unsupported_options(GenerationConfig(**GenerationConfig._get_default_generation_params())) == []
     config = GenerationConfig(num_beams=4, encoder_no_repeat_ngram_size=3, epsilon_cutoff=0.1)
-    assert not_served(config) == ["num_beams", "encoder_no_repeat_ngram_size", "epsilon_cutoff"]
+    assert unsupported_options(config) == ["num_beams", "encoder_no_repeat_ngram_size", "epsilon_cutoff"]

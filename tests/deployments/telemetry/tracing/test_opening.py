@@ -46,9 +46,9 @@ def test_what_is_under_way_is_sent_when_it_ends(path: str, monkeypatch: pytest.M
         assert span.attributes == {"automodel.task": "fill-mask"}
         assert collector.paths == {"/v1/traces"}
         resource = collector.requests[0].resource_spans[0].resource
-        told = {each.key: each.value.string_value for each in resource.attributes}
-        assert told["service.name"] == "automodel-serve"
-        assert told["deployment.environment.name"] == "test"
+        attributes = {each.key: each.value.string_value for each in resource.attributes}
+        assert attributes["service.name"] == "automodel-serve"
+        assert attributes["deployment.environment.name"] == "test"
 
 
 def test_a_collector_that_is_not_there_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -64,9 +64,9 @@ def test_a_collector_that_is_not_there_is_told_of_once(caplog: pytest.LogCapture
         began = time.monotonic()
         tracer.close()
         assert time.monotonic() - began < 4
-    told = [record for record in caplog.records if not record.name.startswith("urllib3")]
-    assert [record.levelname for record in told] == ["WARNING"], [record.getMessage() for record in told]
-    assert "are dropped until they can" in told[0].getMessage()
+    logged = [record for record in caplog.records if not record.name.startswith("urllib3")]
+    assert [record.levelname for record in logged] == ["WARNING"], [record.getMessage() for record in logged]
+    assert "are dropped until they can" in logged[0].getMessage()
 
 
 def test_names_are_those_of_the_conventions() -> None:
