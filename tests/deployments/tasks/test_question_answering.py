@@ -279,12 +279,12 @@ def test_best_spans_by_hand() -> None:
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities) + np.float32(7)
     logits[:, 1] = 50  # neither context nor CLS: must not count
-    spans, no_answer = best_spans(logits, range(2, 4), 0, count=9, longest=2)
+    spans, no_answer = best_spans(logits, range(2, 4), 0, count=9, max_length=2)
     assert [(span.start, span.end) for span in spans] == [(2, 2), (2, 3), (3, 3)]
     np.testing.assert_allclose([span.score for span in spans], [0.3, 0.15, 0.09], rtol=1e-5)
     assert no_answer == pytest.approx(0.02)
-    assert [(s.start, s.end) for s in best_spans(logits, range(2, 4), 0, 9, longest=1)[0]] == [(2, 2), (3, 3)]
-    assert best_spans(logits, range(2, 4), None, 1, longest=2)[1] == 0
+    assert [(s.start, s.end) for s in best_spans(logits, range(2, 4), 0, 9, max_length=1)[0]] == [(2, 2), (3, 3)]
+    assert best_spans(logits, range(2, 4), None, 1, max_length=2)[1] == 0
 
 
 @pytest.mark.parametrize("count", [1, 3, 50, 10_000])
@@ -292,7 +292,7 @@ def test_best_spans_keep_the_order_of_equals(count: int) -> None:
     """Rounded logits give many ties; ours must pick as a stable sort of all pairs does."""
     generator = np.random.default_rng(count)
     logits = generator.integers(0, 3, (2, 40)).astype(np.float32)
-    spans, _ = best_spans(logits, range(5, 40), 0, count, longest=6)
+    spans, _ = best_spans(logits, range(5, 40), 0, count, max_length=6)
     start, end = softmax(logits[:, [0, *range(5, 40)]])[:, 1:]
     pairs = [(a, b) for a in range(35) for b in range(a, min(a + 6, 35))]
     pairs.sort(key=lambda pair: -start[pair[0]] * end[pair[1]])
