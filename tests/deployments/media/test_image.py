@@ -153,7 +153,7 @@ def test_too_much_text_in_a_png():
 
 
 def test_errors_name_the_input():
-    with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not a picture"):
+    with pytest.raises(UnsupportedMedia, match=r"^inputs\[2\] is not in a supported image format"):
         read_image(Media(b"no"), LIMITS, field="inputs[2]")
 
 

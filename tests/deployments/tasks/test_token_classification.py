@@ -178,7 +178,7 @@ def test_refuses_empty_text(pair_of: Any, text: str) -> None:
 def test_refuses_a_stride_that_never_moves_on(pair_of: Any) -> None:
     task, _ = pair_of("bert")
     answer(task, "Paris", stride=task.max_length - 3)
-    with pytest.raises(InvalidInput, match="below the 126 tokens"):
+    with pytest.raises(InvalidInput, match="below 126, the tokens"):
         answer(task, "Paris", stride=task.max_length - 2)
 
 

