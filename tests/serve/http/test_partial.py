@@ -83,7 +83,7 @@ async def test_an_input_on_which_the_model_fails(
             raise ZeroDivisionError
         return forward(rows, params)
 
-    monkeypatch.setattr(replica._line, "_forward", failing)
+    monkeypatch.setattr(replica._scheduler, "_forward", failing)
     answers = (await client.post(PATH, json={"inputs": TEXTS, "partial": True})).json()
     assert refusal(answers[1]) == (500, "forward_failed")
     assert answers[0] == await alone(client, TEXTS[0])

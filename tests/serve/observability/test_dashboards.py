@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from deployments.metrics import METRICS
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 
+from deployments.telemetry.metrics import METRICS
 from serve.observability.dashboard import Dashboard
 from serve.observability.dashboards import dashboards
 from serve.observability.objectives import Objectives
