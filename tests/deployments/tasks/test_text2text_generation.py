@@ -142,7 +142,7 @@ def test_lengths_count_the_decoders_start(writing):
     expected = text_of(folder, TEXTS[0], max_new_tokens=None, max_length=6, min_length=5)
     assert ask(replica, TEXTS[0], max_new_tokens=None, max_length=6, min_length=5)[0]["generated_text"] == expected
     assert ask(replica, TEXTS[0], max_new_tokens=5)[0]["generated_text"] == text_of(folder, TEXTS[0], max_new_tokens=5)
-    with pytest.raises(InvalidInput, match=r"parameters.max_length is 1; the prompt has 1 tokens"):
+    with pytest.raises(InvalidInput, match=r"parameters.max_length is 1, but the prompt has 1 tokens"):
         ask(replica, TEXTS[0], max_new_tokens=None, max_length=1)
 
 
@@ -267,12 +267,12 @@ def test_languages_that_the_model_does_not_know(multilingual, language):
 
 def test_a_model_without_languages_says_so(writing):
     for options in ({"src_lang": "en"}, {"tgt_lang": "de"}, {"src_lang": "en", "tgt_lang": "de"}):
-        with pytest.raises(InvalidInput, match="no choice of languages; leave src_lang and tgt_lang out"):
+        with pytest.raises(InvalidInput, match="no choice of languages; omit src_lang and tgt_lang"):
             ask(writing.replica("t5"), TEXTS[0], **options)
 
 
 def test_what_is_refused(writing):
-    with pytest.raises(InvalidInput, match="the model has 256 positions, and this needs 301 .1 of the prompt, 300 new"):
+    with pytest.raises(InvalidInput, match="has 256 positions, and this needs 301 .1 for the prompt, 300 new"):
         ask(writing.replica("bart"), "a", max_new_tokens=300)
     small = writing.replica("t5", {"generation": {"max_cache_tokens": 150}})
     with pytest.raises(InvalidInput, match=r"needs \d+ tokens \(\d+ read, 60 new\), and the model's cache holds 150"):

@@ -157,7 +157,7 @@ def test_lengths_may_count_the_prompt(writing):
     min_samples = {"eos_token_id": list(range(100)), "details": True, "max_new_tokens": 30}
     for options in ({"min_length": len(ids) + 6}, {"min_new_tokens": 6}):
         assert ask(replica, SENTENCES[5], **min_samples, **options)[0]["details"]["generated_tokens"] >= 6
-    with pytest.raises(InvalidInput, match=f"max_length is 3; the prompt has {len(ids)} tokens"):
+    with pytest.raises(InvalidInput, match=f"max_length is 3, but the prompt has {len(ids)} tokens"):
         ask(replica, SENTENCES[5], max_new_tokens=None, max_length=3)
 
 
@@ -252,12 +252,12 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
         (
             "river " * 200,
             {"max_new_tokens": 100},
-            "the model has 256 positions, and this needs 701 .601 of the prompt, 100 new",
+            "the model has 256 positions, and this needs 701 .601 for the prompt, 100 new",
         ),
         (
             "river " * 200,
             {"max_new_tokens": 100, "num_beams": 2},
-            "the model has 256 positions, and this needs 701 .601 of the prompt, 100 new",
+            "the model has 256 positions, and this needs 701 .601 for the prompt, 100 new",
         ),
         ("a", {"max_new_tokens": 0}, "max_new_tokens must be at least 1, not 0"),
         ("a", {"min_new_tokens": 9}, r"min_new_tokens \(9\) must not exceed max_new_tokens \(8\)"),
@@ -265,8 +265,8 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
         ("a", {"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5"),
         ("a", {"top_k": -1}, "top_k must be at least 0, not -1"),
         ("a", {"seed": -1}, "seed must be between 0 and 2"),
-        ("a", {"num_return_sequences": 2}, "several texts need do_sample, without num_beams"),
-        ("a", {"best_of": 2, "num_beams": 2, "do_sample": True}, "several texts need do_sample, without num_beams"),
+        ("a", {"num_return_sequences": 2}, "several texts need do_sample and no num_beams"),
+        ("a", {"best_of": 2, "num_beams": 2, "do_sample": True}, "several texts need do_sample and no num_beams"),
     ],
 )
 def test_what_is_refused(writing, inputs, parameters, message):
