@@ -4,26 +4,19 @@ An upgrade of transformers is a reading of this file; tests/deployments/generati
 that each name is still there.
 """
 
-import logging
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from deployments.telemetry.logs import warn_unless_read_in
 
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache, GenerationConfig
 
-logger = logging.getLogger(__name__)
-
 READ_IN = "5.23"  # the release whose source these names were read in
 
 
-def _check_version(installed: str) -> None:
-    if installed.split(".")[:2] != READ_IN.split("."):
-        logger.warning("transformers %s is installed; its private names were read in %s", installed, READ_IN)
-
-
-_check_version(version("transformers"))
+warn_unless_read_in("transformers", READ_IN)
 
 
 def cache_of(layer_class: type) -> "DynamicCache":

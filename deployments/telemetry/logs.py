@@ -4,11 +4,14 @@ import logging
 import threading
 import time
 import traceback
+from importlib.metadata import version
 from typing import Any
 
 import orjson
 
 from deployments.config import Logging
+
+logger = logging.getLogger(__name__)
 
 FIELDS = "fields"  # attribute of a record with the fields of its line besides the message
 LOGGERS = ("deployments", "serve")
@@ -17,6 +20,18 @@ _RAY = "ray.serve"
 _WHOLE = "is_whole"  # attribute of a record whose message is already formatted
 _BUFFER_S = 0.25
 _TEXT_FIELDS = ("total_ms", "queue_ms", "forward_ms", "batch_rows", "refused", "request_id")  # in a text line
+
+
+def warn_unless_read_in(package: str, release: str) -> None:
+    """Log a warning if a package's private names were read in another release than the installed one.
+
+    Args:
+        package: its distribution's name.
+        release: major and minor version, such as "5.23".
+    """
+    installed = version(package)
+    if installed.split(".")[:2] != release.split("."):
+        logger.warning("%s %s is installed; its private names were read in %s", package, installed, release)
 
 
 class _Lines(logging.Formatter):

@@ -4,7 +4,6 @@ An upgrade of Ray is a reading of this file; tests/deployments/telemetry/test_ra
 still there. It stands below `replica` because telemetry needs it, too.
 """
 
-import logging
 from collections.abc import Mapping
 
 import ray
@@ -13,17 +12,12 @@ from ray._common.network_utils import build_address
 from ray.experimental import internal_kv
 from ray.util import metrics
 
-logger = logging.getLogger(__name__)
+from deployments.telemetry.logs import warn_unless_read_in
 
 READ_IN = "2.60"  # the release whose source these names were read in
 
 
-def _check_version(installed: str) -> None:
-    if installed.split(".")[:2] != READ_IN.split("."):
-        logger.warning("Ray %s is installed; its private names were read in %s", installed, READ_IN)
-
-
-_check_version(ray.__version__)
+warn_unless_read_in("ray", READ_IN)
 
 
 def put(key: bytes, value: bytes, namespace: bytes) -> None:

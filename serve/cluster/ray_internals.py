@@ -3,17 +3,15 @@
 Ray is imported within the functions, as Ray Serve reads its environment when it is imported, and `launch` sets that.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from deployments.telemetry.logs import warn_unless_read_in
+
 if TYPE_CHECKING:
-    from ray import serve
+    pass
 
-logger = logging.getLogger(__name__)
-
-TESTED_VERSION = "2.60"
+READ_IN = "2.60"  # the release whose source these names were read in
 
 
 class HTTPAddress(NamedTuple):
@@ -23,13 +21,7 @@ class HTTPAddress(NamedTuple):
     port: int
 
 
-def check_version(installed: str) -> None:
-    """Log a warning if this version of Ray is not the tested one."""
-    if not f"{installed}.".startswith(f"{TESTED_VERSION}."):
-        logger.warning("automodel-serve is tested with Ray %s, not %s: its internals differ", TESTED_VERSION, installed)
-
-
-check_version(version("ray"))
+warn_unless_read_in("ray", READ_IN)
 
 
 def http_address() -> HTTPAddress | None:
@@ -106,11 +98,3 @@ def delete_applications(names: Iterable[str]) -> None:
     from ray.serve.context import _get_global_client
 
     _get_global_client().delete_apps(list(names), blocking=False)
-
-
-def with_version(deployment: "serve.Deployment", version: str) -> "serve.Deployment":
-    """The deployment under a version of ours: replicas of the same version are kept when it is deployed again.
-
-    Publicly, `version` is deprecated and logs a warning; without it, Ray makes a new version for each deployment.
-    """
-    return deployment.options(version=version, _internal=True)

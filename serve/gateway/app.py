@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from deployments.errors import MethodNotAllowed, NotFound
 from deployments.replica.deployment import SURGE_PERCENT
 from deployments.telemetry.logs import log_through_ray
+from deployments.telemetry.ray_internals import with_version
 from deployments.telemetry.tracing.setup import open_tracer
 from serve import routes
 from serve.apis.embeddings_inference.routes import embeddings_inference_routes
@@ -244,7 +245,7 @@ def build_gateway(table: routes.RouteTable, config: Service, version: str | None
         max_surge_percent=SURGE_PERCENT,
     )
     if version is not None:
-        deployment = ray_internals.with_version(deployment, version)
+        deployment = with_version(deployment, version)
     return deployment.bind(table, config)
 
 

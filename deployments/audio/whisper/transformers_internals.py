@@ -4,28 +4,21 @@ An upgrade of transformers is a reading of this file; tests/deployments/audio/wh
 checks that each name is still there.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from deployments.telemetry.logs import warn_unless_read_in
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 READ_IN = "5.23"  # the release whose source these names were read in
 
 FRAME_COUNTERS = ("_get_feat_extract_output_lengths", "_get_subsampling_output_length")
 
 
-def _check_version(installed: str) -> None:
-    if installed.split(".")[:2] != READ_IN.split("."):
-        logger.warning("transformers %s is installed; its private names were read in %s", installed, READ_IN)
-
-
-_check_version(version("transformers"))
+warn_unless_read_in("transformers", READ_IN)
 
 
 def language_codes() -> Mapping[str, str]:

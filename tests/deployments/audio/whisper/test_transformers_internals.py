@@ -1,6 +1,5 @@
 """Every private name of transformers that the speech tasks use is still there."""
 
-import logging
 from importlib.metadata import version
 from types import SimpleNamespace
 
@@ -13,12 +12,8 @@ from tests.generation_models import generating_model
 from tests.speech_checkpoints import whisper_tokenizer
 
 
-def test_the_installed_release_is_the_one_that_was_read(caplog):
-    internals._check_version(version("transformers"))
-    assert not caplog.records
-    with caplog.at_level(logging.WARNING):
-        internals._check_version("6.1.0")
-    assert "6.1.0" in caplog.text
+def test_the_names_were_read_in_the_installed_release():
+    assert version("transformers").startswith(internals.READ_IN + ".")
 
 
 def test_language_codes():
