@@ -261,14 +261,14 @@ ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         {"texts": ["a"]},
         {},
         "INVALID_ARGUMENT",
-        "input 'texts': is not known; did you mean 'text'?",
+        "input 'texts': unknown; did you mean 'text'?",
     ),
     ("text-classification", {"text": np.array([1], np.int32)}, {}, "INVALID_ARGUMENT", "input 'text': should be BYTES"),
     ("text-classification", {"text": [["a", "b"]]}, {}, "INVALID_ARGUMENT", "input 'text': its shape [1, 2]"),
     ("text-classification", {"text": ["a"]}, {"tok_k": 1}, "INVALID_ARGUMENT", "parameters.tok_k: unknown field"),
     ("question-answering", {"question": ["a"]}, {}, "INVALID_ARGUMENT", "context: is missing"),
     ("fill-mask", {"text": ["no blank"]}, {}, "INVALID_ARGUMENT", "inputs has no mask"),
-    ("image-classification", {"image": [b"\x00\x01\x02"]}, {}, "INVALID_ARGUMENT", "picture"),
+    ("image-classification", {"image": [b"\x00\x01\x02"]}, {}, "INVALID_ARGUMENT", "supported image format"),
     ("nowhere", {"text": ["a"]}, {}, "NOT_FOUND", "no model 'nowhere'"),
 ]
 STATUSES = {"INVALID_ARGUMENT": ("422", "415", "400"), "NOT_FOUND": ("404",)}
@@ -340,7 +340,7 @@ def test_grpc_keeps_the_clients_time(embedded: RunningService, models: dict[str,
         with pytest.raises(InferenceServerException) as caught:
             client.infer(models["token-classification"], text, client_timeout=0.05)
         assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
-        with pytest.raises(InferenceServerException, match="no answer within the 0.001 s") as caught:
+        with pytest.raises(InferenceServerException, match="no answer within the request's timeout of 0.001 s") as caught:
             client.infer(models["token-classification"], text, timeout=1000)
         assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
 

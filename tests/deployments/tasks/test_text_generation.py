@@ -127,7 +127,7 @@ def test_chats_that_cannot_be_read(writing):
     with pytest.raises(InvalidInput, match="no chat template; send a prompt"):
         ask(writing.replica("llama"), CHAT)
     replica = writing.replica("llama", chat=True)
-    with pytest.raises(InvalidInput, match="template refuses: the system speaks first"):
+    with pytest.raises(InvalidInput, match="template rejects inputs: the system speaks first"):
         ask(replica, CHAT[::-1])
     with pytest.raises(InvalidInput, match="inputs is an empty list"):
         ask(replica, [])
