@@ -50,7 +50,7 @@ def test_a_client_that_leaves_frees_its_place_whatever_it_says(client: httpx.Cli
 def test_headers_over_the_limit(client: httpx.Client, path: str) -> None:
     refused = client.post(path, json=ASKED, headers={"x-long": "a" * 20_000})
     assert refused.status_code == 431
-    assert "at most 16,384 are read" in refused.json()["error"]
+    assert "the limit is 16,384" in refused.json()["error"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
