@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.embedded_service import STARTED
 from tests.embedded_service import embedded as embedded
 from tests.time_spent import TimeSpent
 
@@ -34,14 +35,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def asks_embedded(item: pytest.Item | None) -> bool:
-    return "embedded" in getattr(item, "fixturenames", ())
+    """Whether a test asks the embedded models, by a fixture or by the service that its call names."""
+    call = getattr(getattr(item, "callspec", None), "params", {}).get("call")
+    return "embedded" in getattr(item, "fixturenames", ()) or getattr(call, "service", None) == "embedded"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """The largest service ends with the last test that asks it, so that it is not beside the others."""
-    if asks_embedded(item) and not asks_embedded(nextitem) and (running := item.funcargs.get("embedded")):  # type: ignore[attr-defined]
-        running.stop()
+    if asks_embedded(item) and not asks_embedded(nextitem):
+        for running in STARTED:
+            running.stop()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

@@ -11,6 +11,7 @@ from serve.cluster.launch import free_port
 from tests.service.running import RunningService
 
 MAX_WAITING = 64  # below the default, so that too much is soon reached
+STARTED: list[RunningService] = []  # in this process: at most one
 
 
 @pytest.fixture(scope="session")
@@ -23,4 +24,5 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServic
             pytest.skip(f"an embedded model cannot be built here: {error}")
     env = {"AUTOMODEL_SERVE_LIMITS__MAX_WAITING": str(MAX_WAITING)}
     with RunningService(log=tmp_path_factory.mktemp("service") / "log", env=env, grpc_port=free_port()) as running:
+        STARTED.append(running)
         yield running

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from deployments.contract.task import Task
-from serve.gateway.protocol_paths import path_parameter, protocol_paths, protocol_tags, protocol_types
+from serve.gateway.protocol_paths import event_stream, path_parameter, protocol_paths, protocol_tags, protocol_types
 from serve.http.errors import ErrorAnswer
 from serve.http.sse import EVENT_STREAM
 from serve.model.tokens import OPERATIONS
@@ -178,8 +178,7 @@ def _answers(kind: Kind, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {"application/json": {"schema": _partial(schemas["response", kind], schemas)}}
     if kind.event_type is not None:
         event = {"anyOf": [schemas["event", kind], schemas["error", ""]]}
-        data = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
-        answers[EVENT_STREAM] = {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
+        answers[EVENT_STREAM] = event_stream({"contentMediaType": "application/json", "contentSchema": event})
     return answers
 
 

@@ -12,6 +12,7 @@ from serve.apis.open_inference import routes as open_inference
 from serve.apis.open_inference.messages import VERSION
 from serve.apis.openai import routes as openai
 from serve.apis.operation import Operation
+from serve.http.sse import EVENT_STREAM
 from serve.routes import RouteTable
 
 PROTOCOLS: Mapping[str, tuple[str, tuple[Operation, ...]]] = {
@@ -57,7 +58,9 @@ def _described(
     protocol: str, operation: Operation, models: list[str], schemas: Schemas, errors_of: ErrorsOf
 ) -> dict[str, Any]:
     content = {"application/json": {"schema": schemas["response", operation]}}
-    content |= {kind: {"schema": {"type": "string"}} for kind in operation.also}
+    content |= {
+        kind: event_stream() if kind == EVENT_STREAM else {"schema": {"type": "string"}} for kind in operation.also
+    }
     described: dict[str, Any] = {
         "tags": [protocol],
         "operationId": "_".join(re.findall(r"\w+", operation.path)),
@@ -72,6 +75,12 @@ def _described(
     if operation.request is not None:
         described["requestBody"] = {"required": not operation.is_optional, "content": _bodies(operation, schemas)}
     return described
+
+
+def event_stream(content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The OpenAPI media type of server-sent events; `content` describes their data beyond being a string."""
+    data = {"type": "string", **(content or {})}
+    return {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
 
 
 def path_parameter(name: str, models: list[str]) -> dict[str, Any]:

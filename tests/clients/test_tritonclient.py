@@ -340,7 +340,9 @@ def test_grpc_keeps_the_clients_time(embedded: RunningService, models: dict[str,
         with pytest.raises(InferenceServerException) as caught:
             client.infer(models["token-classification"], text, client_timeout=0.05)
         assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
-        with pytest.raises(InferenceServerException, match="no answer within the request's timeout of 0.001 s") as caught:
+        with pytest.raises(
+            InferenceServerException, match="no answer within the request's timeout of 0.001 s"
+        ) as caught:
             client.infer(models["token-classification"], text, timeout=1000)
         assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
 
