@@ -189,7 +189,7 @@ def test_a_chat_about_a_picture(client: openai.OpenAI, service: RunningService) 
         ),
         ({"messages": []}, openai.UnprocessableEntityError, "messages"),
         ({"n": 2, "stream": True}, openai.UnprocessableEntityError, "several texts need do_sample"),
-        ({"max_tokens": 100_000}, openai.UnprocessableEntityError, "more"),
+        ({"max_tokens": 100_000}, openai.UnprocessableEntityError, "positions"),
         ({"messages": [CHAT[1], CHAT[0]]}, openai.UnprocessableEntityError, "the system speaks first"),
         ({"temperature": -1, "stream": True}, openai.UnprocessableEntityError, "temperature must be above 0"),
     ],
