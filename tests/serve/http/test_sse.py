@@ -185,7 +185,7 @@ async def test_events_come_while_the_model_writes(writing: Writing, family: str)
         ("", {}, 422, "inputs is empty"),
         (["a", ""], {}, 422, "inputs[1]: inputs is empty"),
         ("a", {"num_return_sequences": 2}, 422, "several texts need do_sample"),
-        ("a", {"best_of": 2, "do_sample": True}, 422, "stream: which texts are the best is known at their end"),
+        ("a", {"best_of": 2, "do_sample": True}, 422, "stream: the best texts are known only at the end"),
         ("a", {"temperature": -1.0}, 422, "temperature must be above 0"),
         ("a", {"max_tokens": 5}, 422, "parameters.max_tokens: unknown field"),
         (7, {}, 422, "inputs"),
@@ -225,7 +225,7 @@ async def test_a_stream_has_no_partial_answers(writing: Writing) -> None:
     exchange = Exchange(writing.replica("bloom"), ["a", ""])
     exchange._body = orjson.dumps(orjson.loads(exchange._body) | {"partial": True})
     await exchange.run()
-    assert (exchange.status, "partial: a stream" in exchange.error["error"]) == (422, True)
+    assert (exchange.status, "partial: not supported for a stream" in exchange.error["error"]) == (422, True)
 
 
 async def test_a_list_of_one_input_is_streamed(writing: Writing) -> None:

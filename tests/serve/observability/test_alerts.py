@@ -86,8 +86,8 @@ def test_an_alert_says_whose_and_how_bad(tmp_path: Path) -> None:
     alert = {
         "exp_labels": {**MODEL, "severity": "warning"},
         "exp_annotations": {
-            "summary": "requests to minilm wait for 66.67% of their time",
-            "description": "The model is busy all the time; a little more load, and it refuses.",
+            "summary": "requests to minilm spend 66.67% of their time in the queue",
+            "description": "The model is busy all the time; with a little more load, it refuses requests.",
             "runbook_url": "docs/operations.md#automodelqueueing",
         },
     }
