@@ -64,7 +64,7 @@ async def test_urls_in_objects_and_chats_are_asked_once_each(host: str) -> None:
     got = await fetcher(host).fetch(kind(inputs=[{"image": url, "text": "a"}, chat]))
     pictured, (words, shown) = got.inputs
     assert (pictured.image.data, pictured.text, words.content) == (FILE, "a", "Look.")
-    assert [part.image.data for part in shown.content] == [FILE, FILE, b"\0\0\0"]
+    assert [part.media.data for part in shown.content] == [FILE, FILE, b"\0\0\0"]
     assert Files.asked == ["/file"]
     for inputs in ({"image": url}, chat, [chat]):
         with pytest.raises(InvalidInput, match="add the host to `media.allow_urls`"):
