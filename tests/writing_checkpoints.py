@@ -22,6 +22,7 @@ TEMPLATE = (
 )
 DECODERS = tuple(name for name in TEXT if not family_config(name, 99).is_encoder_decoder)
 ENCODER_DECODERS = tuple(name for name in TEXT if name not in DECODERS)
+PATIENCE_S = 300.0  # for an answer, also while a service loads thirteen models beside the tests
 
 
 def writing_checkpoint(folder: Path, family: str, *, chat: bool = False, **generation: Any) -> Path:
@@ -99,7 +100,7 @@ def request_of(replica: Replica, inputs: Any, *, stream: bool = False, **paramet
 
 async def outcomes(replica: Replica, requests: list[Any]) -> list[Any]:
     """Answers (or errors) of requests that are all in flight together, in their order."""
-    calls = [replica.predict(each, orjson.dumps, timeout_s=120) for each in requests]
+    calls = [replica.predict(each, orjson.dumps, timeout_s=PATIENCE_S) for each in requests]
     done = await asyncio.gather(*calls, return_exceptions=True)
     return [each if isinstance(each, BaseException) else orjson.loads(each.body) for each in done]
 
@@ -112,5 +113,5 @@ def ask(replica: Replica, inputs: Any, **parameters: Any) -> Any:
     return outcome
 
 
-async def events(replica: Replica, request: Any, timeout_s: float = 120) -> list[Any]:
+async def events(replica: Replica, request: Any, timeout_s: float = PATIENCE_S) -> list[Any]:
     return [event async for event in replica.stream(request, timeout_s)]
