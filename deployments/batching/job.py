@@ -87,6 +87,6 @@ class Job(Settleable):
             self.outputs[index] = output
             self.report = report
             self.missing -= 1
-            self.is_settled = not self.missing
-        if not self.missing:
+            is_last = self.is_settled = not self.missing
+        if is_last:  # decided under the lock: of two threads with the last two rows, one finishes the job
             self._finish(finished)
