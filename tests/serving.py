@@ -10,8 +10,7 @@ import orjson
 from deployments.config import ModelConfig
 from deployments.registry import task_of
 from deployments.replica.replica import Replica
-
-TIMEOUT_S = 120.0
+from tests.waiting import PATIENCE_S
 
 
 def replica_of(folder: Path, **config: Any) -> Replica:
@@ -26,7 +25,7 @@ def answers(replica: Replica, requests: Sequence[dict[str, Any]]) -> list[Any]:
     """The answers to requests that are all under way at once; what went wrong in place of an answer."""
 
     async def all_of_them() -> list[Any]:
-        asked = [replica.predict(_read(replica, request), orjson.dumps, TIMEOUT_S) for request in requests]
+        asked = [replica.predict(_read(replica, request), orjson.dumps, PATIENCE_S) for request in requests]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     got = asyncio.run(all_of_them())
@@ -45,7 +44,7 @@ def events(replica: Replica, **request: Any) -> list[dict[str, Any]]:
     """The events of one request."""
 
     async def all_of_them() -> list[dict[str, Any]]:
-        return [event async for event in replica.stream(_read(replica, request | {"stream": True}), TIMEOUT_S)]
+        return [event async for event in replica.stream(_read(replica, request | {"stream": True}), PATIENCE_S)]
 
     return asyncio.run(all_of_them())
 

@@ -13,6 +13,7 @@ from deployments.registry import task_of
 from deployments.replica.replica import Replica
 from tests.checkpoints import small_tokenizer
 from tests.generation_models import TEXT, family_config, spread
+from tests.waiting import PATIENCE_S
 
 TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'system' and not loop.first %}"
@@ -22,7 +23,6 @@ TEMPLATE = (
 )
 DECODERS = tuple(name for name in TEXT if not family_config(name, 99).is_encoder_decoder)
 ENCODER_DECODERS = tuple(name for name in TEXT if name not in DECODERS)
-PATIENCE_S = 300.0  # for an answer, also while a service loads thirteen models beside the tests
 
 
 def writing_checkpoint(folder: Path, family: str, *, chat: bool = False, **generation: Any) -> Path:

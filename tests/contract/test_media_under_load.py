@@ -22,6 +22,7 @@ from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
 from tests.contract.requests import assert_equal
 from tests.media_checkpoints import RATE, MediaCheckpoints
 from tests.media_requests import picture, pictures, png, recording, recordings, wav
+from tests.waiting import PATIENCE_S
 
 # One of each layout for each task: stacked; same length, padded and of a fixed length.
 every_replica = pytest.mark.parametrize(
@@ -96,12 +97,12 @@ def request(kind, media: Media | list[Media]) -> Any:
 
 async def outcomes(replica: Replica, requests: list[Any]) -> list[Any]:
     """Answers (or errors) of requests that are all in flight together, in their order."""
-    calls = (replica.predict(each, render, timeout_s=60) for each in requests)
+    calls = (replica.predict(each, render, timeout_s=PATIENCE_S) for each in requests)
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def one_by_one(replica: Replica, requests: list[Any]) -> list[Any]:
-    return [orjson.loads((await replica.predict(each, render, timeout_s=60)).body) for each in requests]
+    return [orjson.loads((await replica.predict(each, render, timeout_s=PATIENCE_S)).body) for each in requests]
 
 
 @every_replica

@@ -13,6 +13,7 @@ from deployments.replica.replica import Replica
 from deployments.tasks.text_classification import TextClassification
 from deployments.tasks.token_classification import TokenClassification
 from tests.contract.requests import TEXT_TASKS, assert_equal, requests_of, with_texts
+from tests.waiting import PATIENCE_S
 
 every_task = pytest.mark.parametrize("kind", TEXT_TASKS, ids=lambda kind: kind.name)
 # One family a layout: packed, packed with a sliding window and positions from 2, padded, same-length.
@@ -51,7 +52,7 @@ def replicas(checkpoints):
 
 
 async def answer(replica: Replica, request: Any) -> Any:
-    return await replica.predict(request, render, timeout_s=60)
+    return await replica.predict(request, render, timeout_s=PATIENCE_S)
 
 
 async def outcomes(replica: Replica, requests: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from deployments.errors import InvalidInput, LoadError, ServiceError
 from deployments.registry import task_of
 from deployments.replica.replica import Replica
 from serve.model.endpoint import render
-from tests.waiting import until_async
+from tests.waiting import PATIENCE_S, until_async
 from tests.writing_checkpoints import writing_checkpoint
 
 CACHE = 256
@@ -51,18 +51,23 @@ async def test_many_say_what_our_engine_says(folder, replica):
     answers = []
     for each in (replica, ours):
         asked = [request_of(each, "river " * n, max_new_tokens=3 + 2 * n, do_sample=False) for n in range(1, 9)]
-        answers.append([answer.body for answer in await asyncio.gather(*(each.predict(r, render, 60) for r in asked))])
+        answers.append(
+            [answer.body for answer in await asyncio.gather(*(each.predict(r, render, PATIENCE_S) for r in asked))]
+        )
     ours.stop()
     assert answers[0] == answers[1]
     assert replica.description["generation"]["mode"] == "paged"
 
 
 async def test_a_stream_ends_at_a_stop_string(replica, engine):
-    whole = [e async for e in replica.stream(request_of(replica, stream=True, max_new_tokens=20, do_sample=False), 60)]
+    whole = [
+        e
+        async for e in replica.stream(request_of(replica, stream=True, max_new_tokens=20, do_sample=False), PATIENCE_S)
+    ]
     text = whole[-1]["generated_text"]
     assert "".join(event["token"]["text"] for event in whole) == text
     asked = request_of(replica, stream=True, max_new_tokens=20, do_sample=False, stop=[text[4:6]])
-    events = [event async for event in replica.stream(asked, 60)]
+    events = [event async for event in replica.stream(asked, PATIENCE_S)]
     assert events[-1]["generated_text"] == text[: text.find(text[4:6])]
     assert events[-1]["details"]["finish_reason"] == "stop_sequence"
     assert engine.running == 0
@@ -71,7 +76,9 @@ async def test_a_stream_ends_at_a_stop_string(replica, engine):
 async def test_drawn_tokens_are_possible_ones(replica):
     texts = set()
     for _ in range(4):
-        answer = await replica.predict(request_of(replica, max_new_tokens=8, temperature=1.5, top_k=20), render, 60)
+        answer = await replica.predict(
+            request_of(replica, max_new_tokens=8, temperature=1.5, top_k=20), render, PATIENCE_S
+        )
         texts.add(answer.body)
     assert len(texts) > 1
 
@@ -87,12 +94,12 @@ async def test_drawn_tokens_are_possible_ones(replica):
 )
 async def test_what_it_cannot_do_is_refused(replica, engine, parameters, message):
     with pytest.raises(InvalidInput, match=message):
-        await replica.predict(request_of(replica, **parameters), render, 60)
+        await replica.predict(request_of(replica, **parameters), render, PATIENCE_S)
     assert engine.running == 0
 
 
 async def test_a_client_that_leaves_and_a_deadline_free_their_rows(replica, engine):
-    leaving = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, 60))
+    leaving = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, PATIENCE_S))
     await until_async(lambda: engine.running)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -105,7 +112,7 @@ async def test_a_client_that_leaves_and_a_deadline_free_their_rows(replica, engi
 
 async def test_stopping_answers_what_is_under_way(folder):
     replica = replica_of(folder)
-    asked = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, 60))
+    asked = asyncio.create_task(replica.predict(request_of(replica, max_new_tokens=200), render, PATIENCE_S))
     await until_async(lambda: replica._scheduler._engine.running)
     await asyncio.to_thread(replica.stop)
     with pytest.raises(ServiceError, match="shutting down"):

@@ -24,7 +24,7 @@ from deployments.generation.scheduler import GenerationScheduler
 from deployments.generation.sequence import GenerationSequence, Prompt
 from deployments.generation.static_batch import batch_key, generate_static_batch
 from tests.generation_models import alone, generating_model, random_prompt
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ENDLESS = 200  # tokens that take far longer than a test waits
 CELLS = 900
@@ -87,7 +87,7 @@ class Caller:
     def wait(self, *jobs: Job) -> None:
         """Until these (or all) have been answered."""
         with self._changed:
-            assert self._changed.wait_for(lambda: all(self.answered[job] for job in jobs or self.jobs), 60)
+            assert self._changed.wait_for(lambda: all(self.answered[job] for job in jobs or self.jobs), PATIENCE_S)
 
     def nothing_left(self) -> None:
         """Every job was answered once, and nothing runs or waits or is remembered."""
@@ -179,7 +179,7 @@ def test_cancel_in_every_phase(callers, phase):
     new = 3 if phase == "over" else ENDLESS
     job = caller.submit(*(request_of("llama", random, new) for _ in range(3)), on_token=lambda piece: first_token.set())
     if phase in ("writing", "over"):
-        assert first_token.wait(30)
+        assert first_token.wait(PATIENCE_S)
     if phase == "over":
         caller.wait(job)
     caller.line.cancel(job)

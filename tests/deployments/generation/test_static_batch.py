@@ -19,6 +19,7 @@ from deployments.generation.scheduler import GenerationScheduler
 from deployments.generation.sequence import GenerationSequence, Prompt
 from deployments.generation.static_batch import batch_key, generate_static_batch
 from tests.generation_models import alone, generating_model, random_prompt
+from tests.waiting import PATIENCE_S
 
 PARAMS = SamplingParams(max_new_tokens=12, suppress_tokens=(0,), eos_token_ids=(2,))
 SEEDED = replace(PARAMS, do_sample=True, temperature=2.0, seed=5)
@@ -212,7 +213,7 @@ def jobs_through(line, requests):
         jobs.append(job)
         line.submit(job)
     line.start()
-    assert all(over.acquire(timeout=60) for _ in jobs)
+    assert all(over.acquire(timeout=PATIENCE_S) for _ in jobs)
     line.stop()
     return jobs, streamed
 

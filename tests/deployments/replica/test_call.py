@@ -13,6 +13,7 @@ from deployments.errors import InvalidInput, ServiceError, Unavailable
 from deployments.replica.call import Call
 from deployments.replica.worker import Worker
 from deployments.telemetry.measurements import Answer, BatchReport
+from tests.waiting import PATIENCE_S
 
 
 class Words:
@@ -28,7 +29,7 @@ class Words:
 
     def preprocess(self, item: str) -> Prepared:
         self.reads.set()
-        assert self.goes_on.wait(10)
+        assert self.goes_on.wait(PATIENCE_S)
         if item == "bad":
             raise InvalidInput("inputs is bad", retry_after=3)
         return Prepared([item], truncated=item == "long")
@@ -100,7 +101,7 @@ def begin(text: Worker, task: Words, scheduler: Line, request: str, deadline: fl
 async def outcome(call: Call) -> Any:
     assert call.future is not None
     try:
-        return await asyncio.wait_for(call.future, 10)
+        return await asyncio.wait_for(call.future, PATIENCE_S)
     except ServiceError as error:
         return error
     finally:
@@ -126,7 +127,7 @@ async def test_a_mistake_in_an_answer_is_told(text: Worker) -> None:
     call = begin(text, Words(), Line(), "broken")
     assert call.future is not None
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(call.future, 10)
+        await asyncio.wait_for(call.future, PATIENCE_S)
 
 
 async def test_who_leaves_takes_every_job_out_of_the_line(text: Worker) -> None:
@@ -165,7 +166,7 @@ async def test_an_answer_comes_once(text: Worker) -> None:
     """What comes behind it, such as the timer, changes nothing."""
     call = begin(text, Words(), Line(), "a")
     assert call.future is not None
-    answer = await asyncio.wait_for(call.future, 10)
+    answer = await asyncio.wait_for(call.future, PATIENCE_S)
     call.expire()
     await asyncio.sleep(0)
     assert call.future.result() is answer

@@ -8,6 +8,7 @@ import pytest
 
 from deployments.replica import downloading
 from deployments.replica.downloading import report_download
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_progress_is_reported_as_it_grows(cache: Path) -> None:
     reports: SimpleQueue[str] = SimpleQueue()
 
     def wait_for(report: str) -> None:
-        while reports.get(timeout=10) != report:  # parts of a write may be reported before it
+        while reports.get(timeout=PATIENCE_S) != report:  # parts of a write may be reported before it
             pass
 
     with report_download("some/model", reports.put):

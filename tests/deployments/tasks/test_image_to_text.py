@@ -21,6 +21,7 @@ from serve.http.errors import validation_error
 from tests.captioning_checkpoints import FAMILIES, MORE_FAMILIES, captioning_checkpoint
 from tests.captioning_reference import Reference
 from tests.media_requests import picture, pictures, png
+from tests.waiting import PATIENCE_S
 
 QUESTION = "Who wrote the letter?"
 MAX_PIXELS = 1_000_000
@@ -74,7 +75,7 @@ def request(inputs, *, stream=False, text=None, **parameters) -> Request:
 
 async def outcomes(replica, requests) -> list[Any]:
     """Answers (or errors) of requests that are all in flight together."""
-    calls = [replica.predict(each, orjson.dumps, timeout_s=60) for each in requests]
+    calls = [replica.predict(each, orjson.dumps, timeout_s=PATIENCE_S) for each in requests]
     done = await asyncio.gather(*calls, return_exceptions=True)
     return [each if isinstance(each, Exception) else orjson.loads(each.body) for each in done]
 
@@ -87,7 +88,7 @@ def ask(replica, inputs, **parameters) -> Any:
 
 
 async def events(replica, streamed) -> list[Any]:
-    return [event async for event in replica.stream(streamed, timeout_s=60)]
+    return [event async for event in replica.stream(streamed, timeout_s=PATIENCE_S)]
 
 
 def expected(reference, image, text=None, **options) -> str:

@@ -12,6 +12,7 @@ import transformers
 from deployments.errors import InvalidInput, LoadError
 from tests.checkpoints import SENTENCES
 from tests.generation_models import family_config, spread
+from tests.waiting import PATIENCE_S
 from tests.writing_checkpoints import (
     Writing,
     ask,
@@ -131,7 +132,7 @@ def test_long_texts_are_cut_on_the_side_that_is_asked(writing):
     assert right[0]["generated_text"] != left[0]["generated_text"]
     assert left[0]["details"]["input_length"] == 128 + 1  # and the decoder's start
     assert ask(replica, long) == right, "a direction is of its own request"
-    call = replica.predict(request_of(replica, [long, "a"]), lambda value: b"", 60)
+    call = replica.predict(request_of(replica, [long, "a"]), lambda value: b"", PATIENCE_S)
     assert asyncio.run(call).truncated == 1
     with pytest.raises(InvalidInput, match="inputs has .* tokens; the model reads at most 128"):
         ask(replica, long, truncate=False)

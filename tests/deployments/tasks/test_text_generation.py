@@ -8,6 +8,7 @@ import torch
 
 from deployments.errors import InvalidInput
 from tests.checkpoints import SENTENCES
+from tests.waiting import PATIENCE_S
 from tests.writing_checkpoints import Writing, ask, events, outcomes, request_of
 
 FAMILIES = ("gpt2", "llama", "qwen3", "gemma3", "opt", "gpt-neox", "bloom", "mamba")
@@ -145,7 +146,7 @@ def test_only_the_end_of_a_prompt_is_read(writing):
     said = replica.task.model.generate(torch.tensor([ids[-5:]]), max_new_tokens=8, do_sample=False)[0, 5:].tolist()
     assert [token["id"] for token in cut["details"]["tokens"]] == said
     assert ask(replica, SENTENCES[0], truncate=len(ids)) == ask(replica, SENTENCES[0])
-    call = replica.predict(request_of(replica, [SENTENCES[0], "a"], truncate=5), lambda value: b"", 60)
+    call = replica.predict(request_of(replica, [SENTENCES[0], "a"], truncate=5), lambda value: b"", PATIENCE_S)
     assert asyncio.run(call).truncated == 1
 
 

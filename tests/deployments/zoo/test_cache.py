@@ -12,6 +12,7 @@ import pytest
 from deployments.zoo.cache import ABANDONED_AFTER_SECONDS, build_once, built_folder, cache_folder
 from deployments.zoo.model import EmbeddedModel
 from deployments.zoo.package import Progress
+from tests.waiting import PATIENCE_S
 
 
 def ignore(stage: str, fraction: float) -> None:
@@ -30,7 +31,7 @@ class Recipe:
         (into / "config.json").write_text("{}")
         progress("convert", 1.0)
         if self.wait:
-            self.wait.wait(timeout=10)
+            self.wait.wait(timeout=PATIENCE_S)
 
 
 def fake(recipe: Recipe) -> EmbeddedModel:
@@ -67,7 +68,7 @@ def test_two_at_once_do_not_hurt_each_other(tmp_path: Path) -> None:
     for builder in builders:
         builder.start()
     for builder in builders:
-        builder.join(timeout=10)
+        builder.join(timeout=PATIENCE_S)
     assert recipe.times == 2
     assert folders == [built_folder(fake(recipe), tmp_path)] * 2
     assert list((tmp_path / "models").iterdir()) == folders[:1]

@@ -10,6 +10,7 @@ from deployments.batching.job import Job
 from deployments.contract.task import Row
 from deployments.telemetry.measurements import BatchReport
 from deployments.telemetry.observer import Observer
+from tests.waiting import PATIENCE_S
 
 
 class Reports(Observer):
@@ -35,7 +36,7 @@ class Model:
         self.batches.append(values)
         self.params.append(params)
         self.entered.set()
-        assert self.released.wait(10)
+        assert self.released.wait(PATIENCE_S)
         self.fail(values)
         return [value * 10 for value in values]
 
@@ -60,7 +61,7 @@ class Caller:
             self.answered[job] += 1
             self._changed.notify_all()
 
-    def wait(self, *jobs: Job, timeout: float = 10) -> None:
+    def wait(self, *jobs: Job, timeout: float = PATIENCE_S) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: all(self.answered[job] for job in jobs), timeout), "no answer"
 
@@ -70,5 +71,5 @@ def busy(model: Model, batcher: Batcher, caller: Caller) -> Job:
     model.hold()
     first = caller.job(0)
     batcher.submit(first)
-    assert model.entered.wait(10)
+    assert model.entered.wait(PATIENCE_S)
     return first

@@ -9,6 +9,7 @@ import pytest
 from deployments.batching.selection import ArrivalOrder, NearestLength
 from deployments.telemetry.measurements import BatchReport
 from tests.deployments.batching.batcher.parts import Reports, busy
+from tests.waiting import PATIENCE_S
 
 
 def test_a_free_model_takes_a_row_at_once(model, caller, started):
@@ -120,7 +121,7 @@ def test_outputs_are_let_go_before_the_next_batch_runs(caller, started):
     outputs, alive = [], []
 
     def forward(rows, params):
-        assert entered.wait(10)
+        assert entered.wait(PATIENCE_S)
         alive.append(sum(output() is not None for output in outputs))
         given = [Output() for _ in rows]
         outputs.extend(map(weakref.ref, given))

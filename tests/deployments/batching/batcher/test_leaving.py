@@ -16,6 +16,7 @@ from deployments.contract.task import Row
 from deployments.errors import DeadlineExceeded, Unavailable
 from deployments.telemetry.observer import Observer
 from tests.deployments.batching.batcher.parts import busy
+from tests.waiting import PATIENCE_S
 
 
 def test_a_cancelled_job_leaves_the_line_at_once(model, caller, started):
@@ -146,7 +147,7 @@ def test_stop_answers_what_waits_and_lets_the_running_batch_finish(model, caller
     assert all(isinstance(job.error, Unavailable) for job in waiting)
     assert not caller.answered[running]
     model.released.set()
-    stopping.join(10)
+    stopping.join(PATIENCE_S)
     caller.wait(running)
     assert running.outputs == [0]
     assert not batcher.is_alive
@@ -188,7 +189,7 @@ def test_every_job_is_answered_exactly_once_under_races(caller, started, seed):
         time.sleep(0.01)
         batcher.stop()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     caller.wait(*jobs)
     batcher.stop()
     assert len(caller.answered) == len(jobs) == 900

@@ -18,6 +18,7 @@ from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.sequence import GenerationSequence, Prompt
 from tests.generation_models import MEDIA, TEXT, alone, generating_model, random_prompt
+from tests.waiting import PATIENCE_S
 
 IN_FLIGHT = [family for family in (*TEXT, *MEDIA) if family != "mamba"]
 BUDGET = 600
@@ -348,7 +349,7 @@ def test_the_thread_answers_many_callers_and_stops():
         sender.start()
     for sender in senders:
         sender.join()
-    assert all(event.wait(30) for event in events)
+    assert all(event.wait(PATIENCE_S) for event in events)
     for sequence in sequences:
         assert sequence.tokens == alone(generating_model("t5"), sequence)
     endless = job_of("t5", random, 300)
@@ -368,6 +369,6 @@ def test_a_mistake_in_the_engine_itself_is_answered(monkeypatch):
     sequence.done = lambda sequence: event.set()
     engine.start()
     engine.submit(sequence)
-    assert event.wait(10)
+    assert event.wait(PATIENCE_S)
     assert isinstance(sequence.error, ForwardFailed)
     engine.stop()
