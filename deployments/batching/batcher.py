@@ -92,15 +92,18 @@ class Batcher:
     def load(self) -> Load:
         return Load(len(self._queue), self._running)
 
-    def submit(self, job: Job) -> None:
-        """Queue a job's rows. Thread-safe; never blocks on the model."""
-        job.queued()
+    def submit(self, *jobs: Job) -> None:
+        """Queue the rows of all these jobs at once. Thread-safe; never blocks on the model."""
+        for job in jobs:
+            job.queued()
         with self._changed:
             if not self._stopping:
-                self._queue.add(job)
+                for job in jobs:
+                    self._queue.add(job)
                 self._changed.notify()
                 return
-        job.settle(Unavailable("the model is shutting down", retry_after=1))
+        for job in jobs:
+            job.settle(Unavailable("the model is shutting down", retry_after=1))
 
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
         """Drop a job; its waiting rows leave the queue at once. Thread-safe."""

@@ -27,8 +27,8 @@ class Scheduler(Protocol):
 
     def start(self) -> None: ...
 
-    def submit(self, job: Job) -> None:
-        """Queue a job's rows. Thread-safe; never blocks on the model."""
+    def submit(self, *jobs: Job) -> None:
+        """Queue the rows of all these jobs, of a client batch for example. Thread-safe; never blocks on the model."""
 
     def cancel(self, job: Job, error: BaseException | None = None) -> None:
         """Drop a job; its waiting rows leave the queue at once. Thread-safe."""

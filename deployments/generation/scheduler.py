@@ -108,8 +108,12 @@ class GenerationScheduler:
         """Rows of the running batch, and of the static batch that runs or ran last."""
         return self._batcher.batch_rows + (self._engine.running if self._engine else 0)
 
-    def submit(self, job: Job) -> None:
-        """Queue a job's rows. Rows that could never run end it with the reason."""
+    def submit(self, *jobs: Job) -> None:
+        """Queue the jobs' rows. Rows that could never run end their job with the reason."""
+        for job in jobs:
+            self._submit(job)
+
+    def _submit(self, job: Job) -> None:
         job.queued()
         with self._lock:
             self._cancellations[job] = []

@@ -98,11 +98,10 @@ class Call:
             self.trace.prepared(began, self._jobs)
         if not self._jobs:
             self.finish()
-        for job in self._jobs:
-            self._scheduler.submit(job)
-            if self._failed:  # cancelled in the meantime; `fail` did not see this job in the queue
+        self._scheduler.submit(*self._jobs)  # at once, or the model would begin with the first alone
+        if self._failed:  # cancelled in the meantime; `fail` did not see these jobs in the queue
+            for job in self._jobs:
                 self._scheduler.cancel(job)
-                return
 
     def finish(self) -> None:
         """Text thread: postprocess the outputs and render the answer."""

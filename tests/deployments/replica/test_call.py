@@ -64,9 +64,10 @@ class Line:
         self.holds = False
         self.full = threading.Event()  # three jobs wait
 
-    def submit(self, job: Job) -> None:
-        job.queued()
-        self.waiting.append(job)
+    def submit(self, *jobs: Job) -> None:
+        for job in jobs:
+            job.queued()
+        self.waiting += jobs
         if len(self.waiting) == 3:
             self.full.set()
         if not self.holds:

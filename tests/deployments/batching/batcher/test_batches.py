@@ -23,6 +23,14 @@ def test_a_free_model_takes_a_row_at_once(model, caller, started):
     assert job.report == BatchReport(2, 2, 0.0, job.report.forward_s)
 
 
+def test_a_free_model_takes_a_client_batch_at_once(model, caller, started):
+    jobs = [caller.job(value) for value in range(3)]
+    batcher = started()
+    batcher.submit(*jobs)
+    caller.wait(*jobs)
+    assert model.batches == [[0, 1, 2]]
+
+
 def test_what_arrives_while_the_model_is_busy_runs_together_in_arrival_order(model, caller, started):
     batcher = started()
     first = busy(model, batcher, caller)
