@@ -55,6 +55,7 @@ def _model_app(arguments: ModelArguments, version: str | None = None) -> serve.A
         limits=ReplicaLimits(options.limits.max_waiting, options.limits.max_input_tokens, media),
         cpu_threads=arguments.cpu_threads,
         watch=options.watch,
+        start=options.start,
         shutdown_s=options.limits.shutdown_s,
         version=version,
     )

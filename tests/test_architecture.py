@@ -32,7 +32,7 @@ DEPLOYMENTS = (
 SERVE = (
     "cli",
     "apps",
-    "gateway",
+    "gateway proxy",
     "model",
     "playground observability",
     "kubernetes",
@@ -57,7 +57,6 @@ KNOWS_RAY = {
     "serve/cluster/launch.py",
     "serve/cluster/placement.py",
     "serve/cluster/ray_internals.py",
-    "serve/cluster/states.py",
     "serve/gateway/app.py",
     "serve/upstream/serve_handle.py",
 }

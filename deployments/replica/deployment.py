@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import shlex
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -12,9 +14,9 @@ from ray.serve.schema import LoggingConfig
 
 from deployments import asgi
 from deployments.asgi import ASGIApp
-from deployments.config import ModelConfig, Watch
+from deployments.config import ModelConfig, Start, Watch
 from deployments.contract.task import Task
-from deployments.replica import stages
+from deployments.replica import fork_client, stages
 from deployments.replica.limits import ReplicaLimits
 from deployments.replica.replica import Replica
 from deployments.replica.scaling import scaling
@@ -112,6 +114,7 @@ def build_deployment(
     limits: ReplicaLimits,
     cpu_threads: int,
     watch: Watch | None = None,
+    start: Start = "spawn",
     shutdown_s: float = 20,
     version: str | None = None,
 ) -> serve.Application:
@@ -124,11 +127,14 @@ def build_deployment(
         limits: of one replica.
         cpu_threads: compute threads of one replica if the configuration sets none.
         watch: health checks, metrics, logs and traces.
+        start: how a replica's process starts.
         shutdown_s: seconds that a replica gets at shutdown to answer the requests in progress.
         version: identifies what running replicas were built from. Replicas of the same version are kept, and only
             their number, scaling and path change; without a version each is replaced.
     """
     watch = watch or Watch()
+    # What a replica imports of this project, for the fork server. A partial of a function has no module of its own.
+    modules = (Replica.__module__, task.__module__, getattr(build_endpoint, "__module__", None) or "deployments")
     threads = config.resources.cpu_threads or cpu_threads
     resources = config.resources.model_copy(update={"cpu_threads": threads})
     config = config.model_copy(update={"resources": resources})
@@ -138,7 +144,7 @@ def build_deployment(
         max_ongoing_requests=limits.max_waiting + 256,
         max_queued_requests=4096,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
-        ray_actor_options=_actor_options(config, threads),
+        ray_actor_options=_actor_options(config, threads, modules if start == "fork" else ()),
         max_constructor_retry_count=2,
         graceful_shutdown_wait_loop_s=0.5,
         graceful_shutdown_timeout_s=shutdown_s,
@@ -154,14 +160,20 @@ def build_deployment(
     return deployment.bind(config, task, build_endpoint, limits, watch)
 
 
-def _actor_options(config: ModelConfig, threads: int) -> dict[str, Any]:
-    """Placement, and the thread variables, which must be set before torch is imported."""
+def _actor_options(config: ModelConfig, threads: int, forked_modules: tuple[str, ...]) -> dict[str, Any]:
+    """Placement, the thread variables, which must be set before torch is imported, and the interpreter.
+
+    On Linux without GPUs, a worker is a fork of a process that has imported `forked_modules`, if there are any.
+    """
     variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
     options: dict[str, Any] = {
         "num_cpus": config.resources.num_cpus,
         "num_gpus": config.resources.num_gpus,
         "runtime_env": {"env_vars": variables},
     }
+    if forked_modules and sys.platform == "linux" and not config.resources.num_gpus:
+        interpreter = [sys.executable, "-I", "-S", fork_client.__file__, ",".join(forked_modules)]
+        options["runtime_env"]["py_executable"] = shlex.join(interpreter)
     if config.resources.memory_gib is not None:
         options["memory"] = int(config.resources.memory_gib * 2**30)
     if config.resources.accelerator_type is not None:

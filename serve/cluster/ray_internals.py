@@ -70,8 +70,8 @@ def available_resources() -> Mapping[str, Mapping[str, float]]:
 def application_details() -> dict[str, Any]:
     """Serve's applications by name, with status, source, deployments and replicas.
 
-    Publicly, `serve.status()` has no source and no replica ids; the dashboard's REST API has both, but no dashboard
-    runs here.
+    Publicly, `serve.status()` has no source and no replica ids, and validates this again, which takes fifty times as
+    long. The dashboard's REST API has both, but no dashboard runs here.
     """
     from ray.serve.context import _get_global_client
 

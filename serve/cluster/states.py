@@ -1,13 +1,13 @@
 """The state of every model, from Serve's status and the stages that its replicas report while they load."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from ray import serve
+from typing import Any
 
 from deployments.config import ModelConfig
 from deployments.replica import stages
+from serve.cluster import ray_internals
 from serve.cluster.placement import Nodes
 
 SETTLE_S = 1.5  # the proxy learns of a replica a little after Serve does, and answers 404 until then
@@ -42,7 +42,7 @@ class StateReader:
 
     def read(self) -> dict[str, ModelState]:
         """The state of each model, in order. Calls Serve's controller: milliseconds."""
-        applications = serve.status().applications
+        applications = ray_internals.application_details()
         states = {model.name: self._state(model.name, applications.get(model.name)) for model in self._models}
         waiting = [model for model in self._models if states[model.name].state == "waiting"]
         if waiting:
@@ -50,14 +50,14 @@ class StateReader:
             states |= {model.name: ModelState("waiting", nodes.obstacle(model), 0) for model in waiting}
         return states
 
-    def _state(self, model: str, application: object) -> ModelState:
-        deployment = getattr(application, "deployments", {}).get("model")
-        running = 0 if deployment is None else int(deployment.replica_states.get("RUNNING", 0))
+    def _state(self, model: str, application: Mapping[str, Any] | None) -> ModelState:
+        deployment = None if application is None else application["deployments"].get("model")
+        running = 0 if deployment is None else sum(each["state"] == "RUNNING" for each in deployment["replicas"])
         if running:
             since = self._running_since.setdefault(model, time.monotonic())
             return ModelState("ready" if time.monotonic() - since > SETTLE_S else "warming", "", running)
         self._running_since.pop(model, None)
-        if deployment is not None and deployment.status == "HEALTHY":
+        if deployment is not None and deployment["status"] == "HEALTHY":
             return ModelState("idle", "", 0)
         stage = stages.read(model)
         if stage is None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from deployments.config import Health, Logging, ModelConfig, Settings, Tracing, Watch
+from deployments.config import Health, Logging, ModelConfig, Settings, Start, Tracing, Watch
 from deployments.errors import LoadError, did_you_mean
 
 SHUTDOWN_MARGIN_S = 15
@@ -92,6 +92,11 @@ class Metrics(Settings):
 class Options(Settings):
     """Options that apply to every model of a service."""
 
+    start: Start = Field(
+        default="fork",
+        description="How replicas start: as forks of one process that has imported the libraries (`fork`; Linux, "
+        "without GPUs), or each as a new process (`spawn`).",
+    )
     limits: Limits = Limits()
     media: MediaSources = MediaSources()
     auth: Auth = Auth()
