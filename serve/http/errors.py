@@ -17,6 +17,7 @@ from serve.http.messages import Headers, Scope, Send, request_id, send_json
 logger = logging.getLogger(__name__)
 
 ErrorFormat = Callable[[dict[str, Any]], Any]
+ERROR_FORMAT = "automodel.error_format"  # key in the scope of a request: the format of its path's protocol
 
 _BUILTINS = {"str", "int", "float", "bool", "list", "dict", "none", "nullable"}
 _MAX_PROBLEMS = 5  # that one message names
@@ -52,18 +53,22 @@ def error_content(error: BaseException, request_id: str) -> tuple[int, dict[str,
     return error.status, content, [] if retry is None else [(b"retry-after", str(retry).encode())]
 
 
-def error_response(error: BaseException, scope: Scope, error_format: ErrorFormat = native_format) -> responses.Response:
-    """The response for any exception, in a protocol's own format."""
+def error_response(error: BaseException, scope: Scope, error_format: ErrorFormat | None = None) -> responses.Response:
+    """The response for any exception; in the format of the request's path, unless another is given."""
     status, content, headers = error_content(error, request_id(scope))
-    response = JSONResponse(error_format(content), status)
+    response = JSONResponse(_formatted(content, scope, error_format), status)
     response.raw_headers.extend(headers)
     return response
 
 
 async def send_error(scope: Scope, send: Send, error: BaseException, headers: Headers | None = None) -> None:
-    """Send the response for any exception, for ASGI code below Starlette."""
+    """Send the response for any exception in the format of the request's path, for ASGI code below Starlette."""
     status, content, own = error_content(error, request_id(scope))
-    await send_json(send, status, orjson.dumps(content), (headers or []) + own)
+    await send_json(send, status, orjson.dumps(_formatted(content, scope)), (headers or []) + own)
+
+
+def _formatted(content: dict[str, Any], scope: Scope, error_format: ErrorFormat | None = None) -> Any:
+    return (error_format or scope.get(ERROR_FORMAT, native_format))(content)
 
 
 def validation_error(error: ValidationError) -> ServiceError:

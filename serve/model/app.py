@@ -1,4 +1,7 @@
-"""The ASGI application of one model, including the paths that Hugging Face's clients use at and below its URL.
+"""The ASGI application of one model: its endpoint, the protocols, and what Hugging Face's clients use below its URL.
+
+HAProxy sends a protocol's request to the replica itself if it finds the model in its path or body. The gateway answers
+the others.
 
 `InferenceClient(model=URL)` posts most tasks to the URL itself, chats to `{URL}/v1/chat/completions`, and gets
 `{URL}/info` and `{URL}/health`. `{URL}/pipeline/{task}` names a view of the model's task.
@@ -14,21 +17,32 @@ from starlette.responses import Response
 
 from deployments import asgi
 from deployments.asgi import ASGIApp
-from deployments.errors import MethodNotAllowed, NotFound, Unavailable, did_you_mean
+from deployments.errors import MethodNotAllowed, NotFound, ServiceError, Unavailable, did_you_mean
 from deployments.replica.replica import Replica
 from serve.apis.embeddings_inference.info import Info
 from serve.apis.embeddings_inference.vectors import Vectors
 from serve.apis.huggingface.completions import HuggingFaceCompletions
-from serve.apis.huggingface.paths import CHAT, COMPLETIONS, HEALTH, INFO, PIPELINE
+from serve.apis.huggingface.paths import (
+    BELOW,
+    CHAT,
+    COMPLETIONS,
+    HEALTH,
+    INFO,
+    PIPELINE,
+    below_model,
+    has_view_by_body,
+)
 from serve.apis.huggingface.text_to_text import TextToText
 from serve.apis.huggingface.visual_questions import VisualQuestions
 from serve.apis.huggingface.zero_shot import ZeroShot
 from serve.apis.model_client import Handler, ModelClient, SingleModelClient, as_json, with_errors
+from serve.apis.open_inference.messages import VERSION
 from serve.apis.openai.chat import Chat
 from serve.apis.openai.errors import openai_error
+from serve.apis.protocols import model_operations
 from serve.config.service import Limits
-from serve.http.errors import JSONResponse, native_format
-from serve.http.messages import Receive, Scope, Send, header, read_body
+from serve.http.errors import JSONResponse, native_format, send_error
+from serve.http.messages import Message, Receive, Scope, Send, header, read_body
 from serve.routes import Route
 
 JAVASCRIPT = "@huggingface/inference/"  # how its User-Agent begins
@@ -36,7 +50,7 @@ ONE_TEXT = ("image-to-text",)  # tasks for which it expects one text, where the 
 
 
 class ModelApp:
-    """A model's endpoint, and the paths below its URL.
+    """A model's endpoint, the paths below its URL, and the paths of other services that can name it.
 
     Args:
         endpoint: the ASGI application of the model's own URL.
@@ -59,24 +73,65 @@ class ModelApp:
         handlers = self._handlers(client)
         self._pipelines = {PIPELINE + name for name in (route.task, *route.kind.aliases)}
         self._below = {path + below: handler for path in route.paths for below, handler in handlers.items()}
+        self._operations = model_operations(endpoint, route, limits)
+        self._names = [f"/models/{route.model}"]
+        self._names += [f"/tasks/{alias}{end}" for alias in route.kind.aliases for end in (f"/{route.model}", "")]
         # A view has a handler of its own; every other name of the task means the model's own URL.
         self._own = {path + pipeline for path in route.paths for pipeline in self._pipelines - handlers.keys()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = scope["path"]
-            handler = self._below.get(path)
-            if handler is None and path in self._own:
-                scope = dict(scope) | {"path": self._route.path}
-            elif handler is None and PIPELINE in path:
-                handler = with_errors(self._no_pipeline, native_format)
-            if handler is None and self._expects_one_text(scope):
-                handler = with_errors(self._one_text, native_format)
-            if handler is not None:
-                response = await handler(Request(scope, receive))
-                await response(scope, receive, send)
-                return
-        await self._endpoint(scope, receive, send)
+        if scope["type"] != "http":
+            await self._endpoint(scope, receive, send)
+            return
+        operation = self._operations.get(scope["path"])
+        if operation is not None and scope["method"] == "POST":
+            scope["route"] = operation  # for the trace
+            scope["path_params"] = {"model": self._route.model, "version": VERSION}
+            await _answer(operation.endpoint, scope, receive, send)
+            return
+        try:
+            scope, receive = await self._at_own_path(scope, receive)
+        except ServiceError as error:
+            await send_error(scope, send, error)
+            return
+        await self._call(scope, receive, send)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request at or below the model's own path."""
+        path = scope["path"]
+        handler = self._below.get(path)
+        if handler is None and path in self._own:
+            scope = dict(scope) | {"path": self._route.path}
+        elif handler is None and PIPELINE in path:
+            handler = with_errors(self._no_pipeline, native_format)
+        if handler is None and self._expects_one_text(scope):
+            handler = with_errors(self._one_text, native_format)
+        if handler is None:
+            await self._endpoint(scope, receive, send)
+        else:
+            await _answer(handler, scope, receive, send)
+
+    async def _at_own_path(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+        """A request to another name of the model, as one at or below its own path; any other is returned unchanged.
+
+        Raises:
+            ServiceError: the body, which can choose a view of the task, cannot be read.
+        """
+        path = scope["path"]
+        for name in self._names:
+            if path.startswith(name) and BELOW.fullmatch(below := path[len(name) :]):
+                break
+        else:
+            return scope, receive
+        pattern = name.replace(f"/{self._route.model}", "/{model}")
+        scope["route"] = SimpleNamespace(path=pattern + below)  # for the trace
+        body = b""
+        if not below and name.startswith("/models/") and has_view_by_body(self._route.kind):
+            body = await read_body(scope, receive, self._body_limit)
+            receive = _repeated(body, receive)
+        names = {"below": below} | ({"task": name.split("/")[2]} if name.startswith("/tasks/") else {})
+        below = below_model(Request(dict(scope) | {"path_params": names}), self._route.kind, body)
+        return dict(scope) | {"path": self._route.path + below}, receive
 
     def _handlers(self, client: ModelClient) -> dict[str, Handler]:
         """The handlers below the model's URL, each with its protocol's error format."""
@@ -146,6 +201,21 @@ class ModelApp:
         response = Response(body, status)
         response.raw_headers.extend((name, value) for name, value in headers if name != b"content-length")
         return response
+
+
+async def _answer(handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+    response = await handler(Request(scope, receive))
+    await response(scope, receive, send)
+
+
+def _repeated(body: bytes, receive: Receive) -> Receive:
+    """Receive a body that has been read once more, and then what comes after it."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def repeated() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return repeated
 
 
 def _only(method: str, handler: Handler) -> Handler:

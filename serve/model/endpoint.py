@@ -12,7 +12,9 @@ import orjson
 from deployments.errors import InvalidInput, MethodNotAllowed, NotFound, Overloaded, did_you_mean
 from deployments.replica.replica import Replica
 from deployments.telemetry.measurements import Answer
+from serve.apis.protocols import error_format_of
 from serve.applications import ModelArguments
+from serve.cluster.haproxy import REROUTED
 from serve.config.service import Limits, MediaSources, Options
 from serve.http.body import BodyReader
 from serve.http.errors import send_error
@@ -52,6 +54,7 @@ class Endpoint:
         self._tokens = TokenPaths(replica, route, limits)
         self._fetcher = Fetcher(sources.allow_urls, limits.body.size, limits.request_timeout_s)
         self._paths = frozenset(path + end for path in route.paths for end in ("", "/"))
+        self._rerouted = f"{route.prefix}{REROUTED}/"
         self._model_header = (b"x-model", route.model.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +116,8 @@ class Endpoint:
 
     def refusal(self, scope: Scope) -> Overloaded | None:
         """The error if the request is refused because of the queue; None also if anything else is wrong with it."""
-        if scope["method"] != "POST" or scope["path"] not in self._paths:
+        path = scope["path"]
+        if scope["method"] != "POST" or not (path in self._paths or path.startswith(self._rerouted)):
             return None
         try:
             return self._replica.refusal(request_timeout(scope, self._timeout_s))
@@ -178,7 +182,7 @@ def build_endpoint(replica: Replica, route: Route, options: Options) -> WrappedA
     tracer = replica.observer.tracer
     spans = None if tracer is None else RequestSpans(tracer, route.paths)
     on_end = model_request_logger(replica.observer, route)
-    stack = build_middleware(options, on_end, model=route.model, spans=spans)
+    stack = build_middleware(options, on_end, error_format_of, route=route, spans=spans)
     load_shedding.install(WrappedApp(load_shedding.RefusalApp(endpoint.is_full), stack), endpoint.refusal)
     return WrappedApp(app, stack)
 

@@ -86,8 +86,9 @@ def embeddings_inference_routes(client: ModelClient, limits: Limits) -> list[Rou
         "/decode": tokens.decode,
         "/info": Info(client, limits),
     }
-    return build_routes(OPERATIONS, {path: as_json(handler) for path, handler in handlers.items()}, _tei_error)
+    return build_routes(OPERATIONS, {path: as_json(handler) for path, handler in handlers.items()}, tei_error)
 
 
-def _tei_error(content: dict[str, Any]) -> dict[str, Any]:
+def tei_error(content: dict[str, Any]) -> dict[str, Any]:
+    """The service's error object as TEI's: the same fields, and TEI's types."""
     return content | {"error_type": _TYPES.get(content["error_type"], "validation")}

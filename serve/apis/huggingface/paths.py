@@ -25,10 +25,13 @@ VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
 }
 
 
+BELOW = re.compile(f"(?:{PIPELINE}[^/]+|{CHAT}|{COMPLETIONS}|{INFO}|{HEALTH})?")
+
+
 class BelowModel(Convertor[str]):
     """`{below:below}` after the path of a model: one of the paths above, or nothing."""
 
-    regex = f"(?:{PIPELINE}[^/]+|{CHAT}|{COMPLETIONS}|{INFO}|{HEALTH})?"
+    regex = BELOW.pattern
 
     def convert(self, value: str) -> str:
         return value
@@ -38,6 +41,11 @@ class BelowModel(Convertor[str]):
 
 
 register_url_convertor("below", BelowModel())
+
+
+def has_view_by_body(kind: type[Task[Any, Any]]) -> bool:
+    """Whether the body of a request can choose a view of the task."""
+    return any(VIEWS.get(view) is not None for view in kind.aliases)
 
 
 def below_model(request: Request, kind: type[Task[Any, Any]], body: bytes) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version as version_of
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
@@ -14,14 +14,16 @@ from serve.apis.open_inference.messages import VERSION, InferRequest, InferRespo
 from serve.apis.open_inference.outputs import VECTOR, output_tensors
 from serve.apis.open_inference.request import input_tensors, task_request
 from serve.apis.open_inference.tensor import Tensor
-from serve.cluster.states import ModelState
 from serve.routes import Route, RouteTable
+
+if TYPE_CHECKING:
+    from serve.cluster.states import ModelState
 
 NAME = "automodel-serve"
 _OPTIONAL = {"parameters": {"optional": True}}
 EXTENSIONS = ("binary_tensor_data", "generate", "model_repository", "parameters")
 
-States = Callable[[], Awaitable[Mapping[str, ModelState]]]
+States = Callable[[], Awaitable[Mapping[str, "ModelState"]]]
 
 
 class OpenInference:

