@@ -112,6 +112,12 @@ class InvalidInput(ServiceError):
     error_type = "invalid_input"
 
 
+class ContextLengthExceeded(InvalidInput):
+    """Prompt and answer need more positions than the model has."""
+
+    error_type = "context_length_exceeded"
+
+
 class HeadersTooLarge(ServiceError):
     """The headers are over the limit."""
 

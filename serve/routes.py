@@ -50,23 +50,32 @@ class Route:
 class RouteTable:
     """All served models, in the order of the configuration."""
 
-    def __init__(self, models: Iterable[tuple[str, type[Task[Any, Any]]]]) -> None:
-        """Take pairs of a model's name and its task; the first model of a task is its default."""
+    def __init__(
+        self, models: Iterable[tuple[str, type[Task[Any, Any]]]], sources: Mapping[str, str] | None = None
+    ) -> None:
+        """Take pairs of a model's name and its task; the first model of a task is its default.
+
+        Args:
+            models: in the order of the configuration.
+            sources: by name, the hub id that a client may name the model by.
+        """
         self.routes: list[Route] = []
         tasks: set[str] = set()
         for model, kind in models:
             self.routes.append(Route(model, kind, is_default=kind.name not in tasks))
             tasks.add(kind.name)
         self._by_model: Mapping[str, Route] = {route.model: route for route in self.routes}
+        # Of several models of one id, the first.
+        self._by_source = {source: self._by_model[name] for name, source in reversed([*(sources or {}).items()])}
         self._default: Mapping[str, Route] = {route.task: route for route in self.routes if route.is_default}
 
     def model(self, name: str) -> Route:
-        """The route of a model.
+        """The route of a model, by its name or its hub id; `org/name` also means the model served as `name`.
 
         Raises:
             NotFound: no such model; the message names the nearest.
         """
-        route = self._by_model.get(name)
+        route = self._by_model.get(name) or self._by_source.get(name) or self._by_model.get(name.rpartition("/")[2])
         if route is None:
             raise NotFound(f"no model {name!r}; {did_you_mean(name, self._by_model)}")
         return route
@@ -101,4 +110,5 @@ def route_table(config: Service) -> RouteTable:
     for model in config.models:
         if model.name == GATEWAY:
             raise LoadError(f"{model.model}: the name {GATEWAY!r} belongs to the gateway; give the model another")
-    return RouteTable((model.name, task_of(model)) for model in config.models)
+    sources = {model.name: model.model for model in config.models}
+    return RouteTable(((model.name, task_of(model)) for model in config.models), sources)

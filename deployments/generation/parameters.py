@@ -21,6 +21,7 @@ MAX_SEQUENCES = 32
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 _OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
 _LENGTHS = frozenset({"max_length", "min_length"})
+_WITHOUT_EFFECT = ("watermark", "decoder_input_details", "adapter_id")  # TGI's, if they are false or null
 # Objects into which Hugging Face's clients put some of the options, depending on the task.
 _NESTED = ("generation_parameters", "generate_parameters", "generate_kwargs")
 
@@ -82,6 +83,7 @@ class GenerationParameters(Body):
         """Merge nested options with the others, which take precedence."""
         if not isinstance(given, dict):
             return given
+        given = {name: value for name, value in given.items() if name not in _WITHOUT_EFFECT or value}
         nested = [name for name in _NESTED if isinstance(given.get(name), dict | None)]
         options = {key: value for name in nested for key, value in (given.get(name) or {}).items()}
         return options | {name: value for name, value in given.items() if name not in nested}

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from deployments.asgi import ASGIApp
 from deployments.errors import InvalidInput
+from serve.apis.client_request import ClientRequest, ignored_headers, take_ignored
 from serve.config.service import BodyLimit
 from serve.http.errors import ErrorFormat, JSONResponse, error_response, validation_error
 from serve.http.messages import Headers, read_body, request_id
@@ -32,7 +33,8 @@ ANSWER_HEADERS = (
     b"retry-after",
 )
 FORWARDED = (b"authorization", b"timeout")  # request headers: the model checks the key again, and keeps to the timeout
-STATE_KEY = "answer_headers"  # attribute of a request's state
+STATE_KEY = "answer_headers"  # attributes of a request's state
+IGNORED_KEY = "ignored_fields"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -59,13 +61,16 @@ class ModelClient:
         self._replicas = replicas
         self._body_limit = body_limit
 
-    async def read(self, request: Request, kind: type[BaseModel]) -> Any:
-        """The body, validated.
+    async def read(self, request: Request, kind: type[BaseModel], body: bytes | None = None) -> Any:
+        """The body, validated; `body` if it has been read.
 
         Raises:
             ServiceError: the body is too large, not JSON, or does not match the protocol.
         """
-        return _validate(await self.read_bytes(request), kind)
+        payload = _validate(await self.read_bytes(request) if body is None else body, kind)
+        if isinstance(payload, ClientRequest):
+            setattr(request.state, IGNORED_KEY, ignored_headers(type(payload), take_ignored(payload)))
+        return payload
 
     async def read_optional(self, request: Request, kind: type[BaseModel]) -> Any:
         """The same; an empty body counts as an empty object.
@@ -228,12 +233,14 @@ def with_errors(handler: Handler, error_format: ErrorFormat) -> Handler:
         try:
             response = await handler(request)
         except ReplicaError as error:
-            response = JSONResponse(error_format(error.reply.json()), error.reply.status)
+            content = error.reply.json()
+            response = JSONResponse(error_format(content), error_format.status(content, error.reply.status))
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception as error:
             response = error_response(error, request.scope, error_format)
-        response.raw_headers.extend(getattr(request.state, STATE_KEY, ()))
+        for key in (STATE_KEY, IGNORED_KEY):
+            response.raw_headers.extend(getattr(request.state, key, ()))
         return response
 
     return safe_handler

@@ -4,7 +4,8 @@ Other protocols pass an `ErrorFormat`, which turns this object into their own.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -16,7 +17,28 @@ from serve.http.messages import Headers, Scope, Send, request_id, send_json
 
 logger = logging.getLogger(__name__)
 
-ErrorFormat = Callable[[dict[str, Any]], Any]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorFormat:
+    """How a protocol reports an error. Called with the service's error object; returns the protocol's.
+
+    Attributes:
+        render: makes it.
+        statuses: the protocol's status for an `error_type`, where it is not the service's.
+    """
+
+    render: Callable[[dict[str, Any]], Any]
+    statuses: Mapping[str, int] = field(default_factory=dict)
+
+    def __call__(self, content: dict[str, Any]) -> Any:
+        return self.render(content)
+
+    def status(self, content: dict[str, Any], status: int) -> int:
+        """The protocol's status, given the service's error object and status."""
+        return self.statuses.get(content.get("error_type", ""), status)
+
+
+native_format = ErrorFormat(lambda content: content)
 ERROR_FORMAT = "automodel.error_format"  # key in the scope of a request: the format of its path's protocol
 
 _BUILTINS = {"str", "int", "float", "bool", "list", "dict", "none", "nullable"}
@@ -38,11 +60,6 @@ class JSONResponse(responses.JSONResponse):
         return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
 
 
-def native_format(content: dict[str, Any]) -> dict[str, Any]:
-    """The service's own error object, unchanged."""
-    return content
-
-
 def error_content(error: BaseException, request_id: str) -> tuple[int, dict[str, Any], Headers]:
     """Status, JSON object and headers for any exception. One that is no `ServiceError` is logged as internal."""
     if not isinstance(error, ServiceError):
@@ -56,7 +73,8 @@ def error_content(error: BaseException, request_id: str) -> tuple[int, dict[str,
 def error_response(error: BaseException, scope: Scope, error_format: ErrorFormat | None = None) -> responses.Response:
     """The response for any exception; in the format of the request's path, unless another is given."""
     status, content, headers = error_content(error, request_id(scope))
-    response = JSONResponse(_formatted(content, scope, error_format), status)
+    error_format = error_format or _format_of(scope)
+    response = JSONResponse(error_format(content), error_format.status(content, status))
     response.raw_headers.extend(headers)
     return response
 
@@ -64,11 +82,14 @@ def error_response(error: BaseException, scope: Scope, error_format: ErrorFormat
 async def send_error(scope: Scope, send: Send, error: BaseException, headers: Headers | None = None) -> None:
     """Send the response for any exception in the format of the request's path, for ASGI code below Starlette."""
     status, content, own = error_content(error, request_id(scope))
-    await send_json(send, status, orjson.dumps(_formatted(content, scope)), (headers or []) + own)
+    error_format = _format_of(scope)
+    body = orjson.dumps(error_format(content))
+    await send_json(send, error_format.status(content, status), body, (headers or []) + own)
 
 
-def _formatted(content: dict[str, Any], scope: Scope, error_format: ErrorFormat | None = None) -> Any:
-    return (error_format or scope.get(ERROR_FORMAT, native_format))(content)
+def _format_of(scope: Scope) -> ErrorFormat:
+    error_format: ErrorFormat = scope.get(ERROR_FORMAT, native_format)
+    return error_format
 
 
 def validation_error(error: ValidationError) -> ServiceError:

@@ -29,6 +29,7 @@ EXPOSED_HEADERS = (
     "x-batch-size",
     "x-padding-ratio",
     "x-truncated-inputs",
+    "x-ignored-fields",
     "x-prompt-tokens",
     "x-generated-tokens",
     "server-timing",

@@ -39,6 +39,7 @@ _RULES = """\
     http-request set-var(txn.held) req.body_len if METH_POST names_in_body
     http-request set-var(txn.model) req.body,json_query('$.model') if METH_POST names_in_body
     http-request set-var(txn.prefix) var(txn.model),map({folder}/models.map) if has_model
+    http-request set-var(txn.prefix) var(txn.model),field(-1,/),map({folder}/models.map) if has_model !has_prefix
     http-request set-var(txn.prefix) path,map({folder}/defaults.map) \
 if METH_POST names_in_body !has_model has_length is_whole !is_encoded
     http-request set-var(txn.format) path,map({folder}/formats.map,{native}) if has_prefix

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from loadtests.processes.environment import SERVER_MARK
+from loadtests.processes.process_tree import ProcessTree
 from tests.faults.machines import Machines
 from tests.replica_processes import replicas_among
 
@@ -52,29 +54,23 @@ class Pod:
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 machines.on(number, *command),
-                env=os.environ | variables | environment | {"PYTHONPATH": os.getcwd()},
+                env=os.environ | variables | environment | {"PYTHONPATH": os.getcwd(), SERVER_MARK: self._folder.name},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._tree = ProcessTree(self._process.pid, self._folder.name)
 
     def replicas(self, application: str) -> list[psutil.Process]:
         """The processes of a Serve application's replicas."""
-        return replicas_among(self._tree(), application)
+        return replicas_among(self._tree.processes(), application)
 
     def kill(self) -> None:
         """All of its processes at once, with no time to say good-bye."""
-        tree = self._tree()
+        tree = self._tree.processes()
         for process in tree:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         self._process.wait()
         psutil.wait_procs(tree, timeout=10)
         self._folder.cleanup()
-
-    def _tree(self) -> list[psutil.Process]:
-        try:
-            root = psutil.Process(self._process.pid)
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []

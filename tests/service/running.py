@@ -11,7 +11,10 @@ from types import TracebackType
 import httpx
 import psutil
 
+from loadtests.processes.environment import SERVER_MARK
+from loadtests.processes.process_tree import ProcessTree
 from serve.cluster.launch import free_port
+from serve.http.messages import new_request_id
 from tests.replica_processes import replicas_among
 from tests.time_spent import starting
 from tests.waiting import until
@@ -41,11 +44,13 @@ class RunningService:
         self.log = log
         ports = ["--port", str(self.port), *(["--grpc-port", str(grpc_port)] if grpc_port else [])]
         command = [sys.executable, "-m", *program, *arguments, *ports]
+        mark = new_request_id()
+        variables = os.environ | (env or {}) | {SERVER_MARK: mark}
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | (env or {}), start_new_session=True
+                command, stdout=output, stderr=subprocess.STDOUT, env=variables, start_new_session=True
             )
-        self._tree = psutil.Process(self.process.pid)
+        self._tree = ProcessTree(self.process.pid, mark)
 
     def __enter__(self) -> "RunningService":
         try:
@@ -79,8 +84,8 @@ class RunningService:
         until(lambda: text in self.log.read_text(), what=f"{text!r} in {self.log}")
 
     def processes(self) -> list[psutil.Process]:
-        """The service's whole tree."""
-        return [self._tree, *self._tree.children(recursive=True)] if self._tree.is_running() else []
+        """All processes of the service. Replicas are no descendants of the first: they are forks of the fork server."""
+        return self._tree.processes()
 
     def replicas(self, application: str) -> list[psutil.Process]:
         """The processes of a Serve application's replicas."""

@@ -89,7 +89,8 @@ def body(text: str) -> str:
 async def all_kinds(service: RunningService, model: str) -> None:
     """Requests of every outcome, by the model's own path and by the gateway."""
     async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
-        paths = [f"/tasks/moody/{model}", f"/models/{model}"]
+        # HAProxy does not decode paths, so that this name leads to the gateway.
+        paths = [f"/tasks/moody/{model}", f"/models/%{ord(model[0]):x}{model[1:]}"]
         good = await asyncio.gather(*(post(client, paths[n % 2], body("fine")) for n in range(40)))
         bad = await asyncio.gather(*(post(client, paths[n % 2], "{") for n in range(6)))
         wrong = await asyncio.gather(*(post(client, paths[n % 2], '{"inputs": 7}') for n in range(4)))

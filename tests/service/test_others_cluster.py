@@ -11,7 +11,10 @@ import psutil
 import pytest
 import yaml
 
+from loadtests.processes.environment import SERVER_MARK
+from loadtests.processes.process_tree import ProcessTree
 from serve.cluster.launch import free_port
+from serve.http.messages import new_request_id
 from tests.checkpoints import small_checkpoint
 from tests.replica_processes import replicas_among
 from tests.service.running import START_S, RunningService
@@ -67,8 +70,9 @@ class Cluster:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": os.getcwd()},
+            env=os.environ | {"PYTHONPATH": os.getcwd(), SERVER_MARK: (mark := new_request_id())},
         )
+        self._tree = ProcessTree(self.process.pid, mark)
         self.address = ""
 
     def wait_for_address(self) -> None:
@@ -111,11 +115,10 @@ class Cluster:
 
     def replicas(self, application: str) -> list[int]:
         """Process ids of its replicas."""
-        started = psutil.Process(self.process.pid).children(recursive=True)
-        return [process.pid for process in replicas_among(started, application)]
+        return [process.pid for process in replicas_among(self._tree.processes(), application)]
 
     def stop(self) -> None:
-        before = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
+        before = self._tree.processes()
         try:
             self.process.communicate(timeout=60)
         except subprocess.TimeoutExpired:

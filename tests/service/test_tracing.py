@@ -77,7 +77,7 @@ def check_batches(spans: list[Spanned], servers: dict[str, Spanned]) -> None:
 
 def test_requests_through_the_gateway(traced: RunningService, collector: Collector) -> None:
     bodies: list[dict[str, object]] = [{"inputs": f"{SECRET} [MASK] {number}."} for number in range(24)]
-    traces = post(traced, "/models/bert-tiny", bodies)
+    traces = post(traced, "/models/bert%2Dtiny", bodies)  # which HAProxy does not decode, and so does not know
     spans = whole(collector, traces, 7)
     servers = {}
     for trace in traces:
@@ -105,13 +105,13 @@ def test_requests_to_a_replica_itself(traced: RunningService, collector: Collect
     check_batches(spans, servers)
 
 
-@pytest.mark.parametrize(("path", "count"), [("/v1/completions", 7), ("/tasks/text-generation", 5)])
-def test_streams(traced: RunningService, collector: Collector, path: str, count: int) -> None:
+@pytest.mark.parametrize("path", ["/v1/completions", "/tasks/text-generation"])
+def test_streams(traced: RunningService, collector: Collector, path: str) -> None:
     own = {"inputs": SECRET, "parameters": {"max_new_tokens": 8, "min_new_tokens": 8}}
-    body = {"model": "llama", "prompt": SECRET, "max_tokens": 8} if count == 7 else own
+    body = {"model": "llama", "prompt": SECRET, "max_tokens": 8} if path.startswith("/v1") else own
     (trace,) = post(traced, path, [body | {"stream": True}])
-    spans = of(whole(collector, [trace], count), trace)
-    server = one(spans, "server", "POST /tasks/text-generation")
+    spans = of(whole(collector, [trace], 5), trace)
+    server = one(spans, "server", f"POST {path}")
     assert server.attributes["gen_ai.operation.name"] == "text_completion"
     assert 1 <= server.attributes["gen_ai.usage.output_tokens"] <= 8
     first = server.events["automodel.first_token"]["gen_ai.response.time_to_first_chunk"]
@@ -129,6 +129,6 @@ def test_no_span_has_inputs_or_keys(traced: RunningService, collector: Collector
 def test_the_end_sends_what_is_left_and_leaves_no_process(traced: RunningService, collector: Collector) -> None:
     (trace,) = post(traced, "/models/bert-tiny", [{"inputs": f"{SECRET} [MASK]"}])
     assert traced.stop() == 0
-    assert len(of(collector.spans, trace)) == 7
+    assert len(of(collector.spans, trace)) == 5
     assert traced.left == []
     assert "Traceback" not in traced.log.read_text()

@@ -7,7 +7,7 @@ while short ones pass. What runs ends sooner or later, so the head of the queue 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deployments.errors import InvalidInput
+from deployments.errors import ContextLengthExceeded, InvalidInput
 from deployments.generation.in_flight.families import Family
 from deployments.generation.in_flight.kv_batch import KVLimits
 from deployments.generation.sequence import GenerationSequence
@@ -60,11 +60,12 @@ def require_positions(prompt: int, new: int, limit: int | None) -> None:
     """Refuse more tokens than the model's decoder has positions.
 
     Raises:
-        InvalidInput: prompt and answer are longer.
+        ContextLengthExceeded: prompt and answer are longer. Clients know the error by the first words of its message.
     """
     if limit is not None and prompt + new > limit:
-        raise InvalidInput(
-            f"the model has {limit} positions, and this needs {prompt + new} ({prompt} for the prompt, {new} new)"
+        raise ContextLengthExceeded(
+            f"this model's maximum context length is {limit} tokens; {prompt + new} are requested ({prompt} in the "
+            f"prompt, {new} new)"
         )
 
 

@@ -47,7 +47,9 @@ _TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [_TEXT]}
 _ROUTES: Mapping[str, Mapping[str, Route]] = {
     "service": {
         "service, task route": Route(NOOP_PATH),
-        "service, gateway route": Route(f"/models/{NAME}"),
+        "service, model route": Route(f"/models/{NAME}"),
+        # HAProxy does not decode paths, so that this name leads to the gateway.
+        "service, gateway route": Route(f"/models/%{ord(NAME[0]):x}{NAME[1:]}"),
     },
     "unmeasured": {"unmeasured": Route(NOOP_PATH)},
     "taught": {"taught": Route("/")},

@@ -4,6 +4,7 @@ import math
 import uuid
 from typing import Annotated, Any
 
+import orjson
 from pydantic import Field
 from starlette.requests import Request
 
@@ -18,22 +19,41 @@ class PredictRequest(Truncation):
     raw_scores: bool = False
 
 
+class DocumentsRequest(Truncation):
+    """Cohere's and Jina's rerank, whose clients send documents of any length.
+
+    Of a document that is an object, the values of `rank_fields` are ranked, in their order; by default its `text`.
+    """
+
+    without_effect = Truncation.without_effect | {"max_chunks_per_doc", "max_chunk_per_doc"}  # here a document is one
+
+    query: str
+    documents: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    rank_fields: Texts | None = None
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool = False
+    max_tokens_per_doc: int | None = Field(default=None, ge=1)
+    truncate: bool = True
+
+    def ranked_texts(self) -> list[str]:
+        """The text of each document.
+
+        Raises:
+            InvalidInput: an object has none of the fields.
+        """
+        return [_text(document, self.rank_fields or ["text"]) for document in self.documents]
+
+
 class RerankRequest(Truncation):
+    """TEI's rerank, with `texts`; with `documents` it is Jina's and vLLM's, whose route has the same path."""
+
+    lacking = {"documents": ()}
+
     query: str
     texts: Texts
     raw_scores: bool = False
     return_text: bool = False
-
-
-class DocumentsRequest(Truncation):
-    """Cohere's and Jina's rerank, whose clients send documents of any length."""
-
-    query: str
-    documents: Annotated[list[str | dict[str, str]], Field(min_length=1)]
     top_n: int | None = Field(default=None, ge=1)
-    return_documents: bool = False
-    max_tokens_per_doc: int | None = None
-    truncate: bool = True
 
 
 class Classes:
@@ -52,23 +72,35 @@ class Classes:
         return answers[0] if is_single else answers
 
     async def rerank(self, request: Request) -> Any:
-        """`[{index, score, text?}]`, best first, by a model that scores pairs of query and text."""
-        payload: RerankRequest = await self._client.read(request, RerankRequest)
-        scores, _ = await self._scores(request, payload, payload.query, payload.texts, payload.raw_scores)
+        """`[{index, score, text?}]`, best first, by a model that scores pairs of query and text.
+
+        A request with `documents` gets the answer of `/v1/rerank`.
+        """
+        body = await self._client.read_bytes(request)
+        if names_documents(body):
+            return await self._ranked_documents(request, await self._client.read(request, DocumentsRequest, body))
+        payload: RerankRequest = await self._client.read(request, RerankRequest, body)
+        logits, _ = await self._logits(request, payload, payload.query, payload.texts)
+        scores = logits if payload.raw_scores else [_sigmoid(logit) for logit in logits]
         return [
             {"index": index, "score": scores[index]} | ({"text": payload.texts[index]} if payload.return_text else {})
-            for index in _ranked(scores)
+            for index in _ranked(logits)[: payload.top_n]
         ]
 
     async def rerank_documents(self, request: Request) -> Any:
         """`{id, model, usage, meta, results: [{index, relevance_score, document?}]}`, best first."""
-        payload: DocumentsRequest = await self._client.read(request, DocumentsRequest)
-        texts = [document if isinstance(document, str) else _text(document) for document in payload.documents]
-        scores, reply = await self._scores(request, payload, payload.query, texts, raw=False)
+        return await self._ranked_documents(request, await self._client.read(request, DocumentsRequest))
+
+    async def _ranked_documents(self, request: Request, payload: DocumentsRequest) -> dict[str, Any]:
+        texts = payload.ranked_texts()
+        scored = texts
+        if payload.max_tokens_per_doc is not None:
+            scored = await self._shortened(request, payload, texts, payload.max_tokens_per_doc)
+        logits, reply = await self._logits(request, payload, payload.query, scored)
         results = [
-            {"index": index, "relevance_score": scores[index]}
-            | ({"document": {"text": texts[index]}} if payload.return_documents else {})
-            for index in _ranked(scores)[: payload.top_n]
+            {"index": index, "relevance_score": _sigmoid(logits[index])}
+            | ({"document": _document(payload.documents[index])} if payload.return_documents else {})
+            for index in _ranked(logits)[: payload.top_n]
         ]
         prompt_tokens = int(reply.header(b"x-prompt-tokens") or 0)
         return {
@@ -77,7 +109,7 @@ class Classes:
             "results": results,
             "usage": {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens},  # Jina's
             "meta": {
-                "api_version": {"version": request.url.path.split("/")[1][1:]},
+                "api_version": {"version": "2" if request.url.path.startswith("/v2/") else "1"},
                 "tokens": {"input_tokens": prompt_tokens},
             },
         }
@@ -92,17 +124,33 @@ class Classes:
             parameters["function_to_apply"] = "none"
         return await self._client.post(request, route, {"inputs": inputs, "parameters": parameters})
 
-    async def _scores(
-        self, request: Request, payload: Truncation, query: str, texts: list[str], raw: bool
+    async def _shortened(
+        self, request: Request, payload: DocumentsRequest, texts: list[str], max_tokens: int
+    ) -> list[str]:
+        """Each text up to its first `max_tokens` tokens, special ones not counted."""
+        route = self._client.route(payload.model, CLASSES, "classification")
+        body = {"inputs": texts, "add_special_tokens": False, "offsets": "bytes"}
+        tokens = (await self._client.post(request, route, body, "/tokenize")).json()
+        return [
+            text
+            if len(tokens_of_text) <= max_tokens
+            else text.encode()[: tokens_of_text[max_tokens - 1]["stop"]].decode(errors="ignore")
+            for text, tokens_of_text in zip(texts, tokens, strict=True)
+        ]
+
+    async def _logits(
+        self, request: Request, payload: Truncation, query: str, texts: list[str]
     ) -> tuple[list[float], Reply]:
-        """The score of each text for a query, between 0 and 1 unless raw; and the reply that has them."""
+        """The logit of each text for a query, and the reply that has them.
+
+        Texts are ranked by it: scores between 0 and 1 of very good texts are all 1.
+        """
         pairs = [{"text": query, "text_pair": text} for text in texts]
         reply = await self._classify(request, payload, pairs, raw=True)
         classes = reply.json()
         if any(len(labels) != 1 for labels in classes):
             raise InvalidInput("model: has several classes; reranking needs a model with a single score")
-        scores = [float(labels[0]["score"]) for labels in classes]
-        return (scores if raw else [_sigmoid(score) for score in scores]), reply
+        return [float(labels[0]["score"]) for labels in classes], reply
 
 
 def _ranked(scores: list[float]) -> list[int]:
@@ -124,7 +172,23 @@ def _pair(item: Any) -> Any:
     return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
 
 
-def _text(document: dict[str, str]) -> str:
-    if "text" not in document:
-        raise InvalidInput("documents: `text` is missing")
-    return document["text"]
+def names_documents(body: bytes) -> bool:
+    """Whether a body for `/rerank` is Jina's."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(content, dict) and content.get("documents") is not None and content.get("texts") is None
+
+
+def _text(document: str | dict[str, Any], fields: list[str]) -> str:
+    if isinstance(document, str):
+        return document
+    values = [document[field] for field in fields if document.get(field) is not None]
+    if not values:
+        raise InvalidInput(f"documents: an object has none of the fields {', '.join(fields)}; set `rank_fields`")
+    return "\n".join(value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)
+
+
+def _document(document: str | dict[str, Any]) -> dict[str, Any]:
+    return {"text": document} if isinstance(document, str) else document

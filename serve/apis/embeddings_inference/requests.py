@@ -2,17 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from serve.apis.client_request import ClientRequest
 
 VECTORS = ("feature-extraction",)
 CLASSES = ("text-classification",)
 Texts = Annotated[list[str], Field(min_length=1)]
 
 
-class TEIRequest(BaseModel):
+class TEIRequest(ClientRequest):
     """The base class."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    without_effect = frozenset({"user", "input_type", "options"})
 
     model: str | None = None
 

@@ -16,7 +16,7 @@ from serve.apis.embeddings_inference.vectors import EmbedAllRequest, EmbedReques
 from serve.apis.model_client import ModelClient, as_json
 from serve.apis.operation import Operation, build_routes
 from serve.config.service import Limits
-from serve.http.errors import ErrorAnswer
+from serve.http.errors import ErrorAnswer, ErrorFormat
 
 # The service's `error_type` to TEI's; all others are `validation`.
 _TYPES = {
@@ -89,6 +89,5 @@ def embeddings_inference_routes(client: ModelClient, limits: Limits) -> list[Rou
     return build_routes(OPERATIONS, {path: as_json(handler) for path, handler in handlers.items()}, tei_error)
 
 
-def tei_error(content: dict[str, Any]) -> dict[str, Any]:
-    """The service's error object as TEI's: the same fields, and TEI's types."""
-    return content | {"error_type": _TYPES.get(content["error_type"], "validation")}
+tei_error = ErrorFormat(lambda content: content | {"error_type": _TYPES.get(content["error_type"], "validation")})
+"""The service's error object as TEI's: the same fields, and TEI's types."""

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 
 from deployments.errors import InvalidInput
 from deployments.text.tokens import TokenIds
+from serve.apis.client_request import ClientRequest
 from serve.apis.embeddings_inference.requests import VECTORS, TEIRequest, Texts, Truncation, as_list
 from serve.apis.model_client import ModelClient
 
@@ -25,9 +26,7 @@ class EmbedRequest(EmbedAllRequest):
     dimensions: int | None = None
 
 
-class Sentences(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Sentences(ClientRequest):
     source_sentence: str
     sentences: Texts
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -20,7 +19,7 @@ from serve.apis.open_inference.messages import InferRequest, flag
 from serve.apis.operation import Operation, build_routes
 from serve.config.service import Limits
 from serve.http.body import LARGE_BODY
-from serve.http.errors import JSONResponse
+from serve.http.errors import ErrorFormat, JSONResponse
 from serve.http.sse import EVENT_STREAM
 
 TENSORS = "application/octet-stream"  # JSON, followed by the bytes of tensors
@@ -167,6 +166,5 @@ def open_inference_routes(client: ModelClient, inference: OpenInference, limits:
     return build_routes(OPERATIONS, handlers, open_inference_error)
 
 
-def open_inference_error(content: dict[str, Any]) -> dict[str, Any]:
-    """The service's error object as KServe's, which has only the message."""
-    return {"error": content["error"]}
+open_inference_error = ErrorFormat(lambda content: {"error": content["error"]})
+"""The service's error object as KServe's, which has only the message."""

@@ -5,13 +5,22 @@ import uuid
 from collections.abc import AsyncGenerator
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.apis.client_request import ClientRequest
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
-from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage, usage_of
+from serve.apis.openai.generation import (
+    DONE,
+    FINISH_REASONS,
+    GenerationOptions,
+    StreamUsage,
+    event_without_text,
+    usage_of,
+    without_text,
+)
 from serve.http.errors import JSONResponse
 from serve.http.sse import event_response
 from serve.routes import Route
@@ -19,10 +28,14 @@ from serve.routes import Route
 TASKS = ("text-generation", "image-to-text")  # whose `inputs` may be a chat
 
 
-class Message(BaseModel):
-    """A message; its parts are passed on unchanged and validated by the task."""
+class Message(ClientRequest):
+    """A message; its parts are passed on unchanged and validated by the task.
 
-    model_config = ConfigDict(extra="forbid")
+    A client sends back what it got, with fields that its own classes add.
+    """
+
+    lacking = {"tool_calls": ([],), "function_call": (), "audio": ()}
+    without_effect = frozenset({"refusal", "annotations", "reasoning", "reasoning_content"})
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[dict[str, Any]]
@@ -36,10 +49,8 @@ class Message(BaseModel):
         return {"role": role, "content": content}
 
 
-class NamedSchema(BaseModel):
+class NamedSchema(ClientRequest):
     """A JSON schema as OpenAI's clients send it; name and description have no effect."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str | None = None
     description: str | None = None
@@ -47,10 +58,8 @@ class NamedSchema(BaseModel):
     strict: bool | None = None
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(ClientRequest):
     """The format of the text: OpenAI's types, and Hugging Face's with a `value`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["text", "json_object", "json_schema", "json", "regex"]
     json_schema: NamedSchema | None = None
@@ -68,9 +77,28 @@ class ResponseFormat(BaseModel):
 class ChatRequest(GenerationOptions):
     """The body of a request."""
 
+    lacking = GenerationOptions.lacking | {
+        "tools": ([],),
+        "tool_choice": ("none", "auto"),
+        "functions": ([],),
+        "function_call": ("none", "auto"),
+        "modalities": (["text"],),
+        "audio": (),
+        "prediction": (),
+        "web_search_options": (),
+        "reasoning_effort": ("none",),
+        "add_generation_prompt": (True,),
+        "continue_final_message": (False,),
+        "chat_template": (),
+        "chat_template_kwargs": ({},),
+        "echo": (False,),
+        "best_of": (1,),
+    }
+    without_effect = GenerationOptions.without_effect | {"parallel_tool_calls", "verbosity"}
+
     messages: list[Message] = Field(min_length=1)
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, ge=0)
+    max_completion_tokens: int | None = Field(default=None, ge=0)
     logprobs: bool = False
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
@@ -81,9 +109,13 @@ class ChatRequest(GenerationOptions):
             raise ValueError("top_logprobs needs logprobs")
         return self
 
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
-        parameters = self.parameters(self.max_completion_tokens or self.max_tokens)
+        parameters = self.parameters()
         if self.response_format is not None and (grammar := self.response_format.as_grammar()):
             parameters["grammar"] = grammar
         if self.logprobs:
@@ -105,9 +137,10 @@ class Chat:
         if payload.stream:
             return await event_response(self._chunks(request, route, payload), DONE)
         reply = await self._client.post(request, route, payload.as_task())
-        choices = [_choice(index, text, payload.logprobs) for index, text in enumerate(reply.json())]
-        answer = _head("chat.completion", payload.model) | {"choices": choices, "usage": usage_of(reply)}
-        return JSONResponse(answer)
+        texts = [without_text(text) if payload.writes_nothing else text for text in reply.json()]
+        choices = [_choice(index, text, payload.logprobs) for index, text in enumerate(texts)]
+        used = usage_of(reply, writes_nothing=payload.writes_nothing)
+        return JSONResponse(_head("chat.completion", payload.model) | {"choices": choices, "usage": used})
 
     async def _chunks(
         self, request: Request, route: Route, payload: ChatRequest
@@ -119,10 +152,14 @@ class Chat:
             if "error" in event:
                 yield openai_error(event)
                 return
+            if payload.writes_nothing:
+                event = event_without_text(event)
             index = event.get("choice", 0)
             delta: dict[str, Any] = {"role": "assistant"} if event["index"] == 1 else {}
             delta["content"] = event["token"]["text"]
-            logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]} if payload.logprobs else None
+            logprobs = None
+            if payload.logprobs and not payload.writes_nothing:
+                logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]}
             reason = None
             if details := event["details"]:
                 reason = FINISH_REASONS[details["finish_reason"]]

@@ -12,7 +12,15 @@ from starlette.responses import Response
 from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
-from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage, usage_of
+from serve.apis.openai.generation import (
+    DONE,
+    FINISH_REASONS,
+    GenerationOptions,
+    StreamUsage,
+    event_without_text,
+    usage_of,
+    without_text,
+)
 from serve.http.errors import JSONResponse
 from serve.http.sse import event_response
 from serve.routes import Route
@@ -24,8 +32,10 @@ DEFAULT_MAX_TOKENS = 16  # OpenAI's default
 class CompletionRequest(GenerationOptions):
     """The body of a request."""
 
+    lacking = GenerationOptions.lacking | {"suffix": ("",)}
+
     prompt: str | Annotated[list[str], Field(min_length=1)] | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, ge=0)
     echo: bool = False
     best_of: int | None = None
     logprobs: int | None = None
@@ -35,9 +45,13 @@ class CompletionRequest(GenerationOptions):
         """Texts, or lists of token ids."""
         return self.prompt if isinstance(self.prompt, list) and not are_ids(self.prompt) else [self.prompt]
 
+    @property
+    def token_limit(self) -> int:
+        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
-        parameters = self.parameters(self.max_tokens or DEFAULT_MAX_TOKENS)
+        parameters = self.parameters()
         if not self.stream or self.logprobs is not None:
             parameters["details"] = True
         if self.logprobs is not None:
@@ -65,11 +79,14 @@ class Completions:
         reply = await self._client.post(request, route, payload.as_task())
         answers = reply.json()
         texts = [text for item in answers for text in item] if len(payload.prompts) > 1 else answers
+        if payload.writes_nothing:
+            texts = [without_text(text) for text in texts]
         choices = [
             _choice(index, text, payload.logprobs is not None, echoed[index // payload.n])
             for index, text in enumerate(texts)
         ]
-        return JSONResponse(_head(payload.model) | {"choices": choices, "usage": usage_of(reply)})
+        used = usage_of(reply, writes_nothing=payload.writes_nothing)
+        return JSONResponse(_head(payload.model) | {"choices": choices, "usage": used})
 
     async def _echoed(self, request: Request, route: Route, payload: CompletionRequest) -> list[str]:
         """The text of each prompt if it is echoed; else empty texts."""
@@ -91,9 +108,11 @@ class Completions:
             if "error" in event:
                 yield openai_error(event)
                 return
+            if payload.writes_nothing:
+                event = event_without_text(event)
             index, token = event.get("choice", 0), event["token"]
             logprobs = None
-            if payload.logprobs is not None:
+            if payload.logprobs is not None and not payload.writes_nothing:
                 logprobs = _logprobs([token], [event.get("top_tokens") or []], offsets[index])
             offsets[index] += len(token["text"])
             reason = None

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from deployments.text.tokens import TokenIds, are_ids
+from serve.apis.client_request import ClientRequest
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.generation import usage_of
 from serve.http.errors import JSONResponse
@@ -15,16 +16,17 @@ from serve.http.errors import JSONResponse
 TASKS = ("feature-extraction",)
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(ClientRequest):
     """The body of a request."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    lacking = {"truncate_prompt_tokens": (), "additional_data": ()}
+    # `input_type`: of Jina's, Cohere's and NVIDIA's clients, for models that have a prompt for each.
+    without_effect = frozenset({"user", "input_type", "priority"})
 
     model: str | None = None  # required by OpenAI, omitted by TEI's clients
     input: str | Annotated[list[str], Field(min_length=1)] | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
-    user: str | None = None
 
     def as_task(self) -> dict[str, Any]:
         """The task's own request: always a list, so that the answer is one."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from serve.http.errors import ErrorFormat
+
 # By the service's `error_type`; all others are `invalid_request_error`.
 _TYPES = {
     "not_found": "not_found_error",
@@ -30,8 +32,7 @@ class OpenAIError(BaseModel):
     error: OpenAIProblem
 
 
-def openai_error(content: dict[str, Any]) -> dict[str, Any]:
-    """The service's error object as OpenAI's, for responses and for events of a stream."""
+def _openai(content: dict[str, Any]) -> dict[str, Any]:
     kind = content["error_type"]
     return {
         "error": {
@@ -41,3 +42,7 @@ def openai_error(content: dict[str, Any]) -> dict[str, Any]:
             "code": kind,
         }
     }
+
+
+openai_error = ErrorFormat(_openai, {"context_length_exceeded": 400})
+"""The service's error object as OpenAI's, for responses and for events of a stream."""

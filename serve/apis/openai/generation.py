@@ -2,26 +2,64 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from serve.apis.client_request import ClientRequest
 from serve.upstream.replicas import Reply
 
 DONE = b"data: [DONE]\n\n"  # the end of a stream
 FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(ClientRequest):
     """What a stream has beside its text."""
 
-    model_config = ConfigDict(extra="forbid")
+    lacking = {"continuous_usage_stats": (False,)}
+    without_effect = frozenset({"include_obfuscation"})
 
     include_usage: bool = False
 
 
-class GenerationOptions(BaseModel):
-    """Options of both. `user`, `metadata` and `store` are accepted without effect; unknown fields are refused."""
+# Of vLLM's and llama.cpp's clients.
+_LACKING: dict[str, tuple[Any, ...]] = {
+    "logit_bias": ({},),
+    "min_tokens": (0,),
+    "ignore_eos": (False,),
+    "stop_token_ids": ([],),
+    "skip_special_tokens": (True,),
+    "include_stop_str_in_output": (False,),
+    "spaces_between_special_tokens": (True,),
+    "length_penalty": (1.0, 1),
+    "use_beam_search": (False,),
+    "prompt_logprobs": (),
+    "return_token_ids": (False,),
+    "return_tokens_as_token_ids": (False,),
+    "truncate_prompt_tokens": (),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "structured_outputs": (),
+    "adapter_id": (),
+}
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+class GenerationOptions(ClientRequest):
+    """Options of both."""
+
+    lacking = _LACKING
+    without_effect = frozenset(
+        {
+            "user",
+            "metadata",
+            "store",
+            "service_tier",
+            "safety_identifier",
+            "prompt_cache_key",
+            "priority",
+            "cache_prompt",
+        }
+    )
 
     model: str
     stream: bool = False
@@ -33,18 +71,24 @@ class GenerationOptions(BaseModel):
     n: Annotated[int, Field(ge=1)] = 1
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
     # Extensions that vLLM's and TGI's clients send.
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
 
-    def parameters(self, max_tokens: int | None) -> dict[str, Any]:
+    @property
+    def token_limit(self) -> int | None:
+        """Maximum tokens to write. For 0 the model writes one, which is left out; the prompt is checked and counted."""
+        return None
+
+    @property
+    def writes_nothing(self) -> bool:
+        return self.token_limit == 0
+
+    def parameters(self) -> dict[str, Any]:
         """The task's parameters."""
         parameters: dict[str, Any] = {
-            "max_new_tokens": max_tokens,
+            "max_new_tokens": 1 if self.writes_nothing else self.token_limit,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k,
@@ -65,6 +109,18 @@ class GenerationOptions(BaseModel):
     def wants_usage(self) -> bool:
         """Whether a stream ends with its token usage."""
         return self.stream_options is not None and self.stream_options.include_usage
+
+
+def without_text(text: dict[str, Any]) -> dict[str, Any]:
+    """A generated text of a request that writes nothing."""
+    details = text["details"] | {"finish_reason": "length", "tokens": [], "top_tokens": [], "generated_tokens": 0}
+    return text | {"generated_text": "", "details": details}
+
+
+def event_without_text(event: dict[str, Any]) -> dict[str, Any]:
+    """The only event of such a text in a stream."""
+    details = event["details"] and event["details"] | {"finish_reason": "length", "generated_tokens": 0}
+    return event | {"token": event["token"] | {"text": ""}, "details": details}
 
 
 class StreamUsage:
@@ -94,6 +150,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}
 
 
-def usage_of(reply: Reply) -> dict[str, int]:
+def usage_of(reply: Reply, *, writes_nothing: bool = False) -> dict[str, int]:
     """The usage of a whole response."""
-    return usage(int(reply.header(b"x-prompt-tokens") or 0), int(reply.header(b"x-generated-tokens") or 0))
+    generated = 0 if writes_nothing else int(reply.header(b"x-generated-tokens") or 0)
+    return usage(int(reply.header(b"x-prompt-tokens") or 0), generated)

@@ -273,7 +273,7 @@ def test_a_model_without_languages_says_so(writing):
 
 
 def test_what_is_refused(writing):
-    with pytest.raises(InvalidInput, match="has 256 positions, and this needs 301 .1 for the prompt, 300 new"):
+    with pytest.raises(InvalidInput, match="length is 256 tokens; 301 are requested .1 in the prompt, 300 new"):
         ask(writing.replica("bart"), "a", max_new_tokens=300)
     small = writing.replica("t5", {"generation": {"max_cache_tokens": 150}})
     with pytest.raises(InvalidInput, match=r"needs \d+ tokens \(\d+ read, 60 new\), and the model's cache holds 150"):

@@ -253,12 +253,12 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
         (
             "river " * 200,
             {"max_new_tokens": 100},
-            "the model has 256 positions, and this needs 701 .601 for the prompt, 100 new",
+            "maximum context length is 256 tokens; 701 are requested .601 in the prompt, 100 new",
         ),
         (
             "river " * 200,
             {"max_new_tokens": 100, "num_beams": 2},
-            "the model has 256 positions, and this needs 701 .601 for the prompt, 100 new",
+            "maximum context length is 256 tokens; 701 are requested .601 in the prompt, 100 new",
         ),
         ("a", {"max_new_tokens": 0}, "max_new_tokens must be at least 1, not 0"),
         ("a", {"min_new_tokens": 9}, r"min_new_tokens \(9\) must not exceed max_new_tokens \(8\)"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from starlette.applications import Starlette
 
@@ -150,11 +151,65 @@ async def test_another_model_is_not_mistaken_for_this_one(served: Served, replic
     assert "another" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("start", ["/models/{model}", "/tasks/{alias}/{model}", "/tasks/{alias}"])
+@pytest.mark.parametrize("served", ["llama"], indirect=True)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_token_at_all(served: Served, replica: httpx.AsyncClient, path: str, stream: bool) -> None:
+    body = {"prompt": TEXT} if path == "/v1/completions" else {"messages": [{"role": "user", "content": TEXT}]}
+    asked = {"model": "llama", "max_tokens": 0, "stream": stream, "stream_options": {"include_usage": True}}
+    answer = await replica.post(rerouted(served.route, path), json=body | asked)
+    assert answer.status_code == 200, answer.text
+    events = [orjson.loads(line[5:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
+    first, last = (events[0], events[-1]) if stream else (answer.json(), answer.json())
+    (choice,) = first["choices"]
+    written = choice.get("text", (choice.get("message") or choice.get("delta") or {}).get("content"))
+    assert (written, choice["finish_reason"]) == ("", "length")
+    assert last["usage"]["completion_tokens"] == 0 < last["usage"]["prompt_tokens"]
+
+
+@pytest.mark.parametrize("served", ["llama"], indirect=True)
+async def test_too_long_a_prompt(served: Served, replica: httpx.AsyncClient) -> None:
+    """Clients know it by status, code and words."""
+    body = {"model": "llama", "prompt": TEXT, "max_tokens": 100_000}
+    answer = await replica.post(rerouted(served.route, "/v1/completions"), json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "context_length_exceeded"
+    assert answer.json()["error"]["message"].startswith("this model's maximum context length is ")
+
+
+async def test_fields_that_nobody_knows_are_named(served: Served, replica: httpx.AsyncClient) -> None:
+    answer = await replica.post(rerouted(served.route, "/tokenize"), json={"inputs": TEXT, "novel": 1, "user": "a"})
+    assert answer.status_code == 200
+    assert answer.headers["x-ignored-fields"] == "novel"
+
+
+@pytest.mark.parametrize("served", ["nli"], indirect=True)
+async def test_rerank_with_documents(served: Served, replica: httpx.AsyncClient) -> None:
+    """As of Cohere's, Jina's and vLLM's clients: objects, fields to rank, cut documents."""
+
+    async def ask(path: str, **body: Any) -> httpx.Response:
+        return await replica.post(rerouted(served.route, path), json={"query": TEXT} | body)
+
+    several = await ask("/rerank", documents=["a", "b"])
+    assert several.status_code == 422  # this model has three classes
+    assert "single score" in several.json()["error"]
+    for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
+        missing = await ask(path, documents=[{"title": "a"}])
+        assert "none of the fields text" in missing.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("served", "start"),
+    [
+        (name, start)
+        for name in ("vectors", "nli")
+        for start in ("/models/{model}", "/tasks/{alias}/{model}", "/tasks/{alias}")
+    ]
+    + [("llama", "/models/{model}")],  # a task without aliases
+    indirect=["served"],
+)
 async def test_other_names_of_the_model(served: Served, replica: httpx.AsyncClient, start: str) -> None:
     alias = next(iter(served.route.kind.aliases), None)
-    if alias is None and "{alias}" in start:
-        pytest.skip("a task without aliases")
     path = start.format(model=served.route.model, alias=alias)
     example = served.route.kind.example
     named = await replica.post(rerouted(served.route, path), json=example)
@@ -166,14 +221,13 @@ async def test_other_names_of_the_model(served: Served, replica: httpx.AsyncClie
         assert named.json() == own.json()
 
 
+@pytest.mark.parametrize("served", ["vectors", "nli"], indirect=True)
 async def test_the_body_chooses_a_view(served: Served, replica: httpx.AsyncClient) -> None:
     bodies: dict[str, dict[str, Any]] = {
         "feature-extraction": {"inputs": {"source_sentence": TEXT, "sentences": ["a", TEXT]}},
         "text-classification": {"inputs": TEXT, "parameters": {"candidate_labels": ["a", "b"]}},
     }
-    body = bodies.get(served.route.task)
-    if body is None:
-        pytest.skip("a task without views that a body chooses")
+    body = bodies[served.route.task]
     answer = await replica.post(rerouted(served.route, f"/models/{served.route.model}"), json=body)
     assert answer.status_code == 200, answer.text
     assert len(answer.json()) == 2

@@ -129,6 +129,8 @@ def test_only_posts_are_rerouted(client: httpx.Client, path: str) -> None:
         ("/v1/embeddings", {"input": "a"}, VECTORS),
         ("/v1/embeddings", {"model": None, "input": "a"}, VECTORS),
         ("/v1/embeddings", {"model": "classes", "input": "a"}, CLASSES),  # which says that it has no embeddings
+        ("/v1/embeddings", {"model": "org/bge", "input": "a"}, BGE),
+        ("/v1/embeddings", {"model": "org/unknown", "input": "a"}, None),
         ("/v1/embeddings", {"model": "unknown", "input": "a"}, None),
         ("/v1/embeddings", {"model": "", "input": "a"}, None),
         ("/v1/embeddings", {"model": 3, "input": "a"}, None),
