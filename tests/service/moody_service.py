@@ -47,7 +47,13 @@ def _deploy(folder: str) -> None:
     for model, route in zip(models, table.routes, strict=True):
         endpoint = partial(build_endpoint, route=route, options=config.options)
         app = build_deployment(
-            model, Moody, endpoint, limits=ReplicaLimits(), cpu_threads=1, watch=config.options.watch
+            model,
+            Moody,
+            endpoint,
+            limits=ReplicaLimits(),
+            cpu_threads=1,
+            watch=config.options.watch,
+            start=config.start,
         )
         targets.append(serve.RunTarget(target=app, name=route.model, route_prefix=route.prefix))
     serve.run_many(targets)

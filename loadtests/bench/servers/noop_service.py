@@ -59,6 +59,7 @@ def _deploy(folder: str, kind: type[Task[Any, Any]], options: Mapping[str, Any])
         limits=ReplicaLimits(config.limits.max_waiting),
         cpu_threads=1,
         watch=config.options.watch,
+        start=config.start,
     )
     serve.run_many(
         [
