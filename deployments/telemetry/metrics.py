@@ -16,9 +16,7 @@ EXPORTED_PREFIX = f"ray_{PREFIX}"
 OUTCOMES = ("ok", "client_error", "overloaded", "unavailable", "expired", "cancelled", "error")
 # Statuses of rejected requests and the names of their errors; an error of a special kind counts as its kind.
 REASONS: Mapping[int, str] = {
-    kind.status: kind.error_type
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and kind.__base__ is errors.ServiceError and kind.status not in (500, 504)
+    kind.status: kind.error_type for kind in errors.ServiceError.__subclasses__() if kind.status not in (500, 504)
 }
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
