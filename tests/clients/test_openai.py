@@ -15,6 +15,7 @@ from tests.service.running import RunningService
 pytestmark = pytest.mark.ray
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who wrote the letter?"}]
 TEMPLATED = "<s>system: Be short.</s><s>user: Who wrote the letter?</s><s>assistant: "
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
 SERVED = ["llama", "t5", "ranker", "minilm", "spoken-digits-ctc", "prompt-injection", "nli", "llava"]
 MEDIA = Path(__file__).parents[2] / "examples/media"
 DIGITS, SPEECH, CAT = MEDIA / "digits.wav", MEDIA / "speech.ogg", MEDIA / "cat.jpg"
@@ -179,7 +180,7 @@ def test_a_chat_about_a_picture(client: openai.OpenAI, service: RunningService) 
         ({"model": "lama"}, openai.NotFoundError, "did you mean 'llama'"),
         ({"model": "minilm"}, openai.UnprocessableEntityError, "does feature-extraction, not chat"),
         ({"temperature": -1}, openai.UnprocessableEntityError, "temperature must be above 0"),
-        ({"tools": []}, openai.UnprocessableEntityError, "tools: unknown field"),
+        ({"tools": [TOOL]}, openai.UnprocessableEntityError, "tools: is not available here"),
         ({"response_format": {"type": "xml"}}, openai.UnprocessableEntityError, "response_format.type"),
         ({"top_logprobs": 2}, openai.UnprocessableEntityError, "top_logprobs needs logprobs"),
         (
@@ -189,7 +190,7 @@ def test_a_chat_about_a_picture(client: openai.OpenAI, service: RunningService) 
         ),
         ({"messages": []}, openai.UnprocessableEntityError, "messages"),
         ({"n": 2, "stream": True}, openai.UnprocessableEntityError, "several texts need do_sample"),
-        ({"max_tokens": 100_000}, openai.UnprocessableEntityError, "positions"),
+        ({"max_tokens": 100_000}, openai.BadRequestError, "maximum context length is"),
         ({"messages": [CHAT[1], CHAT[0]]}, openai.UnprocessableEntityError, "the system speaks first"),
         ({"temperature": -1, "stream": True}, openai.UnprocessableEntityError, "temperature must be above 0"),
     ],

@@ -13,6 +13,8 @@ from serve.apis.model_client import ModelClient
 
 
 class EmbedAllRequest(Truncation):
+    lacking = {"dimensions": ()}
+
     inputs: str | Texts | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
     prompt_name: str | None = None
 
@@ -22,6 +24,8 @@ class EmbedAllRequest(Truncation):
 
 
 class EmbedRequest(EmbedAllRequest):
+    lacking = {}
+
     normalize: bool = True
     dimensions: int | None = None
 

@@ -89,7 +89,7 @@ async def test_drawn_tokens_are_possible_ones(replica):
         ({"seed": 3, "do_sample": True}, "seed: not supported with generation.engine: paged"),
         ({"repetition_penalty": 1.2}, "repetition_penalty: not supported"),
         ({"num_beams": 2}, "num_beams: not supported"),
-        ({"max_new_tokens": 5000}, "the model has 256 positions"),
+        ({"max_new_tokens": 5000}, "this model's maximum context length is 256"),
     ],
 )
 async def test_what_it_cannot_do_is_refused(replica, engine, parameters, message):

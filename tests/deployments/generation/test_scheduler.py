@@ -151,7 +151,7 @@ def test_a_job_has_an_output_for_each_of_its_rows(callers):
     caller.nothing_left()
 
 
-@pytest.mark.parametrize(("prompt", "figures"), [(230, "has 256 positions"), (0, "at least one token")])
+@pytest.mark.parametrize(("prompt", "figures"), [(230, "context length is 256"), (0, "at least one token")])
 def test_one_impossible_row_ends_the_job_and_its_other_rows(callers, prompt, figures):
     caller, random = callers(), Random(3)
     possible = request_of("llama", random, ENDLESS)

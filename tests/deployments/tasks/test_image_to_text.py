@@ -311,7 +311,7 @@ def test_a_captioner_refuses_chats(replicas):
 
 
 def test_a_text_longer_than_the_model_counts_is_refused(replicas):
-    with pytest.raises(InvalidInput, match="the model has 256 positions"):
+    with pytest.raises(InvalidInput, match="maximum context length is 256"):
         ask(replicas("git"), {"image": png(picture(40, 40)), "text": "river " * 300})
     with pytest.raises(InvalidInput, match="inputs.text is empty"):
         ask(replicas("git"), {"image": png(picture(40, 40)), "text": " "})

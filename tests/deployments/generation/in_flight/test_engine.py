@@ -168,7 +168,7 @@ def test_what_can_never_fit_is_refused_with_both_figures():
     engine = engine_of("bloom", kv_slots=100)
     with pytest.raises(InvalidInput, match=r"120 tokens \(70 read, 50 new\).*holds 100"):
         engine.submit(GenerationSequence(Prompt([5] * 70), SamplingParams(max_new_tokens=50)))
-    with pytest.raises(InvalidInput, match="has 256 positions"):
+    with pytest.raises(InvalidInput, match="context length is 256"):
         engine_of("gpt2", kv_slots=1000).submit(
             GenerationSequence(Prompt([5] * 200), SamplingParams(max_new_tokens=100))
         )
