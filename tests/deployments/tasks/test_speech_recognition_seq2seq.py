@@ -245,7 +245,7 @@ def test_too_short_for_a_frame_is_refused(replicas):
         ("whisper-many", {"num_return_sequences": 2, "do_sample": True}, "a recording has a single text"),
         ("whisper-many", {"best_of": 2, "do_sample": True}, "a recording has a single text"),
         ("whisper-many", {"stop": ["a"]}, "parameters.stop"),
-        ("whisper-many", {"max_new_tokens": 96}, "positions"),
+        ("whisper-many", {"max_new_tokens": 96}, "maximum context length"),
         ("moonshine", {"language": "en"}, "parameters.language"),
         ("moonshine", {"return_timestamps": "word"}, "parameters.return_timestamps"),
         ("speech-to-text", {"task": "translate"}, "parameters.task"),
