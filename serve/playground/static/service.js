@@ -25,7 +25,8 @@ export class ServiceError extends Error {
 export async function get(path, { accept = 'application/json', signal } = {}) {
   const response = await send(path, { headers: { accept }, signal });
   if (response.status === 401 || response.status === 403) {
-    throw new ServiceError((await response.json()).error, response.status);
+    const { error } = await response.json();
+    throw new ServiceError(error?.message ?? error, response.status); // an object on OpenAI's routes
   }
   return response;
 }
