@@ -46,7 +46,7 @@ def path_table() -> PathTable:
     refusals = {protocol.slug: orjson.dumps(protocol.error_format(content)).decode() for protocol in PROTOCOLS}
     slugs = {protocol.error_format: protocol.slug for protocol in PROTOCOLS}
     by_body: dict[str, list[str]] = {}
-    by_path = ["/models/{model}"]
+    by_path: list[str] = []
     formats: dict[str, str] = {}
     for operation in (each for protocol in PROTOCOLS for each in protocol.operations):
         if not operation.names_model or operation.is_form:  # HAProxy cannot read a form

@@ -93,6 +93,8 @@ def _paths(models: Sequence[RoutedModel], table: PathTable) -> Iterator[tuple[st
     for model in models:
         for path in table.by_path:
             yield path.format(model=model.name), model.prefix
+        for below in table.below:
+            yield f"/models/{model.name}{below}", model.prefix
         for alias in table.aliases.get(model.task, ()):
             for below in table.below:
                 yield f"/tasks/{alias}/{model.name}{below}", model.prefix

@@ -221,6 +221,15 @@ async def test_other_names_of_the_model(served: Served, replica: httpx.AsyncClie
         assert named.json() == own.json()
 
 
+async def test_the_tasks_own_pipeline(served: Served, replica: httpx.AsyncClient) -> None:
+    path = f"/models/{served.route.model}/pipeline/{served.route.task}"
+    named = await replica.post(rerouted(served.route, path), json=served.route.kind.example)
+    own = await replica.post(served.route.path, json=served.route.kind.example)
+    assert named.status_code == own.status_code == 200
+    if served.route.task != "text-generation":  # which draws its tokens
+        assert named.json() == own.json()
+
+
 @pytest.mark.parametrize("served", ["vectors", "nli"], indirect=True)
 async def test_the_body_chooses_a_view(served: Served, replica: httpx.AsyncClient) -> None:
     bodies: dict[str, dict[str, Any]] = {

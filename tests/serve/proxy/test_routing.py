@@ -77,6 +77,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         ("/models/bge?a=1", BGE),
         ("/models/llama/v1/chat/completions", LLAMA),
         ("/models/classes/pipeline/zero-shot-classification", CLASSES),
+        ("/models/bge/pipeline/feature-extraction", BGE),
+        ("/tasks/embeddings/bge/pipeline/feature-extraction", BGE),
         ("/v2/models/bge/infer", BGE),
         ("/v2/models/MiniLM.v2/versions/1/infer", VECTORS),
         ("/v2/models/llama/generate_stream", LLAMA),
