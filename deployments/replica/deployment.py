@@ -133,8 +133,7 @@ def build_deployment(
             their number, scaling and path change; without a version each is replaced.
     """
     watch = watch or Watch()
-    # What a replica imports of this project, for the fork server. A partial of a function has no module of its own.
-    modules = (Replica.__module__, task.__module__, getattr(build_endpoint, "__module__", None) or "deployments")
+    modules = (Replica.__module__, task.__module__, build_endpoint.__module__)  # of this project, for the fork server
     threads = config.resources.cpu_threads or cpu_threads
     resources = config.resources.model_copy(update={"cpu_threads": threads})
     config = config.model_copy(update={"resources": resources})

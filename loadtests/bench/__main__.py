@@ -95,14 +95,15 @@ def run_overload(
     rounds: Rounds = None,
     quick: Quick = False,
     model: Annotated[EncoderName, typer.Option(help="Which encoder.")] = "minilm",
+    path: Annotated[overload.RoutePath, typer.Option(help="Which route gets the load.")] = overload.RoutePath.TASK,
     output: Output = None,
 ) -> None:
     """An encoder at half to ten times its capacity, and its recovery. Also writes a plot."""
-    plan = _plan(overload.Plan, overload.QUICK, rounds, quick, model=model)
+    plan = _plan(overload.Plan, overload.QUICK, rounds, quick, model=model, path=path)
     done = overload.run(plan, progress_log(console))
-    path = output or RESULTS / f"overload-{model}.json"
-    _finish(overload_report.report(plan, done), path)
-    plot = path.with_suffix(".png")
+    file = output or RESULTS / f"overload-{model}.json"
+    _finish(overload_report.report(plan, done), file)
+    plot = file.with_suffix(".png")
     overload_plot.plot(done, plot)
     console.print(f"[dim]plot: {plot}[/]", highlight=False)
 

@@ -4,12 +4,9 @@ Ray is imported within the functions, as Ray Serve reads its environment when it
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from deployments.telemetry.logs import warn_unless_read_in
-
-if TYPE_CHECKING:
-    pass
 
 READ_IN = "2.60"  # the release whose source these names were read in
 

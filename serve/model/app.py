@@ -73,6 +73,7 @@ class ModelApp:
         handlers = self._handlers(client)
         self._pipelines = {PIPELINE + name for name in (route.task, *route.kind.aliases)}
         self._below = {path + below: handler for path in route.paths for below, handler in handlers.items()}
+        self._has_view_by_body = has_view_by_body(route.kind)
         self._operations = model_operations(endpoint, route, limits)
         self._names = [f"/models/{route.model}"]
         self._names += [f"/tasks/{alias}{end}" for alias in route.kind.aliases for end in (f"/{route.model}", "")]
@@ -126,7 +127,7 @@ class ModelApp:
         pattern = name.replace(f"/{self._route.model}", "/{model}")
         scope["route"] = SimpleNamespace(path=pattern + below)  # for the trace
         body = b""
-        if not below and name.startswith("/models/") and has_view_by_body(self._route.kind):
+        if not below and name.startswith("/models/") and self._has_view_by_body:
             body = await read_body(scope, receive, self._body_limit)
             receive = _repeated(body, receive)
         names = {"below": below} | ({"task": name.split("/")[2]} if name.startswith("/tasks/") else {})

@@ -5,27 +5,40 @@ A refusal costs about the same for every model, and a fast model has more of the
 The load generator is a process of its own on the same machine. Its CPU time is reported, because the service lacks it.
 """
 
+import json
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from loadtests.bench.encoders import EncoderName, encoder
 from loadtests.bench.overload.recovery import Recovery, recovery
-from loadtests.bench.servers.start import SERVICE_PATH, service
+from loadtests.bench.servers.start import NAME, SERVICE_PATH, service
 from loadtests.load.arrivals import Phase
 from loadtests.load.http_load import ClosedLoad, OpenLoad
 from loadtests.load.load_process import LoadProcess, load_process
 from loadtests.load.statistics import LoadStatistics, load_statistics
 from loadtests.processes.server import Server
 from loadtests.report.progress import Log
-from loadtests.traffic.texts import request_bodies, sample_texts
+from loadtests.traffic.texts import sample_texts
 
 CLIENTS = 64  # that measure the capacity
 WARM_UP_TEXTS = 128
 RECOVERY_LOAD = 0.5  # of the capacity
 GRACE_S = 1.0  # of a client's timeout, beyond the service's
 MAX_RATE = 3000.0  # requests/s that one process can send even on a busy core
+
+
+class RoutePath(StrEnum):
+    """Which route of the model gets the load."""
+
+    TASK = SERVICE_PATH
+    OPENAI = "/v1/embeddings"
+
+    def body(self, text: str) -> str:
+        """A request for one text."""
+        return json.dumps({"inputs": text} if self is RoutePath.TASK else {"model": NAME, "input": text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class Plan:
         timeout_s: of the service.
         rounds: number of times that the service is started and measured.
         model: the encoder.
+        path: that all requests are sent to.
     """
 
     multiples: tuple[float, ...] = (0.5, 1, 2, 5, 10)
@@ -51,6 +65,7 @@ class Plan:
     timeout_s: float = 15.0
     rounds: int = 1
     model: EncoderName = "minilm"
+    path: RoutePath = RoutePath.TASK
 
 
 QUICK: dict[str, Any] = {"seconds": 10.0, "settle_s": 6.0, "capacity_s": 6.0, "recovery_s": 15.0}
@@ -105,7 +120,7 @@ def run(plan: Plan, log: Log) -> list[Round]:
 class _Round:
     def __init__(self, plan: Plan, server: Server, loads: LoadProcess, log: Log) -> None:
         self._plan, self._server, self._loads, self._log = plan, server, loads, log
-        self._bodies = request_bodies(sample_texts(512))
+        self._bodies = [plan.path.body(text) for text in sample_texts(512)]
 
     def run(self) -> Round:
         self._closed(WARM_UP_TEXTS, 600.0)
@@ -122,7 +137,7 @@ class _Round:
         """Answered requests per second of a closed load."""
         load = ClosedLoad(
             port=self._server.port,
-            path=SERVICE_PATH,
+            path=self._plan.path,
             bodies=self._bodies,
             requests=requests,
             concurrency=CLIENTS,
@@ -140,7 +155,7 @@ class _Round:
             phases.append(Phase(RECOVERY_LOAD * done.capacity, plan.recovery_s))
         load = OpenLoad(
             port=self._server.port,
-            path=SERVICE_PATH,
+            path=plan.path,
             bodies=self._bodies,
             phases=phases,
             timeout_s=plan.timeout_s + GRACE_S,

@@ -77,7 +77,7 @@ class Classes:
         A request with `documents` gets the answer of `/v1/rerank`.
         """
         body = await self._client.read_bytes(request)
-        if names_documents(body):
+        if _names_documents(body):
             return await self._ranked_documents(request, await self._client.read(request, DocumentsRequest, body))
         payload: RerankRequest = await self._client.read(request, RerankRequest, body)
         logits, _ = await self._logits(request, payload, payload.query, payload.texts)
@@ -128,15 +128,17 @@ class Classes:
         self, request: Request, payload: DocumentsRequest, texts: list[str], max_tokens: int
     ) -> list[str]:
         """Each text up to its first `max_tokens` tokens, special ones not counted."""
+        long = [index for index, text in enumerate(texts) if len(text.encode()) >= max_tokens]  # a token has a byte
+        if not long:
+            return texts
         route = self._client.route(payload.model, CLASSES, "classification")
-        body = {"inputs": texts, "add_special_tokens": False, "offsets": "bytes"}
-        tokens = (await self._client.post(request, route, body, "/tokenize")).json()
-        return [
-            text
-            if len(tokens_of_text) <= max_tokens
-            else text.encode()[: tokens_of_text[max_tokens - 1]["stop"]].decode(errors="ignore")
-            for text, tokens_of_text in zip(texts, tokens, strict=True)
-        ]
+        body = {"inputs": [texts[index] for index in long], "add_special_tokens": False, "offsets": "bytes"}
+        tokenized = (await self._client.post(request, route, body, "/tokenize")).json()
+        shortened = list(texts)
+        for index, tokens in zip(long, tokenized, strict=True):
+            if len(tokens) > max_tokens:
+                shortened[index] = texts[index].encode()[: tokens[max_tokens - 1]["stop"]].decode(errors="ignore")
+        return shortened
 
     async def _logits(
         self, request: Request, payload: Truncation, query: str, texts: list[str]
@@ -172,8 +174,10 @@ def _pair(item: Any) -> Any:
     return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
 
 
-def names_documents(body: bytes) -> bool:
-    """Whether a body for `/rerank` is Jina's."""
+def _names_documents(body: bytes) -> bool:
+    """Whether a body for `/rerank` is Jina's. It is parsed here only if it may be."""
+    if b'"documents"' not in body:
+        return False
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:

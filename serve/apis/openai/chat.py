@@ -12,15 +12,7 @@ from starlette.responses import Response
 from serve.apis.client_request import ClientRequest
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
-from serve.apis.openai.generation import (
-    DONE,
-    FINISH_REASONS,
-    GenerationOptions,
-    StreamUsage,
-    event_without_text,
-    usage_of,
-    without_text,
-)
+from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage
 from serve.http.errors import JSONResponse
 from serve.http.sse import event_response
 from serve.routes import Route
@@ -137,10 +129,10 @@ class Chat:
         if payload.stream:
             return await event_response(self._chunks(request, route, payload), DONE)
         reply = await self._client.post(request, route, payload.as_task())
-        texts = [without_text(text) if payload.writes_nothing else text for text in reply.json()]
+        texts = payload.visible_texts(reply.json())
         choices = [_choice(index, text, payload.logprobs) for index, text in enumerate(texts)]
-        used = usage_of(reply, writes_nothing=payload.writes_nothing)
-        return JSONResponse(_head("chat.completion", payload.model) | {"choices": choices, "usage": used})
+        answer = _head("chat.completion", payload.model) | {"choices": choices, "usage": payload.usage_of(reply)}
+        return JSONResponse(answer)
 
     async def _chunks(
         self, request: Request, route: Route, payload: ChatRequest
@@ -152,8 +144,7 @@ class Chat:
             if "error" in event:
                 yield openai_error(event)
                 return
-            if payload.writes_nothing:
-                event = event_without_text(event)
+            event = payload.visible_event(event)
             index = event.get("choice", 0)
             delta: dict[str, Any] = {"role": "assistant"} if event["index"] == 1 else {}
             delta["content"] = event["token"]["text"]

@@ -12,15 +12,7 @@ from starlette.responses import Response
 from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
-from serve.apis.openai.generation import (
-    DONE,
-    FINISH_REASONS,
-    GenerationOptions,
-    StreamUsage,
-    event_without_text,
-    usage_of,
-    without_text,
-)
+from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage
 from serve.http.errors import JSONResponse
 from serve.http.sse import event_response
 from serve.routes import Route
@@ -79,14 +71,11 @@ class Completions:
         reply = await self._client.post(request, route, payload.as_task())
         answers = reply.json()
         texts = [text for item in answers for text in item] if len(payload.prompts) > 1 else answers
-        if payload.writes_nothing:
-            texts = [without_text(text) for text in texts]
         choices = [
             _choice(index, text, payload.logprobs is not None, echoed[index // payload.n])
-            for index, text in enumerate(texts)
+            for index, text in enumerate(payload.visible_texts(texts))
         ]
-        used = usage_of(reply, writes_nothing=payload.writes_nothing)
-        return JSONResponse(_head(payload.model) | {"choices": choices, "usage": used})
+        return JSONResponse(_head(payload.model) | {"choices": choices, "usage": payload.usage_of(reply)})
 
     async def _echoed(self, request: Request, route: Route, payload: CompletionRequest) -> list[str]:
         """The text of each prompt if it is echoed; else empty texts."""
@@ -108,8 +97,7 @@ class Completions:
             if "error" in event:
                 yield openai_error(event)
                 return
-            if payload.writes_nothing:
-                event = event_without_text(event)
+            event = payload.visible_event(event)
             index, token = event.get("choice", 0), event["token"]
             logprobs = None
             if payload.logprobs is not None and not payload.writes_nothing:

@@ -10,7 +10,6 @@ from deployments.errors import InvalidInput
 from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.client_request import ClientRequest
 from serve.apis.model_client import ModelClient
-from serve.apis.openai.generation import usage_of
 from serve.http.errors import JSONResponse
 
 TASKS = ("feature-extraction",)
@@ -51,6 +50,6 @@ class Embeddings:
                 f"model: {route.model!r} returns one vector per token; set `pooling` in its configuration"
             )
         data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-        used = usage_of(reply)
-        used.pop("completion_tokens")
+        tokens = int(reply.header(b"x-prompt-tokens") or 0)
+        used = {"prompt_tokens": tokens, "total_tokens": tokens}
         return JSONResponse({"object": "list", "data": data, "model": route.model, "usage": used})

@@ -85,6 +85,19 @@ class GenerationOptions(ClientRequest):
     def writes_nothing(self) -> bool:
         return self.token_limit == 0
 
+    def visible_texts(self, texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The generated texts as the client sees them."""
+        return [_without_text(text) for text in texts] if self.writes_nothing else texts
+
+    def visible_event(self, event: dict[str, Any]) -> dict[str, Any]:
+        """An event of a stream as the client sees it."""
+        return _event_without_text(event) if self.writes_nothing else event
+
+    def usage_of(self, reply: Reply) -> dict[str, int]:
+        """The usage of a whole response."""
+        generated = 0 if self.writes_nothing else int(reply.header(b"x-generated-tokens") or 0)
+        return usage(int(reply.header(b"x-prompt-tokens") or 0), generated)
+
     def parameters(self) -> dict[str, Any]:
         """The task's parameters."""
         parameters: dict[str, Any] = {
@@ -111,13 +124,13 @@ class GenerationOptions(ClientRequest):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def without_text(text: dict[str, Any]) -> dict[str, Any]:
+def _without_text(text: dict[str, Any]) -> dict[str, Any]:
     """A generated text of a request that writes nothing."""
     details = text["details"] | {"finish_reason": "length", "tokens": [], "top_tokens": [], "generated_tokens": 0}
     return text | {"generated_text": "", "details": details}
 
 
-def event_without_text(event: dict[str, Any]) -> dict[str, Any]:
+def _event_without_text(event: dict[str, Any]) -> dict[str, Any]:
     """The only event of such a text in a stream."""
     details = event["details"] and event["details"] | {"finish_reason": "length", "generated_tokens": 0}
     return event | {"token": event["token"] | {"text": ""}, "details": details}
@@ -148,9 +161,3 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     """OpenAI's usage object."""
     total = prompt_tokens + completion_tokens
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}
-
-
-def usage_of(reply: Reply, *, writes_nothing: bool = False) -> dict[str, int]:
-    """The usage of a whole response."""
-    generated = 0 if writes_nothing else int(reply.header(b"x-generated-tokens") or 0)
-    return usage(int(reply.header(b"x-prompt-tokens") or 0), generated)

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from serve.apis.openai.chat import ChatRequest
 from serve.apis.openai.completions import CompletionRequest
 from serve.apis.openai.errors import openai_error
-from serve.apis.openai.generation import event_without_text, without_text
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
 
@@ -44,10 +43,11 @@ def test_a_negative_limit_is_refused() -> None:
 
 def test_what_was_written_for_nothing_is_left_out() -> None:
     details = {"finish_reason": "eos_token", "tokens": [{"text": "b"}], "generated_tokens": 1, "input_length": 4}
-    left = without_text({"generated_text": "b", "details": details})
+    request = CompletionRequest.model_validate({"model": "m", "prompt": "a", "max_tokens": 0})
+    (left,) = request.visible_texts([{"generated_text": "b", "details": details}])
     assert left["generated_text"] == ""
     assert (left["details"]["finish_reason"], left["details"]["tokens"]) == ("length", [])
-    event = event_without_text({"index": 1, "token": {"text": "b"}, "details": details})
+    event = request.visible_event({"index": 1, "token": {"text": "b"}, "details": details})
     assert event["token"]["text"] == ""
     assert event["details"] == details | {"finish_reason": "length", "generated_tokens": 0}
 
