@@ -24,8 +24,7 @@ import signal
 import socket
 import struct
 import sys
-import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 # What Ray Serve imports of others, and what all tasks need of transformers. A model's own files are imported in the
 # fork.
@@ -124,36 +123,29 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return json.loads(body), list(streams)
 
 
-def _become_worker(request: dict[str, Any], streams: list[int], connection: socket.socket) -> None:
-    """Run the client's program in this process. The connection stays open as long as it does, for the client to see."""
-    status = 1
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
-        for place, stream in enumerate(streams):
-            os.dup2(stream, place)
-            os.close(stream)
-        # Ray replaces these objects, and the descriptors must stay open when the old ones go.
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        os.chdir(request["folder"])
-        _new_random_state()
-        sys.argv = request["arguments"]
-        connection.settimeout(None)
-        connection.sendall(b"1")
-        runpy.run_path(sys.argv[0], run_name="__main__")
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _become_worker(request: dict[str, Any], streams: list[int], connection: socket.socket) -> NoReturn:
+    """Run the client's program in this process, and end as Python ends.
+
+    The connection stays open as long as the process runs, for the client to see.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    for place, stream in enumerate(streams):
+        os.dup2(stream, place)
+        os.close(stream)
+    # Ray replaces these objects, and the descriptors must stay open when the old ones go.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    _new_random_state()
+    sys.argv = request["arguments"]
+    connection.settimeout(None)
+    connection.sendall(b"1")
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    sys.exit()
 
 
 def _new_random_state() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -48,7 +49,7 @@ class ClientRequest(BaseModel):
 
 
 def _not_available(title: str, name: str, value: Any, nothing: tuple[Any, ...]) -> ValidationError:
-    hint = f" or send {nothing[0]!r}" if nothing else ""
+    hint = f" or send {orjson.dumps(nothing[0]).decode()}" if nothing else ""
     problem = PydanticCustomError("not_available", "is not available here; leave it out{hint}", {"hint": hint})
     return ValidationError.from_exception_data(title, [InitErrorDetails(type=problem, loc=(name,), input=value)])
 

@@ -26,6 +26,8 @@ print(json.dumps({
     "parent": os.getppid(),
 }))
 print("to stderr", file=sys.stderr)
+import atexit
+atexit.register(print, "ended", file=sys.stderr)
 """
 
 
@@ -58,7 +60,7 @@ def test_forks_of_one_server(worker: Path, tmp_path: Path) -> None:
         "    subprocess.run(command, cwd=folder, env=os.environ | {variable: 'a'})"
     )
     one, two = (orjson.loads(line) for line in done.stdout.splitlines())
-    assert done.stderr.splitlines() == ["to stderr"] * 2
+    assert done.stderr.splitlines() == ["to stderr", "ended"] * 2
     assert (one["arguments"], two["arguments"]) == (["--token=1"], ["--token=2"])
     assert one["folder"] == str(tmp_path)
     assert (one["secret"], two["secret"]) == ("a", None)

@@ -76,6 +76,7 @@ def test_what_asks_for_something_that_we_lack_is_refused_by_name(
     error = validation_error(caught.value)
     assert error.status == 422
     assert error.message.startswith(f"{field}: is not available here; leave it out")
+    assert not {"True", "False"} & set(error.message.split()), "a client writes JSON"
 
 
 def test_it_is_named_where_it_stands() -> None:
