@@ -1,11 +1,14 @@
 """For all tests: nothing is asked of a model hub, torch keeps to one thread, and what asks a service comes first."""
 
+import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from deployments.telemetry.logs import LOGGERS, REQUESTS
 from tests.embedded_service import STARTED
 from tests.embedded_service import embedded as embedded
 from tests.time_spent import TimeSpent
@@ -23,6 +26,17 @@ settings.load_profile("quick")  # `--hypothesis-profile` comes later
 
 # They ask services, and share them.
 ASKING = ("tests/clients/", "tests/playground/", "tests/service/")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    """A gateway that a test builds in this process sends log lines through Ray; the next test's do not go there."""
+    loggers = [logging.getLogger(name) for name in (*LOGGERS, REQUESTS)]
+    before = [(each.parent, each.level, each.propagate, list(each.handlers)) for each in loggers]
+    yield
+    for each, (parent, level, propagate, handlers) in zip(loggers, before, strict=True):
+        each.parent, each.propagate, each.handlers = parent, propagate, handlers
+        each.setLevel(level)
 
 
 def pytest_configure(config: pytest.Config) -> None:
