@@ -185,7 +185,7 @@ def _serve(
         num_cpus=num_cpus,
         address=address,
         placement=service.placement,
-        body_timeout_s=service.limits.body_timeout_s,
+        limits=service.limits,
         verbose=verbose,
     )
     with starting as running:

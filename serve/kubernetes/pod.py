@@ -137,7 +137,7 @@ def _container(plan: PodPlan, node: Node, ports: tuple[str, ...]) -> dict[str, A
 def _environment(plan: PodPlan, node: Node) -> dict[str, str]:
     return (
         RAY_ENVIRONMENT
-        | haproxy_environment(plan.service.limits.body_timeout_s)
+        | haproxy_environment(plan.service.limits)
         | PLACEMENT[plan.service.placement]
         | {
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, int(node.cpus))),

@@ -4,7 +4,7 @@ from typing import Any
 
 from deployments.replica.scaling import IN_PLACE, scaling
 from serve.applications import ServeApplication, applications
-from serve.cluster.launch import KEEP_ALIVE_S
+from serve.cluster.haproxy import KEEP_ALIVE_S
 from serve.config.service import Limits, Service
 from serve.routes import RouteTable
 

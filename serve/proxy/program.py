@@ -1,8 +1,8 @@
 """`automodel-haproxy`: HAProxy with more rules than Ray writes: routing of the protocols, and refusals under overload.
 
 Ray writes HAProxy's configuration and has no variable for rules per model, but one for the program. This program adds
-the rules to the configuration file that it is given, and replaces itself with HAProxy. Ray starts it anew whenever the
-replicas change.
+the rules to the configuration file that it is given, limits HAProxy's connections, and replaces itself with HAProxy.
+Ray starts it anew whenever the replicas change.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from serve.cluster.haproxy_overload import BINARY_VARIABLE, with_overload_rules
+from serve.proxy.connections import with_user_timeout, without_unasked_ports
 from serve.proxy.path_table import cached_path_table
 from serve.proxy.routing import with_routing_rules
 
@@ -29,7 +30,7 @@ def main() -> None:
 
 def extended(original: Path) -> Path:
     """A file beside Ray's configuration, with the same and the rules; HAProxy's maps are written beside it, too."""
-    configuration = original.read_text()
+    configuration = with_user_timeout(without_unasked_ports(original.read_text(), os.environ))
     if " path /tasks/" in configuration:  # without models, the table of paths, which takes a second, is not needed
         table = cached_path_table(original.with_name("paths.json"))
         configuration = with_overload_rules(configuration, table.refusals)
