@@ -15,11 +15,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # What tests ask with that npm has: a JavaScript client, and axe-core, which looks at the playground.
 JAVASCRIPT := tests/clients/javascript tests/playground/javascript
+CLIENTS := .clients
 PROMETHEUS := .prometheus
 CHROMIUM := .chromium
 REDIS := .redis
 
-.PHONY: install javascript prometheus chromium redis screenshots serve test test-long faults lint format k8s-render k8s-check image-check docs bench loadtest clean
+.PHONY: install javascript clients prometheus chromium redis screenshots serve test test-long faults lint format k8s-render k8s-check image-check docs bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -39,6 +40,14 @@ javascript: $(JAVASCRIPT:=/node_modules)
 
 %/node_modules: %/package-lock.json
 	@! command -v npm >/dev/null || (cd $* && npm ci --silent && touch node_modules) || echo "$* is not installed"
+
+# Clients that want older packages than ours, in an environment of their own, for their tests; skipped without it.
+clients: $(CLIENTS)/.installed
+
+$(CLIENTS)/.installed: tests/clients/frameworks/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
 
 # Debian's own, unpacked here and not installed, for the tests that run every rule and dashboard; skipped without it.
 prometheus: $(PROMETHEUS)/usr/bin/prometheus

@@ -1,28 +1,17 @@
 """Hugging Face's own JavaScript client, on Node: the calls of the Python client."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clients.huggingface_calls import CALLS, Call, File, Own, close
+from tests.clients.node import NEEDS_NODE, run
 from tests.service.running import RunningService
 
-JAVASCRIPT = Path(__file__).parent / "javascript"
-NODE = shutil.which("node")
 CHAT = [{"role": "user", "content": "Who wrote the letter?"}]
 GREEDY = {"max_new_tokens": 8, "do_sample": False}
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.skipif(NODE is None, reason="Node is not installed"),
-    pytest.mark.skipif(
-        not (JAVASCRIPT / "node_modules").exists(), reason="the client is not installed; `make javascript` does it"
-    ),
-]
+pytestmark = [pytest.mark.ray, *NEEDS_NODE]
 
 
 def marked(call: Call) -> Any:
@@ -32,13 +21,7 @@ def marked(call: Call) -> Any:
 
 def ask(url: str, method: str, arguments: dict[str, Any]) -> Any:
     """What the client gives back, or the error that it throws."""
-    asked = json.dumps({"method": method, "arguments": arguments | {"endpointUrl": url}}, default=as_file)
-    assert NODE is not None
-    ran = subprocess.run(
-        [NODE, "ask.mjs"], cwd=JAVASCRIPT, input=asked, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return run("huggingface.mjs", {"method": method, "arguments": arguments | {"endpointUrl": url}}, as_file)
 
 
 def as_file(value: Any) -> Any:
