@@ -98,6 +98,18 @@ async def test_zero_shot_scores_are_the_pipelines(model: Any, labels: Any, multi
     assert sum(entry["score"] for entry in one) == pytest.approx(1, abs=1e-5) or len(one) == 1
 
 
+@pytest.mark.parametrize("template", ["{}!", "About {0}, {0}.", "{{x}} is {}", "{!r}", "{{", "{{no place}}"])
+async def test_hypothesis_templates_are_the_pipelines(model: Any, template: str) -> None:
+    from transformers import pipeline
+
+    nli = model("nli")
+    options = {"candidate_labels": LABELS, "hypothesis_template": template, "multi_label": True}
+    expected = pipeline("zero-shot-classification", model=str(nli.folder), device="cpu")(SENTENCES[0], **options)
+    got = await nli.ask("/pipeline/zero-shot-classification", {"inputs": SENTENCES[0], "parameters": options})
+    scores = dict(zip(expected["labels"], expected["scores"], strict=True))
+    assert {entry["label"]: entry["score"] for entry in got} == pytest.approx(scores, abs=1e-5)
+
+
 async def test_all_hypotheses_are_one_client_batch(model: Any) -> None:
     answer = await model("nli").call(
         "POST",
@@ -211,6 +223,14 @@ async def test_other_names_of_the_task_are_the_models_url(model: Any, name: str,
                 {"parameters": {"candidate_labels": LABELS, "hypothesis_template": "This."}},
                 422,
                 "needs {} in place of the label",
+            ),
+        ),
+        (
+            *("nli", "zero-shot-classification"),
+            *(
+                {"parameters": {"candidate_labels": LABELS, "hypothesis_template": "{0.__class__}"}},
+                422,
+                "parameters.hypothesis_template: has the field {0.__class__}; only the label",
             ),
         ),
         ("nli", "zero-shot-classification", {"inputs": "", "parameters": {"candidate_labels": LABELS}}, 422, "empty"),
