@@ -95,9 +95,8 @@ def _entailment(classes: list[dict[str, Any]]) -> tuple[float, float]:
 def _ranked(parameters: Parameters, logits: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """Softmax over all labels, or with `multi_label`, of each label against its contradiction."""
     if parameters.multi_label or len(logits) == 1:
-        scores = [
-            1 / (1 + math.exp(min(refuted - entailed, 700))) for entailed, refuted in logits
-        ]
+        # Beyond exp(709) there is no float.
+        scores = [1 / (1 + math.exp(min(refuted - entailed, 709))) for entailed, refuted in logits]
     else:
         maximum = max(entailed for entailed, _ in logits)
         weights = [math.exp(entailed - maximum) for entailed, _ in logits]
