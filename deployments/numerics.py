@@ -1,6 +1,8 @@
-"""The difference between a model's outputs and reference outputs."""
+"""Whether a model's outputs are numbers, and how far they are from reference outputs."""
 
 from typing import Any
+
+NOT_FINITE = "the model's outputs for this input are not finite (NaN or infinity)"
 
 
 def largest_difference(outputs: Any, reference: Any) -> float:
@@ -18,3 +20,22 @@ def largest_difference(outputs: Any, reference: Any) -> float:
         return 0.0
     difference = float((np.abs(a - b) / np.maximum(1.0, np.abs(b))).max())
     return float("inf") if np.isnan(difference) else difference
+
+
+def is_finite(values: Any) -> bool:
+    """Whether there is no NaN and no infinity."""
+    import numpy as np
+
+    return bool(np.isfinite(values).all())
+
+
+def are_logits(values: Any) -> bool:
+    """Whether softmax over the last dimension gives numbers.
+
+    No value is NaN or infinity. Minus infinity is how a model excludes a label or token (its probability is 0); it may
+    stand beside a finite value.
+    """
+    import numpy as np
+
+    finite = np.isfinite(values)
+    return bool(finite.all() or ((finite | np.isneginf(values)).all() and finite.any(axis=-1).all()))

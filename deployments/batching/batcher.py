@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 from deployments.batching.forward_time import ForwardTime
@@ -16,6 +17,7 @@ from deployments.batching.job import Job
 from deployments.batching.queue import QueuedRow, RowQueue
 from deployments.batching.selection import Selection
 from deployments.errors import DeadlineExceeded, ForwardFailed, ServiceError, TooLarge, Unavailable
+from deployments.numerics import NOT_FINITE
 from deployments.telemetry.measurements import BatchReport, Load
 from deployments.telemetry.observer import Observer
 
@@ -40,6 +42,7 @@ class Batcher:
         forward: runs rows with equal params through the model; returns one output per row.
         selection: the rule that picks the next batch.
         padding: share of padding in a batch of rows with these lengths.
+        is_usable: whether an output can become an answer; a row whose output cannot fails alone.
         is_out_of_memory: tells an out-of-memory error from another.
         observer: notified of batches, splits, and dropped rows.
         forward_time: estimates the next batch, so that rows that would miss their deadline are not run. None where a
@@ -57,6 +60,7 @@ class Batcher:
         selection: Selection,
         *,
         padding: Callable[[Sequence[int]], float] = lambda lengths: 0.0,
+        is_usable: Callable[[Any], bool] = lambda output: True,
         is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
         observer: Observer | None = None,
         forward_time: ForwardTime | None = None,
@@ -65,6 +69,7 @@ class Batcher:
         self._forward = forward
         self.selection = selection
         self._padding = padding
+        self._is_usable = is_usable
         self._is_out_of_memory = is_out_of_memory
         self._observer = observer or Observer()
         self._forward_time = forward_time
@@ -183,7 +188,19 @@ class Batcher:
         if self._forward_time is not None:
             self._forward_time.record(report.cost, report.forward_s)
         self._trace(batch, started, report)
-        return [FinishedRow(entry, output, report, finished) for entry, output in zip(batch, outputs, strict=True)]
+        rows = [FinishedRow(entry, output, report, finished) for entry, output in zip(batch, outputs, strict=True)]
+        return self._usable(rows, halved)
+
+    def _usable(self, rows: list[FinishedRow], halved: bool) -> list[FinishedRow]:
+        """The rows whose outputs can become answers. The others fail; several are run again in halves, as one row can
+        spoil a whole batch of a model that quantizes over it."""
+        usable = [self._is_usable(row.output) for row in rows]
+        if all(usable):
+            return rows
+        failed = [row.entry for row, is_usable in zip(rows, usable, strict=True) if not is_usable]
+        logger.error("the model's outputs for %d of %d rows are not finite", len(failed), len(rows))
+        self._recover(failed, ForwardFailed(NOT_FINITE), halved)
+        return list(compress(rows, usable))
 
     def _trace(
         self, batch: list[QueuedRow], started: float, report: BatchReport | None = None, error: Exception | None = None

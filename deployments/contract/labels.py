@@ -56,9 +56,12 @@ def sigmoid(logits: Any) -> Any:
 
 
 def apply_function(logits: Any, function: Function) -> Any:
+    """Scores, all of them finite: the logit of a label that the model excludes, minus infinity, is not JSON."""
+    import numpy as np
+
     if function == "softmax":
         return softmax(logits)
-    return sigmoid(logits) if function == "sigmoid" else logits
+    return sigmoid(logits) if function == "sigmoid" else np.maximum(logits, np.finfo(np.float32).min)
 
 
 def best(scores: Any, labels: Mapping[int, str], top_k: int | None = None) -> list[dict[str, Any]]:

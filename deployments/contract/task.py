@@ -26,6 +26,13 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
+class ClientOptions(Body):
+    """What older clients of Hugging Face's API send beside the inputs. Nothing here depends on it."""
+
+    wait_for_model: bool = Field(default=False, description="Without effect: a model is loaded before it is asked.")
+    use_cache: bool = Field(default=True, description="Without effect: no answer is cached.")
+
+
 class RequestBody(Body):
     """A whole request."""
 
@@ -33,6 +40,7 @@ class RequestBody(Body):
         default=False,
         description="For a list of inputs, return an error per failed input instead of failing as a whole.",
     )
+    options: ClientOptions = Field(default=ClientOptions(), description="Without effect; some clients send them.")
 
     @property
     def is_batch(self) -> bool:

@@ -8,11 +8,13 @@ that have ended or are cancelled stay in the batch until its longest row has end
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deployments.errors import ForwardFailed
 from deployments.generation.in_flight.forward import stack_inputs
 from deployments.generation.output import SequenceOutput
 from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.params import SamplingParams
+from deployments.numerics import NOT_FINITE
 
 if TYPE_CHECKING:
     import torch
@@ -165,12 +167,23 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _processors(request: GenerationRequest, prompt_length: int) -> list[Any]:
-    """Logits processors for options that `generate` does not have."""
+    """Logits processors for options that `generate` does not have, and the check of the logits."""
     params = request.params
-    processors: list[Any] = [] if request.processor is None else [request.processor]
+    processors: list[Any] = [_require_finite] if request.processor is None else [_require_finite, request.processor]
     if params.frequency_penalty or params.presence_penalty:
         processors.append(_CountPenalty(params, prompt_length))
     return processors
+
+
+def _require_finite(ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+    """A logits processor: `generate` would take a NaN for the best token. Minus infinity excludes a token.
+
+    Raises:
+        ForwardFailed: for some row; the batcher finds it by splitting the batch.
+    """
+    if scores.isnan().any() or scores.isposinf().any():
+        raise ForwardFailed(NOT_FINITE)
+    return scores
 
 
 class _CountPenalty:

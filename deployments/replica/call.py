@@ -11,12 +11,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from deployments.batching.job import Job
 from deployments.batching.scheduler import Scheduler
 from deployments.contract.task import Prepared, Task
-from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge
+from deployments.errors import DeadlineExceeded, InvalidInput, ServiceError, TooLarge, Unavailable
 from deployments.replica.worker import Worker
 from deployments.telemetry.measurements import Answer
 
@@ -207,8 +207,8 @@ class Call:
         try:
             return self._task.preprocess(item)
         except ServiceError as error:
-            if len(self._items) > 1:  # a client batch: name the input
-                raise type(error)(f"inputs[{index}]: {error.message}", retry_after=error.retry_after) from error
+            if len(self._items) > 1:
+                raise _named(index, error) from error
             raise
 
     def _job(self, prepared: Prepared) -> Job:
@@ -221,13 +221,18 @@ class Call:
     def _job_done(self, job: Job) -> None:
         """Model thread (or whoever cancelled): one item has its outputs, or has failed."""
         if job.error is not None and not self._tolerates(job.error):
-            self.fail(job.error)
+            self.fail(self._error_of(job, job.error))
             return
         with self._lock:
             self._pending -= 1
             if self._pending:
                 return
         self._text.submit(self.finish)
+
+    def _error_of(self, job: Job, error: BaseException) -> BaseException:
+        """A job's error as the request's; in a client batch, the error of one input names it."""
+        jobs = self._jobs  # empty after `release`
+        return _named(jobs.index(job), error) if len(jobs) > 1 and is_of_one_item(error) else error
 
     def _settle(self, set_outcome: Callable[["asyncio.Future[Answer]"], None]) -> None:
         def settle() -> None:
@@ -242,6 +247,16 @@ class Call:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:  # the loop is closed: no caller waits
             return
+
+
+def is_of_one_item(error: BaseException) -> TypeGuard[ServiceError]:
+    """Whether an error that the caller is told concerns one item, and not the whole request."""
+    return isinstance(error, ServiceError) and not isinstance(error, DeadlineExceeded | Unavailable)
+
+
+def _named(index: int, error: ServiceError) -> ServiceError:
+    """The error of an item in a client batch."""
+    return type(error)(f"inputs[{index}]: {error.message}", retry_after=error.retry_after)
 
 
 def job_of(

@@ -73,6 +73,7 @@ def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) 
         task.forward,
         selection,
         padding=layout.padding,
+        is_usable=task.is_usable,
         is_out_of_memory=is_out_of_memory,
         observer=observer,
         forward_time=ForwardTime(),

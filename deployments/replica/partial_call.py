@@ -8,8 +8,8 @@ from typing import Any
 
 from deployments.batching.job import Job
 from deployments.contract.task import Prepared
-from deployments.errors import DeadlineExceeded, ServiceError, Unavailable
-from deployments.replica.call import Call
+from deployments.errors import ServiceError
+from deployments.replica.call import Call, is_of_one_item
 
 ErrorBody = dict[str, Any]
 
@@ -34,7 +34,7 @@ class PartialCall(Call):
         return prepared
 
     def _tolerates(self, error: BaseException) -> bool:
-        return isinstance(error, ServiceError) and not isinstance(error, DeadlineExceeded | Unavailable)
+        return is_of_one_item(error)
 
     def _answers(self) -> list[Any]:
         answers: dict[int, Any] = dict(self._errors_by_index)

@@ -9,6 +9,7 @@ from deployments.config import Pooling, PoolingMode
 from deployments.contract.pooling import VectorOptions, join_vectors, pool, read_embedding
 from deployments.contract.task import Prepared, Row
 from deployments.errors import InvalidInput
+from deployments.numerics import is_finite
 from deployments.text.task import Side, TextTask, filler, require_text
 from deployments.text.tokens import TokenIds, are_ids, require_known
 
@@ -78,6 +79,9 @@ class FeatureExtraction(TextTask[Request, Any]):
             return list(pool(hidden, batch.lengths, params).float().cpu().numpy())
         states = hidden.float().cpu().numpy()
         return [states[i, :length] for i, length in enumerate(batch.lengths)]
+
+    def is_usable(self, output: Any) -> bool:
+        return is_finite(output)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self._pooling(request))

@@ -10,6 +10,7 @@ from deployments.checkpoint import Checkpoint
 from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
 from deployments.contract.task import Prepared, Row
 from deployments.media.content import Media
+from deployments.numerics import is_finite
 
 
 class Request(VectorOptions):
@@ -50,6 +51,9 @@ class AudioFeatureExtraction(AudioTask[Request, Any]):
             return self.own_frames(hidden, rows)
         lengths = [self.frames(row.length) or hidden.shape[1] for row in rows]
         return list(pool(hidden, lengths, self.pooling.mode).float().cpu().numpy())
+
+    def is_usable(self, output: Any) -> bool:
+        return is_finite(output)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self.pooling)

@@ -10,6 +10,7 @@ from deployments.contract.pooling import VectorOptions, configured_pooling, join
 from deployments.contract.task import Prepared, Row
 from deployments.image.task import EXAMPLE, ImageTask, sample_image
 from deployments.media.content import Media
+from deployments.numerics import is_finite
 
 
 class Request(VectorOptions):
@@ -46,6 +47,9 @@ class ImageFeatureExtraction(ImageTask[Request, Any]):
             patches = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden
             hidden = pool(patches, [patches.shape[1]] * len(rows), self.pooling.mode)
         return list(hidden.float().cpu().numpy())
+
+    def is_usable(self, output: Any) -> bool:
+        return is_finite(output)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self.pooling)

@@ -1,7 +1,9 @@
 """token-classification: entities in a text, such as names and addresses (`AutoModelForTokenClassification`).
 
-Answers are those of transformers' TokenClassificationPipeline (5.23). The pipeline truncates a long text unless it is
-given a `stride`; here long texts are always split into overlapping windows.
+Answers are those of transformers' TokenClassificationPipeline (5.23) for texts that fit the model. The pipeline
+truncates a long text unless it is given a `stride`; then it finds entities in each window, and of two that overlap it
+drops the shorter one, with the words that only that one has. Here long texts are always split into overlapping windows,
+and entities are found in the tokens of the whole text, so none is cut or lost at a window's edge.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -12,7 +14,7 @@ from pydantic import BaseModel, Field
 from deployments.checkpoint import Checkpoint
 from deployments.contract.labels import softmax
 from deployments.contract.task import Body, Prepared, RequestBody, Row
-from deployments.text.entities import Strategy, Token, find_entities, list_tokens, without_overlaps
+from deployments.text.entities import Strategy, Token, find_entities, list_tokens
 from deployments.text.task import TextTask, filler, require_text
 from deployments.text.windows import Windows, cores, split_text
 
@@ -91,21 +93,23 @@ class TokenClassification(TextTask[Request, list[Any]]):
         assert isinstance(request.inputs, str)
         windows: Windows = prepared.context
         parameters, labels = request.parameters, self.checkpoint.model.config.id2label
-        tokens = [
-            list(self._tokens(request.inputs, encoding, softmax(logits), index * windows.step))
-            for index, (encoding, logits) in enumerate(zip(windows.encodings, outputs, strict=True))
-        ]
+        tokens = self._text_tokens(request.inputs, windows, outputs)
         strategy, ignored = parameters.aggregation_strategy, parameters.ignore_labels
         if strategy == "none":
-            window_cores = cores([len(window) for window in tokens], windows.step)
-            unique = (window[i] for window, core in zip(tokens, window_cores, strict=True) for i in core)
-            return list_tokens(unique, labels, ignored)
-        join = self.tokenizer.convert_tokens_to_string
-        entities = [e for window in tokens for e in find_entities(window, strategy, labels, ignored, join)]
-        return without_overlaps(entities) if len(tokens) > 1 else entities
+            return list_tokens(tokens, labels, ignored)
+        return find_entities(tokens, strategy, labels, ignored, self.tokenizer.convert_tokens_to_string)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words))
+
+    def _text_tokens(self, text: str, windows: Windows, outputs: Sequence[Any]) -> list[Token]:
+        """The tokens of the whole text, each once, with the scores of the window that sees it best."""
+        tokens = [
+            list(self._tokens(text, encoding, softmax(logits), index * windows.step))
+            for index, (encoding, logits) in enumerate(zip(windows.encodings, outputs, strict=True))
+        ]
+        window_cores = cores([len(window) for window in tokens], windows.step)
+        return [window[i] for window, core in zip(tokens, window_cores, strict=True) for i in core]
 
     def _tokens(self, text: str, encoding: "Encoding", scores: Any, before: int) -> Iterator[Token]:
         """The text's own tokens in one window that `before` tokens precede; scores `[tokens, labels]`."""

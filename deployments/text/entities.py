@@ -77,24 +77,6 @@ def find_entities(
     return [entity for entity in map(_entity(join), _runs(tagged)) if entity["entity_group"] not in ignored]
 
 
-def without_overlaps(entities: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of overlapping entities, found in two windows, keep the longest; of equally long ones, that with the best score.
-
-    The pipeline does the same, but lists a first entity of zero width (a single space, for some tokenizers) twice.
-    """
-    kept: list[dict[str, Any]] = []
-    for entity in sorted(entities, key=lambda entity: entity["start"]):
-        if not kept or entity["start"] >= kept[-1]["end"]:
-            kept.append(entity)
-        elif _rank(entity) > _rank(kept[-1]):
-            kept[-1] = entity
-    return kept
-
-
-def _rank(entity: dict[str, Any]) -> tuple[int, float]:
-    return entity["end"] - entity["start"], entity["score"]
-
-
 def _tag(scores: Any, labels: Mapping[int, str], word: str, start: int, end: int) -> Tagged:
     best = int(scores.argmax())
     return Tagged(labels[best], scores[best], word, start, end)

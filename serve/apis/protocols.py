@@ -89,7 +89,7 @@ def protocol_routes(client: ModelClient, inference: OpenInference, limits: Limit
     """The routes of all protocols except Hugging Face's, whose paths are below a model's URL."""
     yield from openai.openai_routes(client)
     yield from embeddings_inference.embeddings_inference_routes(client, limits)
-    yield from open_inference.open_inference_routes(client, inference, limits)
+    yield from open_inference.open_inference_routes(client, inference)
 
 
 def model_operations(endpoint: ASGIApp, route: Route, limits: Limits) -> Mapping[str, routing.Route]:

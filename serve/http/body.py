@@ -1,33 +1,29 @@
 """Request bodies by content type: JSON for every task; for images and audio also the file itself, or a form."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.datastructures import FormData
 
 from deployments.checkpoint import Medium
-from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
+from deployments.errors import InvalidInput, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
 from deployments.text.tokens import are_ids
 from serve.config.service import Limits
 from serve.http.errors import validation_error
-from serve.http.messages import Receive, Scope, header, read_body
+from serve.http.form import FILE_FIELDS, FORM, open_form
+from serve.http.messages import Receive, Scope, header, media_type, read_body
 
 LARGE_BODY = 64 * 1024  # parsing more than this would block the event loop noticeably
-MAX_FIELDS = 100  # of a form
 
 JSON = "application/json"
-FORM = "multipart/form-data"
 # What clients send that do not set a type: curl's --data-binary calls everything a form.
 UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 # Audio containers that are registered under other names.
 AUDIO_TYPES = ("application/ogg", "video/mp4", "video/webm", "video/ogg", "video/quicktime")
-FILE_FIELDS = ("file", "inputs")
 
 
 class BodyReader:
@@ -55,10 +51,7 @@ class BodyReader:
             TooLarge: the body or the number of inputs is over the limit.
         """
         content_type = header(scope, b"content-type") or ""
-        kind = content_type.split(";")[0].strip().lower()
-        encoding = header(scope, b"content-encoding")
-        if encoding not in (None, "identity"):
-            raise UnsupportedMedia(f"unsupported Content-Encoding {encoding}; send the body uncompressed")
+        kind = media_type(content_type)
         parse = self._parser(kind)
         body = await read_body(scope, receive, self._body_limit)
         if kind == FORM:
@@ -145,35 +138,6 @@ class BodyReader:
             values[name] = value
         else:
             values.setdefault("parameters", {})[name] = value
-
-
-@asynccontextmanager
-async def open_form(body: bytes, content_type: str, *, max_files: int) -> AsyncIterator[FormData]:
-    """Parse a body as a form; its files are closed at the end.
-
-    Args:
-        body: the whole body, within its limit.
-        content_type: with the boundary.
-        max_files: that are accepted.
-
-    Raises:
-        MalformedRequest: the body is not a form.
-    """
-
-    async def chunks() -> AsyncGenerator[bytes, None]:
-        yield body
-        yield b""  # the end of the stream
-
-    headers = Headers({"content-type": content_type})
-    parser = MultiPartParser(headers, chunks(), max_files=max_files, max_fields=MAX_FIELDS, max_part_size=len(body) + 1)
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
-        raise MalformedRequest(f"the body is not a form ({getattr(error, 'message', error)})") from error
-    try:
-        yield form
-    finally:
-        await form.close()
 
 
 def parse_partial(kind: type[BaseModel], body: bytes) -> Any | None:

@@ -26,6 +26,11 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def media_type(content_type: str) -> str:
+    """The media type in a `Content-Type`: in lower case, without parameters."""
+    return content_type.split(";")[0].strip().lower()
+
+
 async def read_body(scope: Scope, receive: Receive, limit: BodyLimit) -> bytes:
     """The whole body, refused as soon as it is known to be over the limit.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from deployments.batching.drain_rate import DrainRate
 from deployments.errors import HeadersTooLarge, Overloaded
+from serve.http.content_encoding import MAX_RATIO
 from serve.http.errors import send_error
 from serve.http.messages import Receive, Scope, Send, header
 
@@ -37,7 +38,8 @@ class HeaderLimitMiddleware:
 class BodyMemoryMiddleware:
     """Bounds the bodies of all requests in progress. A body counts until its response is complete.
 
-    A body is counted before it is read, by its declared length. A chunked one counts as the largest allowed body.
+    A body is counted before it is read, by its declared length, or if it is compressed, by the most that it may become.
+    A chunked one counts as the largest allowed body.
 
     Args:
         app: the application.
@@ -69,5 +71,6 @@ class BodyMemoryMiddleware:
     def _body_size(self, scope: Scope) -> int:
         declared = header(scope, b"content-length")
         if declared is not None and declared.isdecimal():
-            return min(int(declared), self._max_body_bytes)
+            ratio = 1 if header(scope, b"content-encoding") is None else MAX_RATIO
+            return min(int(declared) * ratio, self._max_body_bytes)
         return self._max_body_bytes if header(scope, b"transfer-encoding") else 0

@@ -1,6 +1,7 @@
 """The middleware stack of every application. The gateway and each model have their own, as each is reached directly.
 
-From the outside in: path and error format, request context, header limit, CORS, authentication, body memory.
+From the outside in: responses to HTTP/1.0, path and error format, request context, header limit, CORS, authentication,
+body memory, content encoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from serve.http.errors import ERROR_FORMAT, ErrorFormat
 from serve.http.messages import Headers, Receive, Scope, Send
 from serve.middleware.api_keys import KeyRing
 from serve.middleware.auth import AuthMiddleware
+from serve.middleware.content_encoding import ContentEncodingMiddleware
+from serve.middleware.http_1_0 import HTTP10Middleware
 from serve.middleware.limits import BodyMemoryMiddleware, HeaderLimitMiddleware
 from serve.middleware.request_context import OnRequestEnd, RequestContextMiddleware
 from serve.middleware.tracing import RequestSpans
@@ -59,6 +62,7 @@ def build_middleware(
     headers: Headers = [] if route is None else [(b"x-model", route.model.encode())]
     timing_name = b"gateway" if route is None else b"total"
     stack = [
+        Middleware(HTTP10Middleware),
         Middleware(PathMiddleware, prefix="" if route is None else route.prefix, error_format_of=error_format_of),
         Middleware(RequestContextMiddleware, on_end=on_end, headers=headers, timing_name=timing_name, spans=spans),
         Middleware(HeaderLimitMiddleware, max_bytes=int(options.limits.max_header_kb * 1024)),
@@ -78,8 +82,9 @@ def build_middleware(
         ring = KeyRing(Path(options.auth.api_keys_file))
         model = None if route is None else route.model
         stack.append(Middleware(AuthMiddleware, ring=ring, public=public, model=model))
-    max_bytes = int(options.limits.max_bodies_mb * 1024 * 1024)
-    stack.append(Middleware(BodyMemoryMiddleware, max_bytes=max_bytes, max_body_bytes=options.limits.body.size))
+    max_bytes, max_body_bytes = int(options.limits.max_bodies_mb * 1024 * 1024), options.limits.body.size
+    stack.append(Middleware(BodyMemoryMiddleware, max_bytes=max_bytes, max_body_bytes=max_body_bytes))
+    stack.append(Middleware(ContentEncodingMiddleware, max_body_bytes=max_body_bytes))
     return stack
 
 

@@ -155,14 +155,15 @@ class Block:
         at = end - (other_end - start) if self.align == "right" else 0
         for layer, other_layer in zip(self.layers, other.layers, strict=True):
             for buffer, new in zip(layer.buffers, other_layer.buffers, strict=True):
-                buffer[first : first + count, :, at : at + other_end - start] = new[rows, :, start:other_end]
+                slots = buffer[first : first + count]
+                slots.zero_()  # as in `reserve`: the row that left this slot may have had NaN
+                slots[:, :, at : at + other_end - start] = new[rows, :, start:other_end]
 
     def move(self, source: int, target: int) -> None:
-        """Copy a row's columns in use over another row's."""
-        start, end = self.window
+        """Copy a row over another, with the zeros around its columns."""
         for layer in self.layers:
             for buffer in layer.buffers:
-                buffer[target, :, start:end] = buffer[source, :, start:end]
+                buffer[target] = buffer[source]
 
 
 def new_cache(*, cross: bool) -> "DynamicCache | EncoderDecoderCache":

@@ -15,6 +15,7 @@ from deployments.generation.sampling.log_probabilities import TokenLogprob, log_
 from deployments.generation.sampling.processor import Processor, User
 from deployments.generation.sampling.processors import has_processors, processors_for
 from deployments.generation.sampling.row import RowSpec, RowState
+from deployments.numerics import NOT_FINITE
 
 if TYPE_CHECKING:
     import torch
@@ -179,7 +180,7 @@ def _errors(possible: "Tensor", allowed: "Tensor", first: int) -> dict[int, Serv
     errors: dict[int, ServiceError] = {}
     for row, (finite, left) in enumerate(zip(possible.tolist(), allowed.tolist(), strict=True)):
         if not finite:
-            errors[first + row] = ForwardFailed("the model's logits for this input are not finite (NaN or infinity)")
+            errors[first + row] = ForwardFailed(NOT_FINITE)
         elif not left:
             errors[first + row] = InvalidInput("the options exclude every token")
     return errors

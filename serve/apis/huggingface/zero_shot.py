@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidInput
+from serve.apis.huggingface.hypothesis_template import PLACEHOLDER, check_template, hypothesis
 from serve.apis.huggingface.view_request import ViewRequest
 from serve.apis.model_client import ModelClient
 from serve.http.errors import JSONResponse
 
 TASKS = ("text-classification",)
-PLACEHOLDER = "{}"  # for the label in a template
 Labels = Annotated[list[str], Field(min_length=1)]
 
 
@@ -36,9 +36,8 @@ class Parameters(BaseModel):
 
     @field_validator("hypothesis_template")
     @classmethod
-    def _has_placeholder(cls, template: str) -> str:
-        if PLACEHOLDER not in template:
-            raise ValueError(f"needs {PLACEHOLDER} in place of the label")
+    def _takes_a_label(cls, template: str) -> str:
+        check_template(template)
         return template
 
 
@@ -53,8 +52,8 @@ class ZeroShotRequest(ViewRequest):
     def pairs(self) -> list[dict[str, str]]:
         """Every text paired with every hypothesis."""
         template, labels = self.parameters.hypothesis_template, self.parameters.candidate_labels
-        hypotheses = [template.replace(PLACEHOLDER, label) for label in labels]
-        return [{"text": text, "text_pair": hypothesis} for text in self.texts for hypothesis in hypotheses]
+        hypotheses = [hypothesis(template, label) for label in labels]
+        return [{"text": text, "text_pair": filled} for text in self.texts for filled in hypotheses]
 
 
 class ZeroShot:
@@ -96,7 +95,8 @@ def _entailment(classes: list[dict[str, Any]]) -> tuple[float, float]:
 def _ranked(parameters: Parameters, logits: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """Softmax over all labels, or with `multi_label`, of each label against its contradiction."""
     if parameters.multi_label or len(logits) == 1:
-        scores = [1 / (1 + math.exp(refuted - entailed)) for entailed, refuted in logits]
+        # Beyond exp(709) there is no float.
+        scores = [1 / (1 + math.exp(min(refuted - entailed, 709))) for entailed, refuted in logits]
     else:
         maximum = max(entailed for entailed, _ in logits)
         weights = [math.exp(entailed - maximum) for entailed, _ in logits]

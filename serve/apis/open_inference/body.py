@@ -1,20 +1,17 @@
 """Requests and responses over HTTP: JSON, followed by the bytes of tensors (the binary tensor data extension)."""
 
-import zlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployments.errors import InvalidInput, MalformedRequest, TooLarge, UnsupportedMedia
+from deployments.errors import InvalidInput, MalformedRequest
 from serve.apis.open_inference.messages import VERSION, InferRequest, InferResponse, RequestedOutput
 from serve.apis.open_inference.tensor import Tensor, from_bytes, from_json, to_bytes, to_json
 from serve.http.errors import validation_error
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-
-_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class _Part(BaseModel):
@@ -47,30 +44,6 @@ class InferBody(_Part):
     # The path already has these; some clients repeat them.
     model_name: str | None = None
     model_version: str | None = None
-
-
-def decompress(body: bytes, encoding: str | None, limit: int) -> bytes:
-    """A body without its `Content-Encoding`.
-
-    Raises:
-        UnsupportedMedia: the encoding is not gzip or deflate.
-        MalformedRequest: the body does not match its encoding.
-        TooLarge: more than `limit` bytes.
-    """
-    if encoding in (None, "", "identity"):
-        return body
-    if encoding not in _WINDOW_BITS:
-        raise UnsupportedMedia(f"unsupported Content-Encoding {encoding}; use gzip, deflate or none")
-    decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
-    try:
-        data = decoder.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise MalformedRequest(f"the body is not {encoding}: {error}") from None
-    if len(data) > limit:
-        raise TooLarge(f"the body has more than {limit:,} bytes, which is the limit")
-    if not decoder.eof:
-        raise MalformedRequest(f"the body's {encoding} data is incomplete")
-    return data
 
 
 def read_request(body: bytes, header_length: str | None) -> InferRequest:

@@ -12,12 +12,11 @@ from starlette.routing import Route
 
 from deployments.registry import KINDS
 from serve.apis.model_client import Handler, ModelClient
-from serve.apis.open_inference.body import HEADER_LENGTH, InferBody, decompress, read_request, write_response
+from serve.apis.open_inference.body import HEADER_LENGTH, InferBody, read_request, write_response
 from serve.apis.open_inference.generate import Generate, GenerateRequest
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.open_inference.messages import InferRequest, flag
 from serve.apis.operation import Operation, build_routes
-from serve.config.service import Limits
 from serve.http.body import LARGE_BODY
 from serve.http.errors import ErrorFormat, JSONResponse
 from serve.http.sse import EVENT_STREAM
@@ -86,10 +85,9 @@ OPERATIONS = (
 class HTTPHandlers:
     """The handlers of the HTTP routes."""
 
-    def __init__(self, client: ModelClient, inference: OpenInference, limits: Limits) -> None:
+    def __init__(self, client: ModelClient, inference: OpenInference) -> None:
         self._client = client
         self._inference = inference
-        self._max_bytes = limits.body.size
 
     async def server(self, request: Request) -> Response:
         return JSONResponse(self._inference.server())
@@ -117,7 +115,6 @@ class HTTPHandlers:
     async def infer(self, request: Request) -> Response:
         """Inference; output tensors are JSON or bytes after it."""
         body = await self._client.read_bytes(request)
-        body = decompress(body, request.headers.get("content-encoding"), self._max_bytes)
         length = request.headers.get(HEADER_LENGTH)
         is_large = len(body) > LARGE_BODY
         payload = await asyncio.to_thread(read_request, body, length) if is_large else read_request(body, length)
@@ -145,9 +142,9 @@ def _readiness(content: dict[str, object], is_ready: bool) -> Response:
     return JSONResponse(content | {"ready": is_ready}, 200 if is_ready else 503)
 
 
-def open_inference_routes(client: ModelClient, inference: OpenInference, limits: Limits) -> list[Route]:
+def open_inference_routes(client: ModelClient, inference: OpenInference) -> list[Route]:
     """`/v2/…`; a model's routes exist with and without its version."""
-    http, generate = HTTPHandlers(client, inference, limits), Generate(client, inference)
+    http, generate = HTTPHandlers(client, inference), Generate(client, inference)
     handlers: dict[str, Handler] = {
         "/v2": http.server,
         "/v2/health/live": http.live,

@@ -14,8 +14,9 @@ from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
 from serve.apis.openai.generation import DONE
 from serve.apis.openai.subtitles import srt, vtt
-from serve.http.body import open_form
 from serve.http.errors import JSONResponse, validation_error
+from serve.http.form import FORM, open_form
+from serve.http.messages import media_type
 from serve.http.sse import event_response
 from serve.routes import Route
 
@@ -65,8 +66,8 @@ class Audio:
 
     async def __call__(self, request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
-        if not content_type.startswith("multipart/form-data"):
-            raise UnsupportedMedia(f"expected multipart/form-data, not {content_type or 'no content type'}")
+        if media_type(content_type) != FORM:
+            raise UnsupportedMedia(f"expected {FORM}, not {content_type or 'no content type'}")
         body = await self._client.read_bytes(request)
         async with open_form(body, content_type, max_files=2) as form:
             payload = await _read(form)

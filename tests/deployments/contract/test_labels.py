@@ -45,3 +45,12 @@ def test_best_first_and_ties_in_the_order_of_labels():
     assert [int(entry["label"]) for entry in many] == [*range(1, 200, 2), *range(0, 200, 2)]
     assert [entry["label"] for entry in best(np.array([0.1, 0.2, 0.3, 0.4]), labels, 2)] == ["d", "c"]
     assert len(best(np.array([0.1, 0.2]), labels, 10)) == 2
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
+def test_the_score_of_an_excluded_label_is_a_number(function):
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        scores = apply_function(np.array([0.5, -np.inf, 2.0], dtype=np.float32), function)
+    assert np.isfinite(scores).all()
+    assert scores.argmin() == 1
+    assert scores.dtype == np.float32

@@ -9,7 +9,14 @@ import pytest
 
 from deployments.batching.job import Job
 from deployments.contract.task import Prepared
-from deployments.errors import InvalidInput, ServiceError, Unavailable
+from deployments.errors import (
+    DeadlineExceeded,
+    ForwardFailed,
+    InvalidInput,
+    ServiceError,
+    TooLarge,
+    Unavailable,
+)
 from deployments.replica.call import Call
 from deployments.replica.worker import Worker
 from deployments.telemetry.measurements import Answer, BatchReport
@@ -122,6 +129,25 @@ async def test_a_bad_item_is_named_and_nothing_goes_in_line(text: Worker) -> Non
     assert (error.message, error.retry_after) == ("inputs[1]: inputs is bad", 3)
     assert (await outcome(begin(text, Words(), scheduler, "bad"))).message == "inputs is bad"
     assert not scheduler.waiting
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ForwardFailed("the model failed on this input"), "inputs[1]: the model failed on this input"),
+        (TooLarge("too large alone"), "inputs[1]: too large alone"),
+        (Unavailable("the model is shutting down"), "the model is shutting down"),
+        (DeadlineExceeded("too late"), "too late"),
+    ],
+)
+async def test_an_item_that_fails_in_the_model_is_named(text: Worker, error: ServiceError, told: str) -> None:
+    scheduler = Line()
+    scheduler.holds = True
+    call = begin(text, Words(), scheduler, "a b c")
+    assert await asyncio.to_thread(scheduler.full.wait, PATIENCE_S)
+    scheduler.waiting.pop(1).settle(error)
+    failed = await outcome(call)
+    assert (type(failed), failed.message) == (type(error), told)
 
 
 async def test_a_mistake_in_an_answer_is_told(text: Worker) -> None:

@@ -14,7 +14,6 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, TokenCl
 from deployments.contract.labels import softmax
 from deployments.errors import InvalidInput, TooLarge
 from deployments.tasks.token_classification import Request, TokenClassification
-from deployments.text.entities import without_overlaps
 from deployments.text.windows import cores
 from tests.checkpoints import SENTENCES, load_task, small_checkpoint
 
@@ -97,14 +96,49 @@ def test_equals_the_pipeline(pair_of: Any, family: str, strategy: str) -> None:
     assert found > 100
 
 
+@pytest.mark.parametrize("stride", [0, 30, 90])
 @pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_equals_the_pipeline_in_windows(pair_of: Any, family: str, strategy: str) -> None:
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_aggregates_a_long_text_as_the_pipeline_does_one_window(
+    pair_of: Any, family: str, strategy: str, stride: int
+) -> None:
+    """The pipeline's own grouping, over the tokens of the whole text with the scores of their best windows."""
     task, pipeline = pair_of(family)
-    for seed, stride in enumerate((0, 1, 30, 90)):
-        text = long_text(seed)
-        parameters = {"aggregation_strategy": strategy, "stride": stride}
-        assert_same(answer(task, text, **parameters), expected(pipeline, text, **parameters))
+    text = long_text(stride)
+    whole = pipeline.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+    scores = np.zeros((len(whole["input_ids"]), len(LABELS)), np.float32)
+    scores[1:-1] = [token.scores for token in unique_tokens(task, text, stride)]
+    ids, special = np.array(whole["input_ids"]), np.array(whole["special_tokens_mask"])
+    strategy_of = pipeline._sanitize_parameters(aggregation_strategy=strategy)[2]["aggregation_strategy"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tokens = pipeline.gather_pre_entities(text, ids, scores, whole["offset_mapping"], special, strategy_of)
+        theirs = [each for each in pipeline.aggregate(tokens, strategy_of) if each["entity_group"] != "O"]
+    ours = answer(task, text, aggregation_strategy=strategy, stride=stride)
+    assert len(task.preprocess(Request(inputs=text)).rows) > 1
+    assert_same(ours, theirs)
+
+
+def unique_tokens(task: TokenClassification, text: str, stride: int) -> list[Any]:
+    """The tokens that `test_tokens_of_windows_come_once_from_the_best` checks."""
+    request = Request.model_validate({"inputs": text, "parameters": {"stride": stride}})
+    prepared = task.preprocess(request)
+    return task._text_tokens(text, prepared.context, task.forward(prepared.rows, prepared.params))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_entity_longer_than_many_windows_is_whole(tmp_path: Path, family: str) -> None:
+    """Where every token is tagged alike, a redaction of what is found leaves nothing but spaces."""
+    folder = small_checkpoint(tmp_path, family, "TokenClassification", id2label={0: "O", 1: "I-PER"})
+    model = AutoModelForTokenClassification.from_pretrained(folder)
+    model.classifier.bias.data += torch.tensor([0.0, 1e3])
+    model.save_pretrained(folder)
+    task = load_task(TokenClassification, folder, LAYOUTS[family])
+    text = long_text(11, sentences=40)
+    assert len(task.preprocess(Request(inputs=text)).rows) > 8
+    for parameters in ({}, {"stride": 0}, {"stride": 5}, {"aggregation_strategy": "average"}):
+        entities = answer(task, text, **parameters)
+        assert [(e["entity_group"], e["start"], e["end"]) for e in entities] == [("PER", 0, len(text))]
 
 
 @pytest.mark.parametrize("ignored", [[], ["PER", "O"], ["B-PER", "MISC"], ["name"], ["part-name", "I-part-name"]])
@@ -195,15 +229,6 @@ def test_cores_share_overlaps_at_the_middle() -> None:
     assert cores([10], 6) == [range(10)]
     assert cores([10, 10, 5], 6) == [range(8), range(2, 8), range(2, 5)]
     assert cores([4, 4, 2], 4) == [range(4), range(4), range(2)]
-
-
-def test_without_overlaps_keeps_the_longest_then_the_surest() -> None:
-    def entity(start: int, end: int, score: float) -> dict[str, Any]:
-        return {"start": start, "end": end, "score": score}
-
-    short, long, surer, apart = entity(0, 4, 0.9), entity(2, 8, 0.3), entity(2, 8, 0.5), entity(8, 9, 0.1)
-    assert without_overlaps([apart, long, short, surer]) == [surer, apart]
-    assert without_overlaps([]) == []
 
 
 def test_refuses_a_stride_that_makes_thousands_of_windows(pair_of: Any) -> None:

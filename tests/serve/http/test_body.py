@@ -47,6 +47,7 @@ def files_of(*contents: bytes) -> list[Any]:
         (IMAGE, "application/x-www-form-urlencoded"),  # curl --data-binary, if it is not told
         (IMAGE, None),
         (AUDIO, "audio/flac"),
+        (AUDIO, "Audio/WAV"),
         (AUDIO, "video/webm"),
         (AUDIO, "application/ogg"),
     ],
@@ -57,7 +58,9 @@ async def test_the_file_itself(kind: Any, content_type: str | None) -> None:
     assert request.parameters.top_k == 5
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/vnd.api+json", None, ""])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "Application/JSON; Charset=UTF-8", "application/vnd.api+json", None, ""]
+)
 async def test_json_with_base64(content_type: str | None) -> None:
     text = base64.b64encode(FILE).decode()
     for inputs in (text, f"data:image/png;base64,{text}"):
@@ -142,6 +145,21 @@ async def test_what_is_refused_of_a_form(data: dict[str, str], files: Any, messa
     with pytest.raises(InvalidInput) as caught:
         await read_form(IMAGE, data, files)
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("kind", [IMAGE, AUDIO])
+@pytest.mark.parametrize("field", ["file", "inputs"])
+@pytest.mark.parametrize("head", ["", "Content-Type: application/octet-stream\r\n"])
+async def test_a_file_needs_no_name(kind: Any, field: str, head: str) -> None:
+    """As `@huggingface/inference` in old versions and hand-written clients send it; its bytes are no text."""
+    file = bytes(range(256))
+    parts = [
+        f'--x\r\nContent-Disposition: form-data; name="{field}"\r\n{head}\r\n'.encode() + file,
+        b'\r\n--x\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n2\r\n--x--\r\n',
+    ]
+    request = await read(kind, b"".join(parts), "Multipart/Form-Data; Boundary=x")
+    assert request.inputs.data == file
+    assert request.parameters.top_k == 2
 
 
 async def test_a_form_without_a_file() -> None:

@@ -98,6 +98,18 @@ async def test_zero_shot_scores_are_the_pipelines(model: Any, labels: Any, multi
     assert sum(entry["score"] for entry in one) == pytest.approx(1, abs=1e-5) or len(one) == 1
 
 
+@pytest.mark.parametrize("template", ["{}!", "About {0}, {0}.", "{{x}} is {}", "{!r}", "{{", "{{no place}}"])
+async def test_hypothesis_templates_are_the_pipelines(model: Any, template: str) -> None:
+    from transformers import pipeline
+
+    nli = model("nli")
+    options = {"candidate_labels": LABELS, "hypothesis_template": template, "multi_label": True}
+    expected = pipeline("zero-shot-classification", model=str(nli.folder), device="cpu")(SENTENCES[0], **options)
+    got = await nli.ask("/pipeline/zero-shot-classification", {"inputs": SENTENCES[0], "parameters": options})
+    scores = dict(zip(expected["labels"], expected["scores"], strict=True))
+    assert {entry["label"]: entry["score"] for entry in got} == pytest.approx(scores, abs=1e-5)
+
+
 async def test_all_hypotheses_are_one_client_batch(model: Any) -> None:
     answer = await model("nli").call(
         "POST",
@@ -200,6 +212,28 @@ async def test_other_names_of_the_task_are_the_models_url(model: Any, name: str,
 
 
 @pytest.mark.parametrize(
+    ("name", "below", "body"),
+    [
+        ("classes", "", {"inputs": SENTENCES[:2]}),
+        ("classes", "/pipeline/sentiment-analysis", {"inputs": SENTENCES[0]}),
+        ("nli", "/pipeline/zero-shot-classification", {"inputs": "a", "parameters": {"candidate_labels": LABELS}}),
+        ("vectors", "", {"inputs": SENTENCES[0]}),
+        ("vectors", "/pipeline/sentence-similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}),
+        ("t5", "", {"inputs": SENTENCES[0], "parameters": GREEDY}),
+        ("t5", "/pipeline/summarization", {"inputs": SENTENCES[0], "parameters": GREEDY}),
+        ("t5", "/pipeline/translation", {"inputs": SENTENCES[0], "parameters": GREEDY}),
+        ("llama", "/v1/completions", {"model": "llama", "prompt": "a", "max_tokens": 2}),
+    ],
+)
+async def test_options_of_older_clients_change_nothing(model: Any, name: str, below: str, body: dict[str, Any]) -> None:
+    options = {"wait_for_model": True, "use_cache": False}
+    with_options, without = [await model(name).ask(below, each) for each in (body | {"options": options}, body)]
+    if name == "llama":
+        with_options, without = with_options["usage"], without["usage"]
+    assert with_options == without
+
+
+@pytest.mark.parametrize(
     ("name", "below", "body", "status", "message"),
     [
         ("classes", "zero-shot-classification", {"parameters": {"candidate_labels": LABELS}}, 422, "entailment"),
@@ -211,6 +245,14 @@ async def test_other_names_of_the_task_are_the_models_url(model: Any, name: str,
                 {"parameters": {"candidate_labels": LABELS, "hypothesis_template": "This."}},
                 422,
                 "needs {} in place of the label",
+            ),
+        ),
+        (
+            *("nli", "zero-shot-classification"),
+            *(
+                {"parameters": {"candidate_labels": LABELS, "hypothesis_template": "{0.__class__}"}},
+                422,
+                "parameters.hypothesis_template: has the field {0.__class__}; only the label",
             ),
         ),
         ("nli", "zero-shot-classification", {"inputs": "", "parameters": {"candidate_labels": LABELS}}, 422, "empty"),
@@ -230,6 +272,9 @@ async def test_other_names_of_the_task_are_the_models_url(model: Any, name: str,
         ("t5", "summarization", {"parameters": {"generate_parameters": 3}}, 422, "generate_parameters: unknown field"),
         ("t5", "summarization", {"parameters": {"truncation": "all"}}, 422, "parameters.truncation: "),
         ("t5", "summarization", {"option": 1}, 422, "option: unknown field"),
+        ("t5", "summarization", {"options": {"use_gpu": True}}, 422, "options.use_gpu: unknown field"),
+        ("nli", "text-classification", {"options": {"wait": True}}, 422, "options.wait: unknown field"),
+        ("nli", "text-classification", {"options": {"use_cache": "no"}}, 422, "options.use_cache: should be"),
         ("t5", "translation", {"inputs": "a " * 999, "parameters": {"truncation": "do_not_truncate"}}, 422, "at most"),
         ("llava", "visual-question-answering", {"inputs": "aGk="}, 422, "question: is missing"),
         (

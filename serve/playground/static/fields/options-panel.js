@@ -2,7 +2,7 @@ import { h } from '../element.js';
 import { resolved, schemaField } from './schema-field.js';
 
 // What the form itself has, and what makes an answer of another shape than the views show.
-const HIDDEN = new Set(['inputs', 'parameters', 'stream', 'partial']);
+const HIDDEN = new Set(['inputs', 'parameters', 'stream', 'partial', 'options']);
 
 /**
  * Everything else that a request may say, made from its schema: those beside the inputs and those among `parameters`.

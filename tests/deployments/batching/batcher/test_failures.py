@@ -134,3 +134,34 @@ def test_a_wrong_number_of_outputs_is_an_error_and_no_answer(caller, started, ou
     batcher.submit(job)
     caller.wait(job)
     assert isinstance(job.error, ForwardFailed)
+
+
+def test_a_row_with_an_unusable_output_fails_and_its_neighbours_are_not_run_again(model, caller, started):
+    batcher = started(is_usable=lambda output: output != 50)
+    first = busy(model, batcher, caller)
+    jobs = [caller.job(value) for value in range(1, 9)]
+    for job in jobs:
+        batcher.submit(job)
+    model.released.set()
+    caller.wait(first, *jobs)
+    assert [job.outputs for job in jobs if job.error is None] == [[v * 10] for v in range(1, 9) if v != 5]
+    assert isinstance(jobs[4].error, ForwardFailed)
+    assert "not finite" in jobs[4].error.message
+    assert [len(batch) for batch in model.batches] == [1, 8]
+
+
+def test_rows_that_another_spoils_are_answered_alone(caller, started):
+    batches: list[int] = []
+
+    def forward(rows: Sequence[Row], params: Any) -> list[Any]:
+        values = [row.inputs["value"] for row in rows]
+        batches.append(len(values))
+        return [None] * len(values) if 3 in values else values
+
+    jobs = [caller.job(value) for value in range(4)]
+    batcher = started(forward=forward, is_usable=lambda output: output is not None)
+    batcher.submit(*jobs)
+    caller.wait(*jobs)
+    assert [job.outputs for job in jobs[:3]] == [[0], [1], [2]]
+    assert isinstance(jobs[3].error, ForwardFailed)
+    assert batches == [4, 2, 2, 1, 1]

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +18,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from deployments.errors import ServiceError
 from serve.apis.open_inference.body import read_request
 from serve.apis.open_inference.routes import open_inference_routes
+from serve.middleware.content_encoding import ContentEncodingMiddleware
 from tests.open_inference_service import LIMITS, TABLE, Service
 
 CLASSES = "/v2/models/text-classification-text"
@@ -35,7 +35,7 @@ def service() -> Service:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=open_inference_routes(service.client, service.inference, LIMITS))
+    app = Starlette(routes=open_inference_routes(service.client, service.inference))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -126,20 +126,18 @@ async def test_each_output_goes_as_it_says(client: httpx.AsyncClient) -> None:
     ]
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_a_body_may_be_packed(service: Service, client: httpx.AsyncClient, encoding: str, pack: Any) -> None:
+async def test_a_body_may_be_packed(service: Service) -> None:
+    app = Starlette(routes=open_inference_routes(service.client, service.inference))
+    transport = httpx.ASGITransport(ContentEncodingMiddleware(app, LIMITS.body.size))
     body, headers = triton_body()
-    answer = await client.post(CLASSES + "/infer", content=pack(body), headers=headers | {"content-encoding": encoding})
-    assert answer.status_code == 200
-    assert service.replicas.bodies[0]["inputs"] == ["a"]
-    for content, status, message in (
-        (pack(bytes(LIMITS.body.size + 1)), 413, "more than 262,144 bytes"),
-        (pack(body)[:-9], 400, f"'s {encoding} data is incomplete"),
-        (b"no such thing", 400, f"the body is not {encoding}"),
-    ):
-        refused = await client.post(CLASSES + "/infer", content=content, headers={"content-encoding": encoding})
-        assert refused.status_code == status
-        assert message in refused.json()["error"]
+    headers["content-encoding"] = "gzip"
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post(CLASSES + "/infer", content=gzip.compress(body), headers=headers)
+        assert answer.status_code == 200
+        assert service.replicas.bodies[0]["inputs"] == ["a"]
+        damaged = await client.post(CLASSES + "/infer", content=gzip.compress(body)[:-9], headers=headers)
+        assert damaged.status_code == 400
+        assert damaged.json() == {"error": "the body's gzip data is incomplete"}
 
 
 async def test_a_timeout_of_the_request_ends_it(service: Service, client: httpx.AsyncClient) -> None:
@@ -228,8 +226,6 @@ async def test_wrong_lengths_and_names(client: httpx.AsyncClient) -> None:
         answer = await client.get(path)
         assert answer.status_code == 404
         assert answer.json()["error"].startswith("no ")
-    packed = await client.post(CLASSES + "/infer", content=body, headers={"content-encoding": "br"})
-    assert packed.status_code == 415
     assert (await client.post(CLASSES + "/infer", content=bytes(LIMITS.body.size + 1))).status_code == 413
 
 
@@ -333,7 +329,7 @@ def test_any_body_is_read_or_refused(body: Any, behind: bytes, length: str | Non
 
 async def test_a_client_that_leaves_ends_its_request(service: Service) -> None:
     service.replicas.wait_s = 60
-    app = Starlette(routes=open_inference_routes(service.client, service.inference, LIMITS))
+    app = Starlette(routes=open_inference_routes(service.client, service.inference))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         asking = asyncio.create_task(client.post(CLASSES + "/infer", json={"inputs": [TEXT]}))
         await service.replicas.asked.wait()
