@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # What tests ask with that npm has: a JavaScript client, and axe-core, which looks at the playground.
 JAVASCRIPT := tests/clients/javascript tests/playground/javascript
+# Python compiles what it imports; to compile the twenty thousand files of all packages takes a minute or two.
+INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 CLIENTS := .clients
 PROMETHEUS := .prometheus
 CHROMIUM := .chromium
@@ -28,8 +30,8 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m $(INSTALL) --constraint constraints.txt torch
+	$(BIN)/python -m $(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 serve: install
@@ -46,7 +48,7 @@ clients: $(CLIENTS)/.installed
 
 $(CLIENTS)/.installed: tests/clients/frameworks/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
-	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	$(CLIENTS)/bin/python -m $(INSTALL) --no-deps --requirement $<
 	touch $@
 
 # Debian's own, unpacked here and not installed, for the tests that run every rule and dashboard; skipped without it.

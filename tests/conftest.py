@@ -20,7 +20,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # `make test` asks few examples, each time the same: a failure stays one. `make test-long` draws many, anew each time.
 _any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", _any_speed, max_examples=40, derandomize=True)
+settings.register_profile("quick", _any_speed, max_examples=20, derandomize=True)
 settings.register_profile("long", _any_speed, max_examples=1000)
 settings.load_profile("quick")  # `--hypothesis-profile` comes later
 

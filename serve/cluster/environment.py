@@ -8,6 +8,8 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.middleware.ray_proxy:middlewares",  # clients cannot control Ray
     # Bodies and answers between gateway and replica. Ray's default is 4 MiB; `limits.max_body_mb` is ours.
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1),
+    # How often Serve's controller looks at all replicas. Ray's 0.1 takes a seventh of a core for thirteen idle models.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     "RAY_metrics_report_interval_ms": "3000",  # a killed replica loses what it counted since; Ray's default: 10 s
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # Ray's 15 would give everything else on the machine priority over the models
