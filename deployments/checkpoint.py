@@ -124,12 +124,14 @@ def find_file(model: str, name: str, revision: str | None = None) -> Path | None
         return folder / name if (folder / name).is_file() else None
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise LoadError(f"{model}: no such folder")
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(model, name, revision=revision))
     except LocalEntryNotFoundError as error:
+        if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
+            return None  # a snapshot is in the cache, without the file
         raise LoadError(f"{model}: not a local folder, not in the cache, and the hub cannot be reached") from error
     except EntryNotFoundError:
         return None

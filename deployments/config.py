@@ -81,14 +81,22 @@ class Batching(Settings):
     )
 
 
-PoolingMode = Literal["mean", "cls", "last", "none"]
+Pooled = Literal["mean", "cls", "last", "max", "mean_sqrt_len_tokens", "weightedmean"]  # sentence-transformers' names
+PoolingMode = Literal[Pooled, "none"]
 
 
 class Pooling(Settings):
     """How feature-extraction pools hidden states to one vector. Default: as in the checkpoint, else no pooling."""
 
-    mode: PoolingMode = "mean"
+    mode: PoolingMode | tuple[Pooled, ...] = "mean"
     normalize: bool = False
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The vectors of several modes are joined to one; none: hidden states."""
+        if isinstance(self.mode, tuple):
+            return self.mode
+        return () if self.mode == "none" else (self.mode,)
 
 
 class Audio(Settings):

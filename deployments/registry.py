@@ -78,7 +78,7 @@ def find_task(name: str) -> type[Task[Any, Any]]:
 
 
 def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
-    """The configured task, else the one that follows from the checkpoint's `architectures` and processor.
+    """The configured task, else the one that follows from the checkpoint's files, `architectures` and processor.
 
     Raises:
         LoadError: the checkpoint names no architecture, or one of no task.
@@ -94,6 +94,8 @@ def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
     kinds = [kind for kind in kinds if kind.medium == medium]
     if config.task is not None and len(kinds) == 1:
         return kinds[0]
+    if claiming := next((kind for kind in kinds if kind.claims(config)), None):
+        return claiming
     for architecture in architectures:
         matches = [kind for kind in kinds if architecture.endswith(kind.architectures)]
         if matches:  # the longest ending wins: `…ForCausalLM` before `…Model`

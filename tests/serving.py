@@ -25,7 +25,7 @@ def answers(replica: Replica, requests: Sequence[dict[str, Any]]) -> list[Any]:
     """The answers to requests that are all under way at once; what went wrong in place of an answer."""
 
     async def all_of_them() -> list[Any]:
-        asked = [replica.predict(_read(replica, request), orjson.dumps, PATIENCE_S) for request in requests]
+        asked = [replica.predict(_read(replica, request), _dump, PATIENCE_S) for request in requests]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     got = asyncio.run(all_of_them())
@@ -47,6 +47,10 @@ def events(replica: Replica, **request: Any) -> list[dict[str, Any]]:
         return [event async for event in replica.stream(_read(replica, request | {"stream": True}), PATIENCE_S)]
 
     return asyncio.run(all_of_them())
+
+
+def _dump(answer: Any) -> bytes:
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _read(replica: Replica, request: dict[str, Any]) -> Any:

@@ -1,113 +1,66 @@
-"""Pooling of hidden states to one vector, configured by the checkpoint's sentence-transformers files."""
+"""Pooling of hidden states to one vector, and the options of vectors in requests."""
 
 import base64
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from deployments.checkpoint import Checkpoint, find_file
 from deployments.config import ModelConfig, Pooling
 from deployments.contract.task import RequestBody
-from deployments.errors import InvalidInput, LoadError
+from deployments.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 
+def pool(hidden: "Tensor", lengths: Sequence[int], modes: Sequence[str], skip: int = 0) -> "Tensor":
+    """Pool hidden states `[rows, positions, dim]` to vectors `[rows, modes * dim]`, in a few operations for all rows.
 
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """The settings in the sentence-transformers files of a checkpoint.
-
-    Attributes:
-        pooling: None if the checkpoint has none.
-        prompts: texts to prepend, by name.
-        default_prompt: name of the prompt for requests that name none.
-        max_length: maximum number of tokens, or None.
-    """
-
-    pooling: Pooling | None = None
-    prompts: dict[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None
-    max_length: int | None = None
-
-
-def read_embedding(checkpoint: Checkpoint) -> Embedding:
-    """Read `modules.json` and the files that it names; a configured pooling takes precedence.
-
-    Raises:
-        LoadError: the files require an unsupported module (a dense layer, another pooling mode).
-    """
-    configured = checkpoint.config.pooling
-    pooling = configured or _pooling(checkpoint)
-    settings = _read(checkpoint, "config_sentence_transformers.json") or {}
-    lengths = _read(checkpoint, "sentence_bert_config.json") or {}
-    return Embedding(
-        pooling=None if pooling is None or pooling.mode == "none" else pooling,
-        prompts=settings.get("prompts") or {},
-        default_prompt=settings.get("default_prompt_name"),
-        max_length=lengths.get("max_seq_length"),
-    )
-
-
-def pool(hidden: "Tensor", lengths: Sequence[int], mode: str) -> "Tensor":
-    """Pool hidden states `[rows, positions, dim]` to vectors `[rows, dim]`, in a few operations for all rows.
+    The modes are those of sentence-transformers; `cls` is the first position, and `last` the last one. In
+    `weightedmean` the n-th position counts n times.
 
     Args:
         hidden: hidden states; positions beyond a row's length are padding and ignored.
         lengths: length of each row, in positions.
-        mode: `mean`, `cls` (the first position) or `last`.
+        modes: of which the vectors are joined.
+        skip: positions at the start of each row, those of a prompt, that are ignored; the last position never is.
     """
+    import torch
+
+    vectors = [_pool(hidden, lengths, mode, skip) for mode in modes]
+    return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
+
+
+def _pool(hidden: "Tensor", lengths: Sequence[int], mode: str, skip: int) -> "Tensor":
     import numpy as np
     import torch
 
-    if mode == "cls":
+    if mode == "cls" and not skip:
         return hidden[:, 0]
-    starts = np.arange(len(lengths)) * hidden.shape[1]
+
+    def tensor(values: Any) -> "Tensor":
+        return torch.from_numpy(values).to(hidden.device)
+
     positions = hidden.reshape(-1, hidden.shape[-1])
-    if mode == "last":
-        ends = torch.from_numpy(starts + np.asarray(lengths) - 1)
-        return positions[ends.to(hidden.device)]
+    starts = np.arange(len(lengths)) * hidden.shape[1]
+    ends = starts + np.asarray(lengths)
+    firsts = np.minimum(starts + skip, ends - 1)
+    if mode in ("cls", "last"):
+        return positions[tensor(firsts if mode == "cls" else ends - 1)]
     # One bag per row reads only the row's own positions. Multiplying padding by zero took eight times as long.
-    real = np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)])
-    bags = np.cumsum([0, *lengths[:-1]])
-    return torch.nn.functional.embedding_bag(
-        torch.from_numpy(real).to(hidden.device),
-        positions.float(),
-        torch.from_numpy(bags).to(hidden.device),
-        mode="mean",
-    )
-
-
-def _pooling(checkpoint: Checkpoint) -> Pooling | None:
-    modules = _read(checkpoint, "modules.json")
-    if modules is None:
-        return None
-    kinds = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in modules}
-    unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
-    if unknown:
-        raise LoadError(
-            f"{checkpoint.config.model}: modules.json requires {', '.join(sorted(unknown))}, which is not supported; "
-            "set `pooling` in the configuration to serve the model without it"
-        )
-    if "Pooling" not in kinds:
-        return None
-    settings = _read(checkpoint, f"{kinds['Pooling']}/config.json") or {}
-    modes = [mode for key, mode in _MODES.items() if settings.get(key)]
-    others = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on and key not in _MODES]
-    if len(modes) != 1 or others:
-        raise LoadError(f"{checkpoint.config.model}: pooling by {modes + others} is not supported; set `pooling`")
-    return Pooling.model_validate({"mode": modes[0], "normalize": "Normalize" in kinds})
-
-
-def _read(checkpoint: Checkpoint, name: str) -> Any:
-    path = find_file(checkpoint.config.model, name, checkpoint.config.revision)
-    return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+    real = np.concatenate([np.arange(first, end) for first, end in zip(firsts, ends, strict=True)])
+    counts = ends - firsts
+    bags = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    bag = partial(torch.nn.functional.embedding_bag, tensor(real), positions.float(), tensor(bags))
+    if mode in ("mean", "max"):
+        return bag(mode=mode)
+    if mode == "mean_sqrt_len_tokens":
+        return bag(mode="sum") / tensor(np.sqrt(counts, dtype=np.float32))[:, None]
+    weights = (real - np.repeat(starts, counts) + 1).astype(np.float32)
+    return bag(mode="sum", per_sample_weights=tensor(weights)) / tensor(np.add.reduceat(weights, bags))[:, None]
 
 
 class VectorOptions(RequestBody):
@@ -131,7 +84,7 @@ class VectorOptions(RequestBody):
         """
         if self.dimensions is None:
             return
-        if pooling is None or pooling.mode == "none":
+        if pooling is None or not pooling.modes:
             raise InvalidInput("dimensions applies to pooled vectors; this model returns hidden states")
         if width is not None and self.dimensions > width:
             raise InvalidInput(f"dimensions is {self.dimensions}; the model's vectors have {width}")
@@ -155,7 +108,7 @@ class VectorOptions(RequestBody):
 
 def configured_pooling(config: ModelConfig) -> Pooling | None:
     """The pooling of a model without sentence-transformers files: as configured, else none."""
-    return None if config.pooling is None or config.pooling.mode == "none" else config.pooling
+    return config.pooling if config.pooling is not None and config.pooling.modes else None
 
 
 def join_vectors(answers: list[Any], *, is_list: bool, pooled: bool) -> Any:

@@ -133,6 +133,15 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         self.limits = MediaLimits()  # the replica sets the configured limits
 
     @classmethod
+    def claims(cls, config: ModelConfig) -> bool:
+        """Whether a checkpoint's files say that it is for this task, whatever its architecture is named.
+
+        Raises:
+            LoadError: they say that it is for something that is not served.
+        """
+        return False
+
+    @classmethod
     def load_checkpoint(cls, config: ModelConfig) -> Checkpoint:
         """Load the checkpoint named in a model's configuration.
 

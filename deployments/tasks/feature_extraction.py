@@ -1,15 +1,17 @@
 """feature-extraction: hidden states, or one vector per text if pooling is configured (`AutoModel`)."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from deployments.config import Pooling, PoolingMode
-from deployments.contract.pooling import VectorOptions, join_vectors, pool, read_embedding
+from deployments import checkpoint
+from deployments.config import ModelConfig, Pooling, PoolingMode
+from deployments.contract.pooling import VectorOptions, join_vectors, pool
 from deployments.contract.task import Prepared, Row
 from deployments.errors import InvalidInput
 from deployments.numerics import is_finite
+from deployments.text.sentence_transformers import is_embedding_model, lower_cased, read_embedding
 from deployments.text.task import Side, TextTask, filler, require_text
 from deployments.text.tokens import TokenIds, are_ids, require_known
 
@@ -37,6 +39,26 @@ class Request(VectorOptions):
         return isinstance(self.inputs, list) and not are_ids(self.inputs)
 
 
+def _has_decoder(config: ModelConfig) -> bool:
+    """Whether the family's model has a decoder, as T5's, and transformers its encoder as a model of its own."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
+
+    family: str = checkpoint.read_config(config.model, config.revision).get("model_type", "")
+    encoder: str = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(family, "")
+    return encoder.endswith("EncoderModel")
+
+
+class _Pooled(NamedTuple):
+    """How the rows of a batch are pooled."""
+
+    modes: tuple[str, ...]
+    skip: int
+
+    @classmethod
+    def by(cls, pooling: Pooling | None, skip: int = 0) -> "_Pooled | None":
+        return None if pooling is None else cls(pooling.modes, skip)
+
+
 class FeatureExtraction(TextTask[Request, Any]):
     """With pooling `[inputs][dim]`, also for a single text; without, `[tokens][dim]` per input."""
 
@@ -55,30 +77,45 @@ class FeatureExtraction(TextTask[Request, Any]):
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         super().__init__(checkpoint)
-        self.embedding = read_embedding(checkpoint)
+        self.embedding = read_embedding(checkpoint.config, checkpoint.device)
+        if self.embedding.lower_case:
+            lower_cased(self.tokenizer)
+        self._prompt_tokens: dict[str, int] = {}
         if self.embedding.max_length and not checkpoint.config.max_length:
             self.max_length = min(self.max_length, self.embedding.max_length)
 
+    @classmethod
+    def claims(cls, config: ModelConfig) -> bool:
+        return is_embedding_model(config)
+
+    @classmethod
+    def load_checkpoint(cls, config: ModelConfig) -> "Checkpoint":
+        auto_model = "AutoModelForTextEncoding" if _has_decoder(config) else cls.auto_model
+        return checkpoint.load(config, auto_model, cls.load_processor, cls.unused_weights)
+
     def preprocess(self, request: Request) -> Prepared:
         pooling = self._pooling(request)
-        request.check(getattr(self.checkpoint.model.config, "hidden_size", None), pooling)
+        request.check(self._width(pooling), pooling)
         side: Side = "left" if request.truncation_direction in ("left", "Left") else "right"
-        mode = None if pooling is None else pooling.mode
         if not isinstance(request.inputs, str):
-            return self._of_ids(request, side, mode)
+            return self._of_ids(request, side, _Pooled.by(pooling))
         require_text(request.inputs, "inputs")
-        text = self.prompt(request.prompt_name) + request.inputs
-        encoded = self.encode(text, truncate=request.truncate, side=side)
-        return Prepared([encoded.row], params=mode, truncated=encoded.truncated)
+        prompt = self.prompt(request.prompt_name)
+        encoded = self.encode(prompt + request.inputs, truncate=request.truncate, side=side)
+        skip = 0 if self.embedding.includes_prompt else self._tokens_of_prompt(prompt)
+        return Prepared([encoded.row], params=_Pooled.by(pooling, skip), truncated=encoded.truncated)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        """Per row `[dim]` if `params` is a pooling mode, else `[tokens, dim]`."""
+        """Per row `[dim]` if `params` has pooling modes, else `[tokens, dim]`."""
         batch = self.run(rows)
         hidden = batch.output.last_hidden_state
-        if isinstance(params, str):
-            return list(pool(hidden, batch.lengths, params).float().cpu().numpy())
-        states = hidden.float().cpu().numpy()
-        return [states[i, :length] for i, length in enumerate(batch.lengths)]
+        if not isinstance(params, _Pooled):
+            states = hidden.float().cpu().numpy()
+            return [states[i, :length] for i, length in enumerate(batch.lengths)]
+        vectors = pool(hidden, batch.lengths, params.modes, params.skip).float()
+        for layer in self.embedding.layers:
+            vectors = layer(vectors)
+        return list(vectors.cpu().numpy())
 
     def is_usable(self, output: Any) -> bool:
         return is_finite(output)
@@ -110,9 +147,27 @@ class FeatureExtraction(TextTask[Request, Any]):
         own, mode = self.embedding.pooling, request.pooling
         if mode is None:
             return own
+        if mode != "none" and self.embedding.layers:
+            raise InvalidInput(
+                "pooling: the checkpoint's layers after its pooling take no other; only none is possible"
+            )
         return None if mode == "none" else Pooling(mode=mode, normalize=own is not None and own.normalize)
 
-    def _of_ids(self, request: Request, side: Side, mode: str | None) -> Prepared:
+    def _width(self, pooling: Pooling | None) -> int | None:
+        """Of a vector; None if only the model's output tells."""
+        width: int | None = getattr(self.checkpoint.model.config, "hidden_size", None)
+        return None if width is None or pooling is None or self.embedding.layers else width * len(pooling.modes)
+
+    def _tokens_of_prompt(self, prompt: str) -> int:
+        """Positions of a prompt, with the special tokens before it and without those behind it."""
+        if not prompt:
+            return 0
+        if prompt not in self._prompt_tokens:
+            ids = self.tokenizer(prompt)["input_ids"]
+            self._prompt_tokens[prompt] = len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
+        return self._prompt_tokens[prompt]
+
+    def _of_ids(self, request: Request, side: Side, params: Hashable) -> Prepared:
         """A row from the token ids of a text, truncated to `max_length` if allowed."""
         ids: Any = request.inputs
         if request.prompt_name is not None:
@@ -123,4 +178,4 @@ class FeatureExtraction(TextTask[Request, Any]):
             raise InvalidInput(f"inputs has {len(ids)} tokens; the model reads at most {self.max_length}")
         ids = ids[-self.max_length :] if side == "left" else ids[: self.max_length]
         inputs = {name: ids if name == "input_ids" else [0] * len(ids) for name in self.input_names}
-        return Prepared([Row(inputs, len(ids))], params=mode, truncated=truncated)
+        return Prepared([Row(inputs, len(ids))], params=params, truncated=truncated)

@@ -50,7 +50,7 @@ class AudioFeatureExtraction(AudioTask[Request, Any]):
         if self.pooling is None:
             return self.own_frames(hidden, rows)
         lengths = [self.frames(row.length) or hidden.shape[1] for row in rows]
-        return list(pool(hidden, lengths, self.pooling.mode).float().cpu().numpy())
+        return list(pool(hidden, lengths, self.pooling.modes).float().cpu().numpy())
 
     def is_usable(self, output: Any) -> bool:
         return is_finite(output)

@@ -45,7 +45,7 @@ class ImageFeatureExtraction(ImageTask[Request, Any]):
         hidden = self.run(rows).output.last_hidden_state
         if self.pooling is not None:
             patches = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden
-            hidden = pool(patches, [patches.shape[1]] * len(rows), self.pooling.mode)
+            hidden = pool(patches, [patches.shape[1]] * len(rows), self.pooling.modes)
         return list(hidden.float().cpu().numpy())
 
     def is_usable(self, output: Any) -> bool:
