@@ -2,7 +2,8 @@
 
 Ray has them wait in its own proxy until there is a replica, which takes as long as a model loads. The gateway knows
 more: while a model is loading it refuses with 503, in the format of the path's protocol, and it triggers the cold start
-of a model that is scaled to zero. While the gateway itself is not there, HAProxy refuses.
+of a model that is scaled to zero. While no application has a replica, the service is starting, and HAProxy refuses; a
+gateway that is replaced while models answer is waited for, as Ray does.
 
 Ray writes the configuration anew whenever a replica comes or goes.
 """
@@ -27,7 +28,8 @@ def waiting_prefixes(configuration: str) -> frozenset[str]:
 
 def with_waiting_rules(configuration: str) -> str:
     """Ray's configuration of HAProxy, in which no request waits for a replica there."""
-    gateway, waiting = _backends(configuration).get("/"), _waiting_backends(configuration)
+    backends, waiting = _backends(configuration), _waiting_backends(configuration)
+    gateway = backends.get("/")
     # Every path is the gateway's, if not another's: without it, the service is starting or ending.
     configuration = _NO_APPLICATION.sub(lambda found: found[1] + _REFUSE.rstrip(), configuration)
     if gateway is None:
@@ -35,7 +37,7 @@ def with_waiting_rules(configuration: str) -> str:
     for backend in waiting:
         rule = f"use_backend {{}} if is_{backend}\n"
         configuration = configuration.replace(rule.format(backend), rule.format(gateway))
-    if gateway in waiting:
+    if waiting.issuperset(backends.values()):
         section = f"\nbackend {gateway}\n"
         configuration = configuration.replace(section, section + _REFUSE)
     return configuration

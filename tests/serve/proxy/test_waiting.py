@@ -91,15 +91,19 @@ def test_the_others_are_asked_themselves(tmp_path: Path, servers: dict[str, int]
         assert answer.text == f"{servers['replica']} {path}/-/v1/embeddings"
 
 
-@pytest.mark.parametrize("ready", [(), ("MiniLM.v2",)])
-def test_without_the_gateway_haproxy_refuses(tmp_path: Path, servers: dict[str, int], ready: tuple[str, ...]) -> None:
-    with proxy(tmp_path, servers, *ready) as client:
+def test_while_there_is_no_replica_at_all_haproxy_refuses(tmp_path: Path, servers: dict[str, int]) -> None:
+    with proxy(tmp_path, servers) as client:
         for path in ("/", "/v1/models", "/tasks/text-classification", "/models/bge"):
             answer = client.post(path, json={})
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), path
             assert answer.json()["error"] == ANSWERS[503].message
-        if ready:
-            assert client.post("/tasks/feature-extraction").status_code == 200
+
+
+def test_a_gateway_that_is_replaced_is_waited_for(tmp_path: Path, servers: dict[str, int]) -> None:
+    with proxy(tmp_path, servers, "MiniLM.v2") as client:
+        assert client.post("/tasks/feature-extraction").text == f"{servers['replica']} /tasks/feature-extraction"
+        assert client.get("/v1/models").text == f"{servers['fallback']} /v1/models"
+        assert client.post("/models/bge").text == f"{servers['fallback']} /models/bge"
 
 
 def test_without_applications_haproxy_refuses(tmp_path: Path) -> None:
