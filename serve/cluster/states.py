@@ -10,6 +10,8 @@ from deployments.replica import stages
 from serve.cluster import ray_internals
 from serve.cluster.placement import Nodes
 
+# Replicas that requests are sent to. One that is updated, to other settings in place, is back in milliseconds.
+SERVING = ("RUNNING", "UPDATING", "PENDING_MIGRATION")
 SETTLE_S = 1.5  # the proxy learns of a replica a little after Serve does, and answers 404 until then
 
 
@@ -52,7 +54,7 @@ class StateReader:
 
     def _state(self, model: str, application: Mapping[str, Any] | None) -> ModelState:
         deployment = None if application is None else application["deployments"].get("model")
-        running = 0 if deployment is None else sum(each["state"] == "RUNNING" for each in deployment["replicas"])
+        running = 0 if deployment is None else sum(each["state"] in SERVING for each in deployment["replicas"])
         if running:
             since = self._running_since.setdefault(model, time.monotonic())
             return ModelState("ready" if time.monotonic() - since > SETTLE_S else "warming", "", running)

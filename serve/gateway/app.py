@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from deployments.errors import MethodNotAllowed, NotFound
+from deployments.errors import MethodNotAllowed, NotFound, Unavailable
 from deployments.replica.deployment import SURGE_PERCENT
 from deployments.telemetry.logs import log_through_ray
 from deployments.telemetry.ray_internals import with_version
@@ -30,8 +30,9 @@ from serve.apis.open_inference.grpc_server import Lifespan, grpc_lifespan
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.protocols import error_format_of, protocol_routes
 from serve.cluster import ray_internals
-from serve.cluster.states import ModelState, StateReader
+from serve.cluster.states import StateReader
 from serve.config.service import Service
+from serve.gateway.current_states import CurrentStates
 from serve.gateway.metrics import GatewayMetrics
 from serve.gateway.openapi import openapi
 from serve.http.errors import JSONResponse, error_response
@@ -50,7 +51,7 @@ STREAM = b'"stream"'  # in the body of every request for a stream: JSON, or a fo
 # Path prefixes that need no key. The playground's files contain nothing of the service, and a browser sends no key with
 # them; the requests that the page makes are not among these.
 PUBLIC = ("/health/", "/v2/health/", PAGE)
-MAX_STATE_AGE_S = 1.0  # a call to Serve's controller takes milliseconds, and health checks may be frequent
+RETRY_AFTER_S = 5  # for a model that is loading, which takes seconds to minutes
 
 _DOCS_PAGE = """<!doctype html>
 <html lang="en">
@@ -77,11 +78,10 @@ class Gateway:
         self._config = config
         self._sources = {model.name: model.model for model in config.models}
         self._tracer = _open_tracer(config)
-        replicas = ServeReplicas(config.limits.request_timeout_s)
+        replicas = ServeReplicas(self._require_replica, config.limits.request_timeout_s)
         self._replicas: Replicas = replicas if self._tracer is None else TracedReplicas(replicas)
-        self._reader = StateReader(config.models)
-        self._states: dict[str, ModelState] = {}
-        self._states_at = 0.0
+        self._states = CurrentStates(StateReader(config.models))
+        self._starting_on_request = frozenset(model.name for model in config.models if not model.replicas.min)
         log_through_ray(config.logging)
         self._metrics = GatewayMetrics(config.options)
         self._started = int(time.time())
@@ -89,7 +89,7 @@ class Gateway:
     def __serve_build_asgi_app__(self) -> Starlette:
         limits = self._config.limits
         client = ModelClient(self._table, self._replicas, limits.body)
-        inference = OpenInference(client, self._table, self._current_states)
+        inference = OpenInference(client, self._table, self._states.read)
         return Starlette(
             routes=[
                 Route("/", self.index),
@@ -121,7 +121,7 @@ class Gateway:
     def _lifespan(self, grpc: Lifespan) -> Lifespan:
         @asynccontextmanager
         async def lifespan(app: Any) -> AsyncIterator[None]:
-            await self._current_states()  # so that a new gateway knows which models were ready before it
+            await self._states.read()  # so that a new gateway knows which models were ready before it
             async with grpc(app):
                 yield
 
@@ -163,7 +163,7 @@ class Gateway:
 
     async def ready(self, request: Request) -> Response:
         """200 once every model has a ready replica; 503 before that, with the state of each."""
-        states = await self._current_states()
+        states = await self._states.read()
         is_ready = all(state.is_ready for state in states.values())
         models = {
             name: {"state": state.state, "replicas": state.replicas}
@@ -172,12 +172,16 @@ class Gateway:
         }
         return JSONResponse({"status": "ready" if is_ready else "loading", "models": models}, 200 if is_ready else 503)
 
-    async def _current_states(self) -> dict[str, ModelState]:
-        """Each model's state, at most `MAX_STATE_AGE_S` old."""
-        if time.monotonic() - self._states_at > MAX_STATE_AGE_S:
-            self._states = await asyncio.to_thread(self._reader.read)
-            self._states_at = time.monotonic()
-        return self._states
+    async def _require_replica(self, route: routes.Route) -> None:
+        """Refuse a request that would have to wait until the model is loaded.
+
+        Raises:
+            Unavailable: the model has no replica, and a request does not start one.
+        """
+        state = (await self._states.known()).get(route.model)
+        if state is None or state.replicas or route.model in self._starting_on_request:
+            return
+        raise Unavailable(f"{route.model} has no replica yet ({state.state}); retry later", retry_after=RETRY_AFTER_S)
 
     async def openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")

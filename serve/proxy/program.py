@@ -1,4 +1,5 @@
-"""`automodel-haproxy`: HAProxy with more rules than Ray writes: routing of the protocols, and refusals under overload.
+"""`automodel-haproxy`: HAProxy with more rules than Ray writes: routing of the protocols, refusals under overload, and
+no waiting for replicas.
 
 Ray writes HAProxy's configuration and has no variable for rules per model, but one for the program. This program adds
 the rules to the configuration file that it is given, limits HAProxy's connections, and replaces itself with HAProxy.
@@ -13,6 +14,7 @@ from serve.cluster.haproxy_overload import BINARY_VARIABLE, with_overload_rules
 from serve.proxy.connections import with_user_timeout, without_unasked_ports
 from serve.proxy.path_table import cached_path_table
 from serve.proxy.routing import with_routing_rules
+from serve.proxy.waiting import with_waiting_rules
 
 
 def main() -> None:
@@ -35,6 +37,7 @@ def extended(original: Path) -> Path:
         table = cached_path_table(original.with_name("paths.json"))
         configuration = with_overload_rules(configuration, table.refusals)
         configuration = with_routing_rules(configuration, table, original.parent)
+    configuration = with_waiting_rules(configuration)
     file = original.with_name(f"{original.name}.extended")
     file.write_text(configuration)
     return file

@@ -5,8 +5,8 @@ finds the model in the path (`/models/minilm`, `/v2/models/minilm/infer`) or in 
 rewrites the path to one below the model's prefix, from where Ray's own rules choose the replica:
 `/tasks/feature-extraction/minilm/-/v1/embeddings`. The replica restores the path (`serve/middleware/stack.py`).
 
-Everything else goes to the gateway: forms, bodies whose model is not among their first 64 KiB, unknown models, and
-bodies without a model where several models could be meant.
+Everything else goes to the gateway: forms, bodies whose model is not among their first 64 KiB, unknown models, models
+without a replica, and bodies without a model where several models could be meant.
 """
 
 import re
@@ -18,12 +18,14 @@ import orjson
 
 from serve.cluster.haproxy import REROUTED
 from serve.proxy.path_table import NATIVE, PathTable
+from serve.proxy.waiting import waiting_prefixes
 
 # Ray lists every application's prefix and name in the answer to `/-/routes`.
 _ROUTES = re.compile(r'^ +http-request return .* string "((?:[^"\\]|\\.)*)" if routes$', re.MULTILINE)
 _PREFIX = re.compile(r"/tasks/([^/]+)(/[^/]+)?")
 _FRONTEND = "frontend http_frontend\n"
-_AMBIGUOUS = "-"  # in place of a prefix: only the gateway knows the order in which models are configured
+# In place of a prefix: only the gateway knows the order in which models are configured, and when a model will be there.
+_GATEWAY = "-"
 
 # `txn.prefix` is the prefix of the model's application. A body without `model` means the default model, but only if
 # HAProxy has seen the whole body as it is.
@@ -55,12 +57,19 @@ class RoutedModel(NamedTuple):
         task: its task.
         prefix: of its paths.
         is_default: whether the prefix is the task's own.
+        has_replica: whether HAProxy has one to send requests to.
     """
 
     name: str
     task: str
     prefix: str
     is_default: bool
+    has_replica: bool
+
+    @property
+    def destination(self) -> str:
+        """What the maps say of the model: its prefix, or that the gateway answers."""
+        return self.prefix if self.has_replica else _GATEWAY
 
 
 def routed_models(configuration: str) -> list[RoutedModel]:
@@ -70,14 +79,19 @@ def routed_models(configuration: str) -> list[RoutedModel]:
         return []
     routes: dict[str, str] = orjson.loads(re.sub(r"\\(.)", r"\1", listed[1]))
     found = [(prefix, name, _PREFIX.fullmatch(prefix)) for prefix, name in routes.items()]
-    return [RoutedModel(name, parts[1], prefix, parts[2] is None) for prefix, name, parts in found if parts]
+    waiting = waiting_prefixes(configuration)
+    return [
+        RoutedModel(name, parts[1], prefix, parts[2] is None, prefix not in waiting)
+        for prefix, name, parts in found
+        if parts
+    ]
 
 
 def with_routing_rules(configuration: str, table: PathTable, folder: Path) -> str:
     """Ray's configuration of HAProxy with the rules; the maps that they read are written into `folder`."""
     models = routed_models(configuration)
     maps = {
-        "models": {model.name: model.prefix for model in models},
+        "models": {model.name: model.destination for model in models},
         "paths": dict(_paths(models, table)),
         "defaults": {path: _default(models, tasks) for path, tasks in table.by_body.items()},
         "formats": dict(_formats(models, table)),
@@ -89,15 +103,15 @@ def with_routing_rules(configuration: str, table: PathTable, folder: Path) -> st
 
 
 def _paths(models: Sequence[RoutedModel], table: PathTable) -> Iterator[tuple[str, str]]:
-    """Every path that names a model or an alias of its task, with the model's prefix."""
+    """Every path that names a model or an alias of its task, with the model's destination."""
     for model in models:
         for path in table.by_path:
-            yield path.format(model=model.name), model.prefix
+            yield path.format(model=model.name), model.destination
         for below in table.below:
-            yield f"/models/{model.name}{below}", model.prefix
+            yield f"/models/{model.name}{below}", model.destination
         for alias in table.aliases.get(model.task, ()):
             for below in table.below:
-                yield f"/tasks/{alias}/{model.name}{below}", model.prefix
+                yield f"/tasks/{alias}/{model.name}{below}", model.destination
     for alias in {alias for model in models for alias in table.aliases.get(model.task, ())}:
         tasks = [task for task, aliases in table.aliases.items() if alias in aliases]
         for below in table.below:
@@ -105,11 +119,11 @@ def _paths(models: Sequence[RoutedModel], table: PathTable) -> Iterator[tuple[st
 
 
 def _default(models: Sequence[RoutedModel], tasks: Sequence[str]) -> str:
-    """The prefix of the model that a request without one means."""
+    """The destination of a request that names no model."""
     found = [model for model in models if model.task in tasks]
-    defaults = [model.prefix for model in found if model.is_default]
+    defaults = [model.destination for model in found if model.is_default]
     is_only_task = len({model.task for model in found}) == 1
-    return defaults[0] if defaults and is_only_task else _AMBIGUOUS
+    return defaults[0] if defaults and is_only_task else _GATEWAY
 
 
 def _formats(models: Sequence[RoutedModel], table: PathTable) -> Iterator[tuple[str, str]]:

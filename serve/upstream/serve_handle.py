@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,11 +23,14 @@ class ServeReplicas:
     """Sends requests to the replicas of a route. Cancelling the caller cancels the request.
 
     Args:
+        require_replica: called before a request is sent. Raises `Unavailable` if the model has no replica and will not
+            get one for the request's sake.
         timeout_s: for a response, or for the first chunk of a stream. The replica keeps to it, too, but only from the
             moment at which it has the request, which may wait here while there is no replica.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, require_replica: Callable[[Route], Awaitable[None]], timeout_s: float) -> None:
+        self._require_replica = require_replica
         self._timeout_s = timeout_s
         self._handles: dict[str, DeploymentHandle[Any]] = {}
         self._queues: defaultdict[str, DrainRate] = defaultdict(DrainRate)  # this gateway's open requests, by model
@@ -37,9 +40,10 @@ class ServeReplicas:
 
         Raises:
             Overloaded: too many requests wait here for a replica.
-            Unavailable: the same, and no replica has ever answered.
+            Unavailable: the same, and no replica has ever answered; or the model is loading.
             DeadlineExceeded: no replica answered in time.
         """
+        await self._require_replica(route)
         queue, is_answered = self._queues[route.model], False
         deadline = self._deadline(headers)
         queue.enter()
@@ -59,6 +63,7 @@ class ServeReplicas:
         Raises:
             ServiceError: as `request`.
         """
+        await self._require_replica(route)
         deadline = self._deadline(headers)
         handle = self._handle(route).options(stream=True)
         response = handle.forward_stream.remote(method, route.path + below, list(headers), body)

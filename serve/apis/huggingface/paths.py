@@ -14,6 +14,8 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 INFO = "/info"
 HEALTH = "/health"
+TOKENIZE = "/tokenize"
+DECODE = "/decode"
 
 # The views of a task, and the field that identifies a view's requests; None if only the path can name the view.
 VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
@@ -25,7 +27,7 @@ VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
 }
 
 
-BELOW = re.compile(f"(?:{PIPELINE}[^/]+|{CHAT}|{COMPLETIONS}|{INFO}|{HEALTH})?")
+BELOW = re.compile(f"(?:{PIPELINE}[^/]+|{CHAT}|{COMPLETIONS}|{INFO}|{HEALTH}|{TOKENIZE}|{DECODE})?")
 
 
 class BelowModel(Convertor[str]):

@@ -11,7 +11,7 @@ from ray.serve.exceptions import BackPressureError
 from deployments.batching.drain_rate import DrainRate
 from deployments.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from deployments.registry import find_task
-from serve.routes import RouteTable
+from serve.routes import Route, RouteTable
 from serve.upstream import serve_handle as module
 from serve.upstream.serve_handle import ServeReplicas
 
@@ -57,8 +57,16 @@ async def full() -> Any:
     raise BackPressureError(num_queued_requests=4096, max_queued_requests=4096)
 
 
-def upstream(answer: Answer, timeout_s: float = 60.0) -> ServeReplicas:
-    made = ServeReplicas(timeout_s)
+async def has_replica(route: Route) -> None:
+    """Let a request pass."""
+
+
+async def is_loading(route: Route) -> None:
+    raise Unavailable(f"{route.model} has no replica yet", retry_after=5)
+
+
+def upstream(answer: Answer, timeout_s: float = 60.0, require_replica: Any = has_replica) -> ServeReplicas:
+    made = ServeReplicas(require_replica, timeout_s)
     made._handles["small"] = Handle(answer)  # type: ignore[assignment]
     return made
 
@@ -145,3 +153,12 @@ async def test_a_caller_that_leaves_ends_its_request() -> None:
 async def test_a_time_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidInput, match="timeout"):
         await upstream(never).request(ROUTE, "POST", [(b"timeout", b"soon")], b"{}")
+
+
+async def test_a_model_that_is_loading_is_not_waited_for() -> None:
+    gateway = upstream(never, require_replica=is_loading)
+    with pytest.raises(Unavailable, match="small has no replica yet"):
+        await ask(gateway)
+    with pytest.raises(Unavailable, match="small has no replica yet"):
+        await gateway.stream(ROUTE, "POST", [], b"{}")
+    assert gateway._queues["small"].in_progress == 0
