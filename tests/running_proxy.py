@@ -13,6 +13,7 @@ import pytest
 
 from serve.cluster.haproxy import haproxy_environment
 from serve.cluster.launch import free_port
+from serve.config.service import Limits
 from tests.waiting import PATIENCE_S
 
 _GLOBAL = """
@@ -68,7 +69,7 @@ def ray_configuration(
         servers += "" if fallback is None else _FALLBACK.format(port=fallback)
         sections += _BACKEND.format(backend=backend, servers=servers)
     routes = orjson.dumps(applications).decode().replace('"', r"\"")
-    balance = haproxy_environment(5)["RAY_SERVE_HAPROXY_BALANCE_ALGORITHM"]
+    balance = haproxy_environment(Limits(body_timeout_s=5))["RAY_SERVE_HAPROXY_BALANCE_ALGORITHM"]
     return _GLOBAL.format(port=port, routes=routes, rules=rules + uses, balance=balance) + sections
 
 

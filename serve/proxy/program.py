@@ -1,9 +1,9 @@
-"""`automodel-haproxy`: HAProxy with more rules than Ray writes: routing of the protocols, refusals under overload, and
-no waiting for replicas.
+"""`automodel-haproxy`: HAProxy with more rules than Ray writes.
 
-Ray writes HAProxy's configuration and has no variable for rules per model, but one for the program. This program adds
-the rules to the configuration file that it is given, limits HAProxy's connections, and replaces itself with HAProxy.
-Ray starts it anew whenever the replicas change.
+They are for routing of the protocols, refusals under overload, models without a replica, and connections. Ray writes
+HAProxy's configuration and has no variable for rules per model, but one for the program. This program adds the rules to
+the configuration file that it is given, and replaces itself with HAProxy. Ray starts it anew whenever the replicas
+change.
 """
 
 import os
@@ -32,12 +32,12 @@ def main() -> None:
 
 def extended(original: Path) -> Path:
     """A file beside Ray's configuration, with the same and the rules; HAProxy's maps are written beside it, too."""
-    configuration = with_user_timeout(without_unasked_ports(original.read_text(), os.environ))
+    configuration = without_unasked_ports(original.read_text(), os.environ)
     if " path /tasks/" in configuration:  # without models, the table of paths, which takes a second, is not needed
         table = cached_path_table(original.with_name("paths.json"))
         configuration = with_overload_rules(configuration, table.refusals)
         configuration = with_routing_rules(configuration, table, original.parent)
-    configuration = with_waiting_rules(configuration)
+    configuration = with_user_timeout(with_waiting_rules(configuration))
     file = original.with_name(f"{original.name}.extended")
     file.write_text(configuration)
     return file
