@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import transformers
 from deployments.checkpoint import Checkpoint, choose_device, find_file, load, read_config
 from deployments.config import ModelConfig, Resources
 from deployments.errors import LoadError
-from tests.checkpoints import Checkpoints
+from tests.checkpoints import Checkpoints, small_checkpoint
 
 
 def kind_of(auto_model, unused_weights=()):
@@ -203,3 +204,19 @@ def test_checkpoints_are_frozen(checkpoints):
     assert isinstance(loaded, Checkpoint)
     with pytest.raises(AttributeError):
         loaded.model = None
+
+
+def test_optional_files_that_a_cached_snapshot_lacks_are_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without network, as the tests are."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--org--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text("abc")
+    snapshot = repository / "snapshots/abc"
+    small_checkpoint(snapshot, "bert", "SequenceClassification")
+    assert find_file("org/tiny", "config.json") == snapshot / "config.json"
+    assert find_file("org/tiny", "modules.json") is None
+    with pytest.raises(LoadError, match="not in the cache, and the hub cannot be reached"):
+        find_file("org/other", "modules.json")
