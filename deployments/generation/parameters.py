@@ -20,7 +20,7 @@ MAX_SEQUENCES = 32
 # Any of these turns sampling on: TGI's clients send a temperature and nothing else.
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 _OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
-_LENGTHS = frozenset({"max_length", "min_length"})
+_LENGTHS = frozenset({"max_length", "min_length", "fill_context"})
 _WITHOUT_EFFECT = ("watermark", "decoder_input_details", "adapter_id")  # TGI's, if they are false or null
 # Objects into which Hugging Face's clients put some of the options, depending on the task.
 _NESTED = ("generation_parameters", "generate_parameters", "generate_kwargs")
@@ -54,6 +54,11 @@ class GenerationParameters(Body):
         default=None, description="The same seed samples the same tokens, whatever else is in the batch."
     )
     max_new_tokens: int | None = Field(default=None, description="Maximum number of tokens to generate.")
+    fill_context: bool = Field(
+        default=False,
+        description="Without a maximum number of tokens, generate until the model ends the text or its context is "
+        "full.",
+    )
     min_new_tokens: int | None = Field(default=None, description="Minimum number of tokens to generate.")
     max_length: int | None = Field(default=None, ge=1, description="As max_new_tokens, the decoder's prompt included.")
     min_length: int | None = Field(default=None, ge=0, description="As min_new_tokens, the decoder's prompt included.")
@@ -133,6 +138,7 @@ class GenerationParameters(Body):
             overrides,
             prompt_length=len(prompt.ids),
             room=None if max_positions is None else max_positions - len(prompt.ids),
+            fill_context=self.fill_context,
         )
         require_positions(len(prompt.ids), params.max_new_tokens, max_positions)
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
@@ -149,6 +155,7 @@ class GenerationParameters(Body):
                 processor,
                 beams,
                 1.0 if length_penalty is None else length_penalty,
+                is_open_ended=self.fill_context and "max_new_tokens" not in overrides,
             )
             for each in _seeded(params, count)
         ]

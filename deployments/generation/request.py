@@ -1,7 +1,7 @@
 """GenerationRequest, a row of a generating task; StreamedToken and Completion, what comes back."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from deployments.generation.sampling.log_probabilities import TokenLogprob
@@ -21,6 +21,8 @@ class GenerationRequest:
         processor: logits processor of this row alone; see `RowSpec`.
         num_beams: above 1 for beam search, which runs in static batches.
         length_penalty: of beam search; above 0 prefers longer texts.
+        is_open_ended: `max_new_tokens` is what the context leaves, not what the client asked for; the engine reserves
+            KV slots as the text grows.
         continue_with: given the completion, returns the row's next request, or None if the row ends; called on the
             model thread.
     """
@@ -31,6 +33,7 @@ class GenerationRequest:
     processor: RowProcessor | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
+    is_open_ended: bool = False
     continue_with: "Callable[[Completion], GenerationRequest | None] | None" = None
 
     @property
@@ -42,6 +45,13 @@ class GenerationRequest:
     def length(self) -> int:
         """KV slots that it may come to use."""
         return len(self.prompt.ids) + self.prompt.source + self.params.max_new_tokens
+
+    def within(self, kv_slots: int) -> "GenerationRequest":
+        """The request, at most this long if it is open-ended: the cache may hold less than the model's context."""
+        if not self.is_open_ended or self.length <= kv_slots:
+            return self
+        fitting = max(1, self.params.max_new_tokens - (self.length - kv_slots))
+        return replace(self, params=replace(self.params, max_new_tokens=fitting))
 
 
 class StreamedToken(NamedTuple):

@@ -127,6 +127,7 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
         ),
         batch_key,
         output,
+        config.max_cache_tokens,
     )
     description: dict[str, Any] = {
         "mode": mode.name,

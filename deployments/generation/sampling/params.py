@@ -20,7 +20,8 @@ SEEDS = 2**64
 
 # Defaults of `generate` where neither the request nor the checkpoint sets a value.
 _DEFAULTS = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
-_DEFAULT_NEW_TOKENS = 256  # as transformers' pipelines; `generate` itself would stop after 20
+DEFAULT_NEW_TOKENS = 256  # as transformers' pipelines; `generate` itself would stop after 20
+UNBOUNDED = 1 << 30  # `max_new_tokens` of a text whose model has no limit of positions; the engine's cache bounds it
 
 # Options of `generation_config` that change the tokens and that the sampler does not have, with their "off" values.
 _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -79,7 +80,7 @@ class SamplingParams:
     presence_penalty: float = 0.0
     no_repeat_ngram_size: int = 0
     seed: int | None = None
-    max_new_tokens: int = _DEFAULT_NEW_TOKENS
+    max_new_tokens: int = DEFAULT_NEW_TOKENS
     min_new_tokens: int = 0
     eos_token_ids: tuple[int, ...] = ()
     bad_words: tuple[tuple[int, ...], ...] = ()
@@ -128,7 +129,12 @@ class SamplingParams:
 
 
 def sampling_params(
-    config: "GenerationConfig", overrides: Mapping[str, Any], *, prompt_length: int = 1, room: int | None = None
+    config: "GenerationConfig",
+    overrides: Mapping[str, Any],
+    *,
+    prompt_length: int = 1,
+    room: int | None = None,
+    fill_context: bool = False,
 ) -> SamplingParams:
     """The options of a row: the checkpoint's, overridden by the request's.
 
@@ -138,6 +144,7 @@ def sampling_params(
         overrides: of the request, by the names of `SamplingParams`; None is the same as not given.
         prompt_length: tokens of the decoder's prompt, which the checkpoint's `min_length` and `max_length` count.
         room: positions that the model has behind the prompt; the default of `max_new_tokens` does not exceed it.
+        fill_context: that default is `room` unless the checkpoint sets `max_new_tokens`.
 
     Raises:
         InvalidInput: an option out of its range, or a prompt as long as the checkpoint's `max_length`.
@@ -147,7 +154,7 @@ def sampling_params(
     options |= {
         "repetition_penalty": _or(config.repetition_penalty, 1.0),
         "no_repeat_ngram_size": _or(config.no_repeat_ngram_size, 0),
-        "max_new_tokens": given.get("max_new_tokens") or _max_new_tokens(config, prompt_length, room),
+        "max_new_tokens": given.get("max_new_tokens") or _max_new_tokens(config, prompt_length, room, fill_context),
         "eos_token_ids": _ids(config.eos_token_id),
         "bad_words": tuple(_ids(word) for word in config.bad_words_ids or ()),
         "suppress_tokens": _ids(config.suppress_tokens),
@@ -166,9 +173,9 @@ def unsupported_options(config: "GenerationConfig") -> list[str]:
     return [name for name, off in _UNSUPPORTED.items() if getattr(config, name, None) not in off]
 
 
-def _max_new_tokens(config: "GenerationConfig", prompt_length: int, room: int | None) -> int:
-    if config.max_new_tokens is not None or config.max_length is None:
-        default = int(_or(config.max_new_tokens, _DEFAULT_NEW_TOKENS))
+def _max_new_tokens(config: "GenerationConfig", prompt_length: int, room: int | None, fill_context: bool) -> int:
+    if config.max_new_tokens is not None or config.max_length is None or fill_context:
+        default = int(_or(config.max_new_tokens, UNBOUNDED if fill_context else DEFAULT_NEW_TOKENS))
         return default if room is None else max(1, min(default, room))
     if config.max_length <= prompt_length:
         limit = f"this model's default is {config.max_length} tokens, prompt included, and the prompt has"

@@ -108,6 +108,8 @@ class ChatRequest(GenerationOptions):
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
         parameters = self.parameters()
+        if self.token_limit is None:
+            parameters["fill_context"] = True
         if self.response_format is not None and (grammar := self.response_format.as_grammar()):
             parameters["grammar"] = grammar
         if self.logprobs:

@@ -6,7 +6,12 @@ import pytest
 from transformers import GenerationConfig, TextGenerationPipeline
 
 from deployments.errors import InvalidInput
-from deployments.generation.sampling.params import SamplingParams, sampling_params, unsupported_options
+from deployments.generation.sampling.params import (
+    UNBOUNDED,
+    SamplingParams,
+    sampling_params,
+    unsupported_options,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +60,19 @@ def test_a_default_length_is_that_of_the_pipelines_and_fits_the_model():
     assert sampling_params(GenerationConfig(), {}).max_new_tokens == pipeline.max_new_tokens
     assert sampling_params(GenerationConfig(), {}, prompt_length=30, room=98).max_new_tokens == 98
     assert sampling_params(GenerationConfig(), {"max_new_tokens": 99}, room=98).max_new_tokens == 99
+
+
+def test_a_text_that_may_fill_the_context() -> None:
+    def limit(room: int | None = 900, new: int | None = None, **config: int) -> int:
+        given = {"max_new_tokens": new}
+        return sampling_params(GenerationConfig(**config), given, room=room, fill_context=True).max_new_tokens
+
+    assert limit() == 900
+    assert limit(room=None) == UNBOUNDED
+    assert limit(new=7) == 7
+    assert limit(max_new_tokens=500) == 500, "the checkpoint's own limit"
+    assert limit(max_length=20) == 900, "a default of `generate`, which counts the prompt"
+    assert limit(room=0) == 1, "a prompt as long as the context is refused with both figures"
 
 
 def test_the_checkpoint_gives_defaults_and_the_request_wins():
