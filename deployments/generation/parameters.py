@@ -1,7 +1,7 @@
 """Generation parameters of a request: the options of the Hugging Face API, TGI and `generate`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -19,8 +19,6 @@ MAX_SEQUENCES = 32
 
 # Any of these turns sampling on: TGI's clients send a temperature and nothing else.
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-_OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
-_LENGTHS = frozenset({"max_length", "min_length", "fill_context"})
 _WITHOUT_EFFECT = ("watermark", "decoder_input_details", "adapter_id")  # TGI's, if they are false or null
 # Objects into which Hugging Face's clients put some of the options, depending on the task.
 _NESTED = ("generation_parameters", "generate_parameters", "generate_kwargs")
@@ -81,6 +79,9 @@ class GenerationParameters(Body):
         description="With `details`: number of likeliest tokens to return for every step.",
     )
     details: bool = Field(default=False, description="Tokens with their log-probabilities, and why the text ended.")
+    token_bytes: bool = Field(
+        default=False, description="With `details` or a stream: the bytes of each token; it may be part of a character."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -162,7 +163,7 @@ class GenerationParameters(Body):
 
     def _overrides(self, prompt_length: int, defaults: Any) -> dict[str, Any]:
         """The request's options by the names of `SamplingParams`."""
-        names = set(GenerationParameters.model_fields) - _OWN - _LENGTHS
+        names = GenerationParameters.model_fields.keys() & {option.name for option in fields(SamplingParams)}
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if "do_sample" not in given and any(name in given for name in _SAMPLING):
             given["do_sample"] = True

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from deployments.generation.request import Completion, GenerationRequest, StreamedToken
-from deployments.generation.sampling.log_probabilities import TokenLogprob
+from deployments.generation.token_bytes import TokenBytes
 
 FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 
@@ -18,6 +18,9 @@ class Token(BaseModel):
     text: str
     logprob: float | None = Field(description="Natural logarithm, before any option is applied; null if unknown.")
     special: bool
+    bytes: list[int] | None = Field(
+        default=None, description="With `token_bytes`: in UTF-8, of a token that is part of a character its own."
+    )
 
 
 class Timings(BaseModel):
@@ -79,16 +82,30 @@ class Vocabulary:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+        self._bytes = TokenBytes(tokenizer)
         self._special = frozenset(getattr(tokenizer, "all_special_ids", ()))
 
-    def token(self, token: int, logprob: float | None, text: str | None = None) -> dict[str, Any]:
-        """A token, with `text` or, if None, its own text."""
-        text = self._tokenizer.decode([token]) if text is None else text
-        return {"id": token, "text": text, "logprob": logprob, "special": token in self._special}
+    def token(
+        self,
+        token: int,
+        logprob: float | None,
+        text: str | None = None,
+        *,
+        with_bytes: bool = False,
+        at_start: bool = False,
+    ) -> dict[str, Any]:
+        """A token, with `text` or, if None, its own text.
 
-    def likeliest(self, top: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
-        return [self.token(*each) for each in top]
+        Args:
+            token: its id.
+            logprob: of it.
+            text: what a stream's text grows by with it.
+            with_bytes: tell its bytes.
+            at_start: it is the first of a text that continues no other.
+        """
+        text = self._bytes.text(token, at_start=at_start) if text is None else text
+        named: dict[str, Any] = {"id": token, "text": text, "logprob": logprob, "special": token in self._special}
+        return named | {"bytes": list(self._bytes.bytes(token, at_start=at_start))} if with_bytes else named
 
     def details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
         """Details without the tokens, as in the last event of a stream."""
@@ -100,20 +117,45 @@ class Vocabulary:
             "timings": {"first_token_s": round(completion.first_token_s, 6), "total_s": round(completion.total_s, 6)},
         }
 
-    def all_details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
-        """Details with every token, and the likeliest at each position if requested."""
+    def all_details(
+        self,
+        request: GenerationRequest,
+        completion: Completion,
+        *,
+        with_bytes: bool = False,
+        is_continuation: bool = False,
+    ) -> dict[str, Any]:
+        """Details with every token, and the likeliest at each position if requested.
+
+        Args:
+            request: the row.
+            completion: of it.
+            with_bytes: tell the bytes of the tokens.
+            is_continuation: the text continues the prompt.
+        """
         logprobs = completion.logprobs or [None] * len(completion.tokens)
-        tokens = [self.token(*each) for each in zip(completion.tokens, logprobs, strict=True)]
+        starts = [not is_continuation, *[False] * len(logprobs)]
+        tokens = [
+            self.token(token, logprob, with_bytes=with_bytes, at_start=at_start)
+            for token, logprob, at_start in zip(completion.tokens, logprobs, starts, strict=False)
+        ]
         details = self.details(request, completion) | {"prefill": [], "tokens": tokens}
         if completion.top:
-            details["top_tokens"] = [self.likeliest(top) for top in completion.top]
+            details["top_tokens"] = [
+                [self.token(*each, with_bytes=with_bytes, at_start=at_start) for each in top]
+                for top, at_start in zip(completion.top, starts, strict=False)
+            ]
         return details
 
-    def event(self, piece: StreamedToken, index: int) -> dict[str, Any]:
-        """One token of a stream; `index` counts from 1, as TGI does."""
-        event: dict[str, Any] = {"index": index, "token": self.token(piece.token, piece.logprob, piece.text)}
+    def event(
+        self, piece: StreamedToken, index: int, *, with_bytes: bool = False, is_continuation: bool = False
+    ) -> dict[str, Any]:
+        """One token of a stream, with what the whole text grows by; `index` counts from 1, as TGI does."""
+        at_start = index == 1 and not is_continuation
+        token = self.token(piece.token, piece.logprob, piece.text, with_bytes=with_bytes, at_start=at_start)
+        event: dict[str, Any] = {"index": index, "token": token}
         if piece.top:
-            event["top_tokens"] = self.likeliest(piece.top)
+            event["top_tokens"] = [self.token(*each, with_bytes=with_bytes, at_start=at_start) for each in piece.top]
         return event | {"generated_text": None, "details": None}
 
 
