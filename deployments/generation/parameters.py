@@ -83,6 +83,12 @@ class GenerationParameters(Body):
         default=False, description="With `details` or a stream: the bytes of each token; it may be part of a character."
     )
 
+    decoder_input_details: bool = Field(
+        default=False,
+        description="With `details`: the prompt's tokens with their log-probabilities, in `prefill`; the first has "
+        "none. For models without an encoder.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, given: Any) -> Any:
@@ -134,6 +140,9 @@ class GenerationParameters(Body):
         count = self.generated_texts
         overrides = self._overrides(len(prompt.ids), defaults)
         overrides["logprobs"] = with_logprobs or self.details or count > self.texts
+        overrides["prompt_logprobs"] = self.decoder_input_details
+        if self.decoder_input_details and prompt.inputs:
+            raise InvalidInput("parameters.decoder_input_details: only for models that read nothing but the prompt")
         params = sampling_params(
             defaults,
             overrides,

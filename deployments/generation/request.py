@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from deployments.generation.prompt_logprobs import PromptLogprob
 from deployments.generation.sampling.log_probabilities import TokenLogprob
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.row import RowProcessor
@@ -86,6 +87,7 @@ class Completion:
         finish: why it ended; "stop" for a stop string.
         logprobs: of each token, if requested.
         top: the likeliest tokens at each position, if requested.
+        prompt_logprobs: of each token of the prompt, with the likeliest at its position, if requested.
         text: of a row with stop strings, cut before the one that was reached; None for rows without.
         seed: that its tokens were sampled with; None without sampling.
         first_token_s: seconds from the row's start in the model to its first token.
@@ -97,6 +99,7 @@ class Completion:
     finish: Finish = "length"
     logprobs: list[float | None] = field(default_factory=list)
     top: list[Sequence[TokenLogprob]] = field(default_factory=list)
+    prompt_logprobs: Sequence[PromptLogprob] = ()
     text: str | None = None
     seed: int | None = None
     first_token_s: float = 0.0

@@ -166,6 +166,7 @@ class GenerationScheduler:
 
         def done(sequence: GenerationSequence) -> None:
             output.complete(sequence.params, sequence.started, sequence.finished)
+            output.completion.prompt_logprobs = sequence.prompt_logprobs
             report = BatchReport(engine.running, engine.kv_slots, engine.padding_ratio, output.completion.total_s)
             self._row_finished(job, index, output, sequence, report)
 

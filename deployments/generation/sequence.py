@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from deployments.batching.job import Settleable
+from deployments.generation.prompt_logprobs import PromptLogprob
 from deployments.generation.sampling.log_probabilities import TokenLogprob
 from deployments.generation.sampling.params import DEFAULT_NEW_TOKENS, UNBOUNDED, SamplingParams
 from deployments.generation.sampling.row import RowProcessor, RowSpec
@@ -67,6 +68,7 @@ class GenerationSequence(Settleable):
         on_token: called with every token, its log-probability and the top tokens, as the sampler's `Step` has them;
             returning True ends the sequence with "stop".
         tokens: sampled so far.
+        prompt_logprobs: of the prompt's tokens, if requested, once they are read.
         finish: why it ended; None before, and after an error.
         reserved_tokens: new tokens for which it reserves KV slots; more as it grows, if it is open-ended.
         first_token: when its first token was sampled.
@@ -79,6 +81,7 @@ class GenerationSequence(Settleable):
     is_open_ended: bool = False
     on_token: OnToken = lambda sequence, token, logprob, top: None
     tokens: list[int] = field(default_factory=list)
+    prompt_logprobs: Sequence[PromptLogprob] = ()
     finish: Finish | None = None
     reserved_tokens: int = field(init=False)
     first_token: float = 0.0

@@ -5,12 +5,13 @@ splitting of batches that fail. A row's `params` there are its `batch_key`, so o
 that have ended or are cancelled stay in the batch until its longest row has ended.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import ForwardFailed
 from deployments.generation.in_flight.forward import stack_inputs
 from deployments.generation.output import SequenceOutput
+from deployments.generation.prompt_logprobs import PromptLogprobs
 from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.params import SamplingParams
@@ -66,6 +67,8 @@ def generate_static_batch(
         inputs["decoder_input_ids"] = ids
     else:
         inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if params.prompt_logprobs:
+        _read_prompt_logprobs(model, inputs, requests, outputs)
     if params.do_sample and params.seed is not None:
         torch.manual_seed(params.seed % (1 << 63))
     uses_beams = requests[0].num_beams > 1
@@ -89,6 +92,24 @@ def generate_static_batch(
         for output, tokens in zip(outputs, generated.sequences[:, ids.shape[1] :].tolist(), strict=True):
             for token in tokens:
                 output.add(token)
+
+
+def _read_prompt_logprobs(
+    model: "torch.nn.Module",
+    inputs: Mapping[str, Any],
+    requests: Sequence[GenerationRequest],
+    outputs: Sequence[SequenceOutput],
+) -> None:
+    """Read the prompts once more than `generate` does, which keeps the logits of their last position only."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(**inputs).logits
+    lengths = [len(request.prompt.ids) for request in requests]
+    logprobs = PromptLogprobs(inputs["input_ids"], lengths, [request.params for request in requests])
+    logprobs.add(0, logits)
+    for output, row in zip(outputs, logprobs.rows, strict=True):
+        output.completion.prompt_logprobs = row
 
 
 class _TokenListener:

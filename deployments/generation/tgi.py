@@ -1,6 +1,7 @@
 """Tokens, details and stream events of a generating task, in the form of Hugging Face's TGI."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -50,7 +51,8 @@ class Details(BaseModel):
     input_length: int = Field(description="Tokens of the prompt.")
     seed: int | None
     timings: Timings
-    prefill: list[Token] = []
+    prefill: list[Token] = Field(default=[], description="With `decoder_input_details`: the prompt's tokens.")
+    prefill_top_tokens: list[list[Token]] | None = None
     tokens: list[Token] = []
     top_tokens: list[list[Token]] | None = None
     best_of_sequences: list[BestOfSequence] | None = None
@@ -140,12 +142,26 @@ class Vocabulary:
             for token, logprob, at_start in zip(completion.tokens, logprobs, starts, strict=False)
         ]
         details = self.details(request, completion) | {"prefill": [], "tokens": tokens}
+        if completion.prompt_logprobs:
+            details |= self._prefill(request, completion, with_bytes)
         if completion.top:
             details["top_tokens"] = [
                 [self.token(*each, with_bytes=with_bytes, at_start=at_start) for each in top]
                 for top, at_start in zip(completion.top, starts, strict=False)
             ]
         return details
+
+    def _prefill(self, request: GenerationRequest, completion: Completion, with_bytes: bool) -> dict[str, Any]:
+        """The tokens of the prompt; its text starts with the first one that is not special."""
+        ids = request.prompt.ids
+        start = next((place for place, token in enumerate(ids) if token not in self._special), None)
+        tokens, top_tokens = [], []
+        for place, (token, (logprob, top)) in enumerate(zip(ids, completion.prompt_logprobs, strict=True)):
+            describe = partial(self.token, with_bytes=with_bytes, at_start=place == start)
+            tokens.append(describe(token, logprob))
+            top_tokens.append([describe(*each) for each in top])
+        with_top = {"prefill_top_tokens": top_tokens} if request.params.top_n_tokens else {}
+        return {"prefill": tokens} | with_top
 
     def event(
         self, piece: StreamedToken, index: int, *, with_bytes: bool = False, is_continuation: bool = False

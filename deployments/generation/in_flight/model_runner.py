@@ -115,8 +115,14 @@ class ModelRunner:
             self._lose_batch(error)
             return
         try:
-            prompts, lengths = [each.prompt for each in sequences], [each.max_total_tokens for each in sequences]
-            self._prefill = Prefill(self._model, self._family, prompts, lengths, self._pad_token_id)
+            self._prefill = Prefill(
+                self._model,
+                self._family,
+                [each.prompt for each in sequences],
+                [each.max_total_tokens for each in sequences],
+                [each.params for each in sequences],
+                self._pad_token_id,
+            )
         except Exception as error:
             self._prefill_failed(error)
 
@@ -133,6 +139,8 @@ class ModelRunner:
             self._prefill_failed(error)
             return
         try:
+            for running, logprobs in zip(self._prefilling, self._prefill.prompt_logprobs.rows, strict=True):
+                running.sequence.prompt_logprobs = logprobs
             self._batch.join(self._prefilling, self._prefill, self._limits_beside_prefill)
             self._end_prefill()  # before tokens are emitted: whoever looks then finds each sequence once
             self._batch.emit_first(sampled)

@@ -64,6 +64,7 @@ class SamplingParams:
         forced_eos_token_id: tokens of which one is forced at `max_new_tokens`; empty for none.
         logprobs: report the log-probability of every token.
         top_n_tokens: report this many of the likeliest tokens at every step, up to 20.
+        prompt_logprobs: report the log-probabilities of the prompt's tokens, with `top_n_tokens`.
 
     Raises:
         InvalidInput: an option out of its range.
@@ -90,6 +91,7 @@ class SamplingParams:
     forced_eos_token_id: tuple[int, ...] = ()
     logprobs: bool = False
     top_n_tokens: int = 0
+    prompt_logprobs: bool = False
 
     def __post_init__(self) -> None:
         if self.do_sample and not 0 < self.temperature < math.inf:

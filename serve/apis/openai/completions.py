@@ -3,9 +3,9 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,6 +33,16 @@ class CompletionRequest(GenerationOptions):
     best_of: int | None = None
     logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.stream and self.tells_prompt_logprobs:
+            raise ValueError("echo and logprobs together are not available in a stream; leave out one of them")
+        return self
+
+    @property
+    def tells_prompt_logprobs(self) -> bool:
+        return self.echo and self.logprobs is not None
+
     @property
     def prompts(self) -> list[Any]:
         """Texts, or lists of token ids."""
@@ -49,6 +59,8 @@ class CompletionRequest(GenerationOptions):
             parameters["details"] = True
         if self.logprobs is not None:
             parameters |= {"top_n_tokens": self.logprobs, "token_bytes": True}
+        if self.tells_prompt_logprobs:
+            parameters["decoder_input_details"] = True
         if self.best_of is not None and self.best_of > self.n:
             parameters["best_of"] = self.best_of
         prompts = self.prompts
@@ -93,9 +105,7 @@ class Completions:
         head = _head(payload.model)
         empty: dict[str, Any] = {"usage": None} if payload.wants_usage else {}
         used = StreamUsage(payload.n)
-        logprobs_of = [
-            CompletionLogprobs(payload.logprobs or 0, len(text)) for text in echoed for _ in range(payload.n)
-        ]
+        logprobs_of = [CompletionLogprobs(payload.logprobs or 0) for _ in range(len(echoed) * payload.n)]
         async for event in self._client.stream(request, route, payload.as_task()):
             if "error" in event:
                 yield openai_error(event)
@@ -124,7 +134,7 @@ def _choice(index: int, text: dict[str, Any], top_logprobs: int | None, echoed: 
     details = text["details"]
     logprobs = None
     if top_logprobs is not None:
-        own = CompletionLogprobs(top_logprobs, len(echoed))
-        logprobs = own.add(details["tokens"], details.get("top_tokens") or [])
+        top = [*(details.get("prefill_top_tokens") or []), *(details.get("top_tokens") or [])]
+        logprobs = CompletionLogprobs(top_logprobs).add([*details["prefill"], *details["tokens"]], top)
     reason = FINISH_REASONS[details["finish_reason"]]
     return {"index": index, "text": echoed + text["generated_text"], "logprobs": logprobs, "finish_reason": reason}

@@ -42,12 +42,11 @@ class CompletionLogprobs:
 
     Args:
         top: alternatives to each token; 0 for none.
-        offset: characters of the choice before its first token.
     """
 
-    def __init__(self, top: int, offset: int = 0) -> None:
+    def __init__(self, top: int) -> None:
         self._top = top
-        self._offset = offset
+        self._offset = 0  # characters of the choice before its next token
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, tokens: list[Token], top: list[list[Token]]) -> dict[str, Any]:
