@@ -161,7 +161,7 @@ class GenerationParameters(Body):
             GenerationRequest(
                 prompt,
                 each,
-                tuple(self.stop or ()),
+                (*(self.stop or ()), *_stop_strings(defaults)),
                 processor,
                 beams,
                 1.0 if length_penalty is None else length_penalty,
@@ -188,6 +188,12 @@ class GenerationParameters(Body):
             ids = self.eos_token_id
             given["eos_token_ids"] = (ids,) if isinstance(ids, int) else tuple(ids)
         return given
+
+
+def _stop_strings(defaults: Any) -> Sequence[str]:
+    """The checkpoint's own stop strings, which hold beside those of a request."""
+    strings = getattr(defaults, "stop_strings", None) or ()
+    return [strings] if isinstance(strings, str) else strings
 
 
 class GeneratingRequest(RequestBody):

@@ -176,6 +176,7 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
         "suppress_tokens": list(params.suppress_tokens) or None,
         "begin_suppress_tokens": list(params.begin_suppress_tokens) or None,
         "bad_words_ids": [list(word) for word in params.bad_words] or None,
+        "stop_strings": None,  # `SequenceOutput` finds them
         "forced_bos_token_id": params.forced_bos_token_id,
         "forced_eos_token_id": list(params.forced_eos_token_id) or None,
     }

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from deployments.generation.request import Completion, GenerationRequest, StreamedToken
+from deployments.generation.special_tokens import special_tokens
 from deployments.generation.token_bytes import TokenBytes
 
 FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
@@ -80,12 +81,12 @@ class Vocabulary:
     """Formats tokens for answers.
 
     Args:
-        tokenizer: with `decode` and `all_special_ids`.
+        tokenizer: of the text.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._bytes = TokenBytes(tokenizer)
-        self._special = frozenset(getattr(tokenizer, "all_special_ids", ()))
+        self._special = frozenset(special_tokens(tokenizer).values())
 
     def token(
         self,

@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from deployments.generation.detokenizer import INCOMPLETE
+from deployments.generation.special_tokens import special_tokens
 
 _AS_IT_IS = {"clean_up_tokenization_spaces": False}
 ANCHORS = ("a", "the", "0")  # a token of one of these stands before the token that is decoded
@@ -21,7 +22,7 @@ class TokenBytes:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._special = frozenset(getattr(tokenizer, "all_special_ids", ()))
+        self._special = frozenset(special_tokens(tokenizer).values())
         self._texts: dict[tuple[int, bool], str] = {}
 
     def text(self, token: int, *, at_start: bool = False) -> str:
