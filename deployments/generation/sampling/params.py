@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_TOP_TOKENS = 20  # as OpenAI's API
 SEEDS = 2**64
+MIN_SEED = -(2**63)  # negative ones, which clients send as signed integers, are counted from `SEEDS`
+GREEDY_TEMPERATURE = 1e-5  # and below: dividing by it leaves nothing to the likeliest token's rivals, or overflows
+MAX_TEMPERATURE = 1e6
 
 # Defaults of `generate` where neither the request nor the checkpoint sets a value.
 _DEFAULTS = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
@@ -44,7 +47,7 @@ class SamplingParams:
 
     Attributes:
         do_sample: sample from the distribution; else take the likeliest token.
-        temperature: above 0; divides the logits before sampling.
+        temperature: above 0, at most a million; divides the logits before sampling.
         top_k: sample from the k likeliest tokens; 0 for all.
         top_p: sample from the fewest tokens with this total probability; in (0, 1].
         min_p: sample from tokens at least this fraction as likely as the likeliest; in [0, 1].
@@ -97,6 +100,8 @@ class SamplingParams:
         if self.do_sample and not 0 < self.temperature < math.inf:
             hint = "; for greedy decoding, set do_sample to false"
             raise InvalidInput(f"temperature must be above 0, not {self.temperature}{hint}")
+        if self.do_sample and self.temperature > MAX_TEMPERATURE:
+            raise InvalidInput(f"temperature must be at most {MAX_TEMPERATURE:,.0f}, not {self.temperature}")
         _at_least("top_k", self.top_k, 0, "0 samples from all tokens")
         for name in ("top_p", "typical_p"):
             if not 0 < getattr(self, name) <= 1:
@@ -108,7 +113,7 @@ class SamplingParams:
         _between("presence_penalty", self.presence_penalty, -2, 2)
         _at_least("no_repeat_ngram_size", self.no_repeat_ngram_size, 0, "0 turns it off")
         if self.seed is not None and not 0 <= self.seed < SEEDS:
-            raise InvalidInput(f"seed must be between 0 and 2**64 - 1, not {self.seed}")
+            raise InvalidInput(f"seed must be between -2**63 and 2**64 - 1, not {self.seed}")
         _at_least("max_new_tokens", self.max_new_tokens, 1)
         _at_least("min_new_tokens", self.min_new_tokens, 0)
         if self.min_new_tokens > self.max_new_tokens:
@@ -152,6 +157,8 @@ def sampling_params(
         InvalidInput: an option out of its range, or a prompt as long as the checkpoint's `max_length`.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    if MIN_SEED <= given.get("seed", 0) < 0:
+        given["seed"] += SEEDS
     options: dict[str, Any] = {name: _or(getattr(config, name, None), value) for name, value in _DEFAULTS.items()}
     options |= {
         "repetition_penalty": _or(config.repetition_penalty, 1.0),
@@ -167,7 +174,10 @@ def sampling_params(
     # The checkpoint's minimum yields to the request's maximum; the request's own must not contradict itself.
     minimum = _or(config.min_new_tokens, (config.min_length or 0) - prompt_length)
     options["min_new_tokens"] = min(max(0, minimum), options["max_new_tokens"])
-    return SamplingParams(**(options | given))
+    options |= given
+    if options["do_sample"] and 0 < options["temperature"] <= GREEDY_TEMPERATURE:
+        options["do_sample"] = False
+    return SamplingParams(**options)
 
 
 def unsupported_options(config: "GenerationConfig") -> list[str]:
