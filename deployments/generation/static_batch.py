@@ -8,7 +8,7 @@ that have ended or are cancelled stay in the batch until its longest row has end
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deployments.errors import ForwardFailed
+from deployments.errors import ForwardFailed, InvalidInput
 from deployments.generation.in_flight.forward import stack_inputs
 from deployments.generation.output import SequenceOutput
 from deployments.generation.prompt_logprobs import PromptLogprobs
@@ -189,11 +189,13 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _processors(request: GenerationRequest, prompt_length: int) -> list[Any]:
-    """Logits processors for options that `generate` does not have, and the check of the logits."""
+    """Logits processors for what `generate` does not have, and the checks of the logits."""
     params = request.params
     processors: list[Any] = [_require_finite] if request.processor is None else [_require_finite, request.processor]
     if params.frequency_penalty or params.presence_penalty:
         processors.append(_CountPenalty(params, prompt_length))
+    if request.num_beams == 1:  # a beam that is left with nothing loses to the others
+        processors.append(_require_possible)
     return processors
 
 
@@ -205,6 +207,17 @@ def _require_finite(ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tenso
     """
     if scores.isnan().any() or scores.isposinf().any():
         raise ForwardFailed(NOT_FINITE)
+    return scores
+
+
+def _require_possible(ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+    """A last processor: where every token is excluded, `generate` would take any.
+
+    Raises:
+        InvalidInput: the options of a row exclude every token.
+    """
+    if bool((scores == float("-inf")).all(dim=-1).any()):
+        raise InvalidInput("the options exclude every token")
     return scores
 
 
