@@ -138,19 +138,7 @@ class GenerationParameters(Body):
             InvalidInput: an option out of its range, options that exclude each other, or too many tokens.
         """
         count = self.generated_texts
-        overrides = self._overrides(len(prompt.ids), defaults)
-        overrides["logprobs"] = with_logprobs or self.details or count > self.texts
-        overrides["prompt_logprobs"] = self.decoder_input_details
-        if self.decoder_input_details and prompt.inputs:
-            raise InvalidInput("parameters.decoder_input_details: only for models that read nothing but the prompt")
-        params = sampling_params(
-            defaults,
-            overrides,
-            prompt_length=len(prompt.ids),
-            room=None if max_positions is None else max_positions - len(prompt.ids),
-            fill_context=self.fill_context,
-        )
-        require_positions(len(prompt.ids), params.max_new_tokens, max_positions)
+        params = self._sampling_params(prompt, defaults, with_logprobs, max_positions)
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
         if count > 1 and (beams > 1 or not params.do_sample):
             raise InvalidInput(
@@ -165,10 +153,31 @@ class GenerationParameters(Body):
                 processor,
                 beams,
                 1.0 if length_penalty is None else length_penalty,
-                is_open_ended=self.fill_context and "max_new_tokens" not in overrides,
+                is_open_ended=self.fill_context and self.max_new_tokens is None and self.max_length is None,
             )
             for each in _seeded(params, count)
         ]
+
+    def _sampling_params(
+        self, prompt: Prompt, defaults: Any, with_logprobs: bool, max_positions: int | None
+    ) -> SamplingParams:
+        """The options of the sampler, the same for all texts but for their seeds; the arguments are `requests`'."""
+        if self.decoder_input_details and prompt.inputs:
+            raise InvalidInput("parameters.decoder_input_details: only for models that read nothing but the prompt")
+        length = len(prompt.ids)
+        reported = {
+            "logprobs": with_logprobs or self.details or self.generated_texts > self.texts,
+            "prompt_logprobs": self.decoder_input_details,
+        }
+        params = sampling_params(
+            defaults,
+            self._overrides(length, defaults) | reported,
+            prompt_length=length,
+            room=None if max_positions is None else max_positions - length,
+            fill_context=self.fill_context,
+        )
+        require_positions(length, params.max_new_tokens, max_positions)
+        return params
 
     def _overrides(self, prompt_length: int, defaults: Any) -> dict[str, Any]:
         """The request's options by the names of `SamplingParams`."""

@@ -58,15 +58,8 @@ def generate_static_batch(
     """
     import torch
 
-    config: Any = model.config
-    device = next(model.parameters()).device
-    prompts, params = [request.prompt for request in requests], requests[0].params
-    inputs, _ = stack_inputs(prompts, device)
-    ids = torch.tensor([list(prompt.ids) for prompt in prompts], device=device)
-    if config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = ids
-    else:
-        inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    params, prompt_length = requests[0].params, len(requests[0].prompt.ids)
+    inputs = _inputs(model, requests)
     if params.prompt_logprobs:
         _read_prompt_logprobs(model, inputs, requests, outputs)
     if params.do_sample and params.seed is not None:
@@ -80,7 +73,7 @@ def generate_static_batch(
                 **inputs,
                 **_arguments(requests[0]),
                 pad_token_id=pad_token_id,
-                logits_processor=_processors(requests[0], ids.shape[1]),
+                logits_processor=_processors(requests[0], prompt_length),
                 stopping_criteria=[_Abandoned(requests, is_cancelled) if uses_beams else listener],
                 use_cache=True,
                 return_dict_in_generate=True,
@@ -89,9 +82,22 @@ def generate_static_batch(
         if hook is not None:
             hook.remove()
     if uses_beams:  # the best beams are known only at the end
-        for output, tokens in zip(outputs, generated.sequences[:, ids.shape[1] :].tolist(), strict=True):
+        for output, tokens in zip(outputs, generated.sequences[:, prompt_length:].tolist(), strict=True):
             for token in tokens:
                 output.add(token)
+
+
+def _inputs(model: "torch.nn.Module", requests: Sequence[GenerationRequest]) -> "dict[str, torch.Tensor]":
+    """The prompts of a batch by the names of the model's forward."""
+    import torch
+
+    config: Any = model.config
+    prompts, device = [request.prompt for request in requests], next(model.parameters()).device
+    inputs, _ = stack_inputs(prompts, device)
+    ids = torch.tensor([list(prompt.ids) for prompt in prompts], device=device)
+    if config.is_encoder_decoder:
+        return inputs | {"decoder_input_ids": ids}
+    return inputs | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
 def _read_prompt_logprobs(

@@ -159,18 +159,10 @@ def sampling_params(
     given = {name: value for name, value in overrides.items() if value is not None}
     if MIN_SEED <= given.get("seed", 0) < 0:
         given["seed"] += SEEDS
-    options: dict[str, Any] = {name: _or(getattr(config, name, None), value) for name, value in _DEFAULTS.items()}
-    options |= {
-        "repetition_penalty": _or(config.repetition_penalty, 1.0),
-        "no_repeat_ngram_size": _or(config.no_repeat_ngram_size, 0),
-        "max_new_tokens": given.get("max_new_tokens") or _max_new_tokens(config, prompt_length, room, fill_context),
-        "eos_token_ids": _ids(config.eos_token_id),
-        "bad_words": tuple(_ids(word) for word in config.bad_words_ids or ()),
-        "suppress_tokens": _ids(config.suppress_tokens),
-        "begin_suppress_tokens": _ids(config.begin_suppress_tokens),
-        "forced_bos_token_id": config.forced_bos_token_id,
-        "forced_eos_token_id": _ids(config.forced_eos_token_id),
-    }
+    options = _options_of(config)
+    options["max_new_tokens"] = given.get("max_new_tokens") or _max_new_tokens(
+        config, prompt_length, room, fill_context
+    )
     # The checkpoint's minimum yields to the request's maximum; the request's own must not contradict itself.
     minimum = _or(config.min_new_tokens, (config.min_length or 0) - prompt_length)
     options["min_new_tokens"] = min(max(0, minimum), options["max_new_tokens"])
@@ -178,6 +170,21 @@ def sampling_params(
     if options["do_sample"] and 0 < options["temperature"] <= GREEDY_TEMPERATURE:
         options["do_sample"] = False
     return SamplingParams(**options)
+
+
+def _options_of(config: "GenerationConfig") -> dict[str, Any]:
+    """The checkpoint's options that do not depend on the prompt, by the names of `SamplingParams`."""
+    options = {name: _or(getattr(config, name, None), value) for name, value in _DEFAULTS.items()}
+    return options | {
+        "repetition_penalty": _or(config.repetition_penalty, 1.0),
+        "no_repeat_ngram_size": _or(config.no_repeat_ngram_size, 0),
+        "eos_token_ids": _ids(config.eos_token_id),
+        "bad_words": tuple(_ids(word) for word in config.bad_words_ids or ()),
+        "suppress_tokens": _ids(config.suppress_tokens),
+        "begin_suppress_tokens": _ids(config.begin_suppress_tokens),
+        "forced_bos_token_id": config.forced_bos_token_id,
+        "forced_eos_token_id": _ids(config.forced_eos_token_id),
+    }
 
 
 def unsupported_options(config: "GenerationConfig") -> list[str]:
