@@ -21,9 +21,9 @@ from deployments.telemetry.measurements import Pace
 
 
 class Body(BaseModel):
-    """Base of request models: unknown fields are errors, and values are not converted."""
+    """Base of request models: unknown fields and numbers that are not finite are errors; values are not converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ClientOptions(Body):

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from deployments.generation.clean_up import CleanUp
+from deployments.generation.transformers_internals import cleans_up
+
 INCOMPLETE = "\ufffd"  # a tokenizer decodes the first bytes of a character to this
 CONTEXT = 8  # tokens of a prompt that the first piece behind it may depend on; more if they end inside a character
 
@@ -21,22 +24,32 @@ class Detokenizer:
 
     def __init__(self, tokenizer: Any, prefix_ids: Sequence[int] = (), *, skip_special: bool = True) -> None:
         self._tokenizer = tokenizer
-        self._skip_special = skip_special
+        self._options: dict[str, bool] = {"skip_special_tokens": skip_special}
+        self._clean_up: CleanUp | None = None
         self._ids = list(prefix_ids)
         self._end = len(self._ids)  # tokens before here are returned
+        if cleans_up(tokenizer):  # the text of a few tokens does not tell how their end is cleaned
+            self._options["clean_up_tokenization_spaces"] = False
+            before = tokenizer.decode(self._ids, **self._options) if self._ids else ""
+            self._clean_up = CleanUp(tokenizer.clean_up_tokenization, before)
         self._start = self._context()  # tokens from here on are decoded again, for context
 
     def add(self, token: int) -> str:
         """The text that this token completes; empty inside a character."""
+        piece = self._completed(token)
+        return piece if self._clean_up is None else self._clean_up.add(piece)
+
+    def flush(self) -> str:
+        """The rest at the end: bytes that never became a character, as the tokenizer decodes them."""
+        rest = self._take(self._decoded(self._end), self._decoded(len(self._ids)))
+        return rest if self._clean_up is None else self._clean_up.add(rest) + self._clean_up.flush()
+
+    def _completed(self, token: int) -> str:
         self._ids.append(token)
         before, now = self._decoded(self._end), self._decoded(len(self._ids))
         if len(now) <= len(before) or now.endswith(INCOMPLETE):
             return ""
         return self._take(before, now)
-
-    def flush(self) -> str:
-        """The rest at the end: bytes that never became a character, as the tokenizer decodes them."""
-        return self._take(self._decoded(self._end), self._decoded(len(self._ids)))
 
     def _context(self) -> int:
         """Where in the prompt to begin: not inside a character, whose bytes would garble those behind them."""
@@ -52,7 +65,7 @@ class Detokenizer:
         return now[len(before) :]
 
     def _decoded(self, end: int) -> str:
-        text: str = self._tokenizer.decode(self._ids[self._start : end], skip_special_tokens=self._skip_special)
+        text: str = self._tokenizer.decode(self._ids[self._start : end], **self._options)
         return text
 
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 MAX_COMPILED = 32  # grammars in the cache, least recently used out first
 MAX_CHARACTERS = 1 << 16  # of a grammar
+# Options of a request that say otherwise where the text ends or what it may contain, with the values that say nothing.
+_CONTRADICTING: dict[str, tuple[int | None, ...]] = {
+    "eos_token_id": (None,),
+    "num_beams": (None, 1),
+    "min_new_tokens": (None, 0),
+    "min_length": (None, 0),
+    "no_repeat_ngram_size": (None, 0),
+}
 
 
 class Grammar(Body):
@@ -78,22 +86,31 @@ class Grammars:
     def guided(self, requests: Sequence[GenerationRequest], parameters: GuidedParameters) -> list[GenerationRequest]:
         """The same rows, constrained by the grammar of the parameters, if there is one. On the text thread.
 
+        A grammar knows where the text may end. What the checkpoint sets against that (beams, a minimum length, a forced
+        end, n-grams that may not occur twice) is left out; its forced first token comes before the text.
+
         Raises:
             InvalidInput: the grammar does not compile, or this model or these options do not support one.
         """
         if parameters.grammar is None:
             return list(requests)
-        if parameters.eos_token_id is not None or (parameters.num_beams or 1) > 1:
-            raise InvalidInput("parameters.grammar: cannot be combined with eos_token_id or num_beams")
+        if contradicting := [name for name, off in _CONTRADICTING.items() if getattr(parameters, name) not in off]:
+            raise InvalidInput(f"parameters.grammar: cannot be combined with {', '.join(contradicting)}; leave it out")
         matcher = self._matcher(parameters.grammar)
-        return [
-            replace(
-                request,
-                params=replace(request.params, eos_token_ids=self._ends),
-                processor=GrammarProcessor(matcher.deep_copy(), len(request.prompt.ids), self._vocabulary),
-            )
-            for request in requests
-        ]
+        return [self._guided(request, matcher.deep_copy()) for request in requests]
+
+    def _guided(self, request: GenerationRequest, matcher: "LLMatcher") -> GenerationRequest:
+        params = replace(
+            request.params,
+            eos_token_ids=self._ends,
+            min_new_tokens=0,
+            no_repeat_ngram_size=0,
+            forced_eos_token_id=(),
+        )
+        length = len(request.prompt.ids)
+        start = 2 if length == 1 and params.forced_bos_token_id is not None else length
+        processor = GrammarProcessor(matcher, start, self._vocabulary)
+        return replace(request, params=params, processor=processor, num_beams=1)
 
     def _matcher(self, grammar: Grammar) -> "LLMatcher":
         """In its initial state; copy before use."""
@@ -142,13 +159,13 @@ class GrammarProcessor:
 
     Args:
         matcher: in its initial state; used by this row alone.
-        prompt_length: in tokens.
+        start: tokens before the text: the prompt, and a forced first token.
         vocabulary: number of tokens that the model has logits for.
     """
 
-    def __init__(self, matcher: "LLMatcher", prompt_length: int, vocabulary: int) -> None:
+    def __init__(self, matcher: "LLMatcher", start: int, vocabulary: int) -> None:
         self._matcher = matcher
-        self._prompt_length = prompt_length
+        self._start = start
         self._vocabulary = vocabulary
         self._consumed = 0
 
@@ -156,7 +173,9 @@ class GrammarProcessor:
         import numpy as np
         import torch
 
-        generated = ids[0, self._prompt_length :].tolist()
+        if ids.shape[1] < self._start:
+            return scores
+        generated = ids[0, self._start :].tolist()
         if len(generated) < self._consumed:  # the row was preempted and begins again
             self._matcher.reset()
             self._consumed = 0

@@ -9,6 +9,7 @@ from deployments.generation.detokenizer import Detokenizer, StopStrings
 from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.sampling.log_probabilities import TokenLogprob
 from deployments.generation.sampling.params import SamplingParams
+from deployments.generation.special_tokens import special_tokens
 
 
 class SequenceOutput:
@@ -50,6 +51,8 @@ class SequenceOutput:
         if self._request.stop or self._on_token:  # else the text is decoded once, at the end
             self._detokenizer = Detokenizer(self._tokenizer, self._prefix_ids)
         self._stop_strings = StopStrings(self._request.stop)
+        named = special_tokens(self._tokenizer) if self._request.stop else {}
+        self._stop_tokens = {named[string] for string in self._request.stop if string in named}  # no part of the text
         self._is_finished = False
         self.next_request: GenerationRequest | None = None
         text = "" if self._request.stop else None
@@ -82,15 +85,14 @@ class SequenceOutput:
             completion.logprobs.append(logprob)
         if params.top_n_tokens:
             completion.top.append(top)
-        is_end = token in params.eos_token_ids
-        self._is_finished = is_end or len(completion.tokens) >= params.max_new_tokens
-        completion.finish = "eos" if is_end else "length"
+        is_end, is_stop = token in params.eos_token_ids, token in self._stop_tokens
+        self._is_finished = is_end or is_stop or len(completion.tokens) >= params.max_new_tokens
+        completion.finish = "eos" if is_end else "stop" if is_stop else "length"
         if self._detokenizer is None:
             self._find_continuation()
             return False
         text = self._detokenize(self._detokenizer, token)
-        stopped = self._stop_strings.reached is not None
-        if stopped:
+        if self._stop_strings.reached is not None:
             self._is_finished, completion.finish = True, "stop"
         if completion.text is not None:
             completion.text += text
@@ -99,7 +101,7 @@ class SequenceOutput:
             self._streamed += 1
             is_last = self._is_finished and self.next_request is None
             self._on_token(StreamedToken(self._row, token, text, logprob, top, is_last, self._is_finished))
-        return stopped
+        return completion.finish == "stop"
 
     def complete(self, params: SamplingParams, started: float, finished: float) -> None:
         """Record the seed that was used, and the times."""

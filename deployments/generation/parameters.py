@@ -1,7 +1,7 @@
 """Generation parameters of a request: the options of the Hugging Face API, TGI and `generate`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -19,8 +19,6 @@ MAX_SEQUENCES = 32
 
 # Any of these turns sampling on: TGI's clients send a temperature and nothing else.
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-_OWN = frozenset({"stop", "num_beams", "length_penalty", "num_return_sequences", "best_of", "details", "eos_token_id"})
-_LENGTHS = frozenset({"max_length", "min_length"})
 _WITHOUT_EFFECT = ("watermark", "decoder_input_details", "adapter_id")  # TGI's, if they are false or null
 # Objects into which Hugging Face's clients put some of the options, depending on the task.
 _NESTED = ("generation_parameters", "generate_parameters", "generate_kwargs")
@@ -54,6 +52,11 @@ class GenerationParameters(Body):
         default=None, description="The same seed samples the same tokens, whatever else is in the batch."
     )
     max_new_tokens: int | None = Field(default=None, description="Maximum number of tokens to generate.")
+    fill_context: bool = Field(
+        default=False,
+        description="Without a maximum number of tokens, generate until the model ends the text or its context is "
+        "full.",
+    )
     min_new_tokens: int | None = Field(default=None, description="Minimum number of tokens to generate.")
     max_length: int | None = Field(default=None, ge=1, description="As max_new_tokens, the decoder's prompt included.")
     min_length: int | None = Field(default=None, ge=0, description="As min_new_tokens, the decoder's prompt included.")
@@ -76,6 +79,15 @@ class GenerationParameters(Body):
         description="With `details`: number of likeliest tokens to return for every step.",
     )
     details: bool = Field(default=False, description="Tokens with their log-probabilities, and why the text ended.")
+    token_bytes: bool = Field(
+        default=False, description="With `details` or a stream: the bytes of each token; it may be part of a character."
+    )
+
+    decoder_input_details: bool = Field(
+        default=False,
+        description="With `details`: the prompt's tokens with their log-probabilities, in `prefill`; the first has "
+        "none. For models without an encoder.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -126,15 +138,7 @@ class GenerationParameters(Body):
             InvalidInput: an option out of its range, options that exclude each other, or too many tokens.
         """
         count = self.generated_texts
-        overrides = self._overrides(len(prompt.ids), defaults)
-        overrides["logprobs"] = with_logprobs or self.details or count > self.texts
-        params = sampling_params(
-            defaults,
-            overrides,
-            prompt_length=len(prompt.ids),
-            room=None if max_positions is None else max_positions - len(prompt.ids),
-        )
-        require_positions(len(prompt.ids), params.max_new_tokens, max_positions)
+        params = self._sampling_params(prompt, defaults, with_logprobs, max_positions)
         beams = self.num_beams or getattr(defaults, "num_beams", None) or 1
         if count > 1 and (beams > 1 or not params.do_sample):
             raise InvalidInput(
@@ -145,17 +149,39 @@ class GenerationParameters(Body):
             GenerationRequest(
                 prompt,
                 each,
-                tuple(self.stop or ()),
+                (*(self.stop or ()), *_stop_strings(defaults)),
                 processor,
                 beams,
                 1.0 if length_penalty is None else length_penalty,
+                is_open_ended=self.fill_context and self.max_new_tokens is None and self.max_length is None,
             )
             for each in _seeded(params, count)
         ]
 
+    def _sampling_params(
+        self, prompt: Prompt, defaults: Any, with_logprobs: bool, max_positions: int | None
+    ) -> SamplingParams:
+        """The options of the sampler, the same for all texts but for their seeds; the arguments are `requests`'."""
+        if self.decoder_input_details and prompt.inputs:
+            raise InvalidInput("parameters.decoder_input_details: only for models that read nothing but the prompt")
+        length = len(prompt.ids)
+        reported = {
+            "logprobs": with_logprobs or self.details or self.generated_texts > self.texts,
+            "prompt_logprobs": self.decoder_input_details,
+        }
+        params = sampling_params(
+            defaults,
+            self._overrides(length, defaults) | reported,
+            prompt_length=length,
+            room=None if max_positions is None else max_positions - length,
+            fill_context=self.fill_context,
+        )
+        require_positions(length, params.max_new_tokens, max_positions)
+        return params
+
     def _overrides(self, prompt_length: int, defaults: Any) -> dict[str, Any]:
         """The request's options by the names of `SamplingParams`."""
-        names = set(GenerationParameters.model_fields) - _OWN - _LENGTHS
+        names = GenerationParameters.model_fields.keys() & {option.name for option in fields(SamplingParams)}
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if "do_sample" not in given and any(name in given for name in _SAMPLING):
             given["do_sample"] = True
@@ -171,6 +197,12 @@ class GenerationParameters(Body):
             ids = self.eos_token_id
             given["eos_token_ids"] = (ids,) if isinstance(ids, int) else tuple(ids)
         return given
+
+
+def _stop_strings(defaults: Any) -> Sequence[str]:
+    """The checkpoint's own stop strings, which hold beside those of a request."""
+    strings = getattr(defaults, "stop_strings", None) or ()
+    return [strings] if isinstance(strings, str) else strings
 
 
 class GeneratingRequest(RequestBody):

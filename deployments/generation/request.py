@@ -1,9 +1,10 @@
 """GenerationRequest, a row of a generating task; StreamedToken and Completion, what comes back."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from deployments.generation.prompt_logprobs import PromptLogprob
 from deployments.generation.sampling.log_probabilities import TokenLogprob
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.row import RowProcessor
@@ -21,6 +22,8 @@ class GenerationRequest:
         processor: logits processor of this row alone; see `RowSpec`.
         num_beams: above 1 for beam search, which runs in static batches.
         length_penalty: of beam search; above 0 prefers longer texts.
+        is_open_ended: `max_new_tokens` is what the context leaves, not what the client asked for; the engine reserves
+            KV slots as the text grows.
         continue_with: given the completion, returns the row's next request, or None if the row ends; called on the
             model thread.
     """
@@ -31,6 +34,7 @@ class GenerationRequest:
     processor: RowProcessor | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
+    is_open_ended: bool = False
     continue_with: "Callable[[Completion], GenerationRequest | None] | None" = None
 
     @property
@@ -42,6 +46,13 @@ class GenerationRequest:
     def length(self) -> int:
         """KV slots that it may come to use."""
         return len(self.prompt.ids) + self.prompt.source + self.params.max_new_tokens
+
+    def within(self, kv_slots: int) -> "GenerationRequest":
+        """The request, at most this long if it is open-ended: the cache may hold less than the model's context."""
+        if not self.is_open_ended or self.length <= kv_slots:
+            return self
+        fitting = max(1, self.params.max_new_tokens - (self.length - kv_slots))
+        return replace(self, params=replace(self.params, max_new_tokens=fitting))
 
 
 class StreamedToken(NamedTuple):
@@ -76,6 +87,7 @@ class Completion:
         finish: why it ended; "stop" for a stop string.
         logprobs: of each token, if requested.
         top: the likeliest tokens at each position, if requested.
+        prompt_logprobs: of each token of the prompt, with the likeliest at its position, if requested.
         text: of a row with stop strings, cut before the one that was reached; None for rows without.
         seed: that its tokens were sampled with; None without sampling.
         first_token_s: seconds from the row's start in the model to its first token.
@@ -87,6 +99,7 @@ class Completion:
     finish: Finish = "length"
     logprobs: list[float | None] = field(default_factory=list)
     top: list[Sequence[TokenLogprob]] = field(default_factory=list)
+    prompt_logprobs: Sequence[PromptLogprob] = ()
     text: str | None = None
     seed: int | None = None
     first_token_s: float = 0.0

@@ -60,6 +60,7 @@ class GenerationScheduler:
         generate_static_batch: runs a static batch.
         batch_key: rows with equal keys may share a static batch.
         output: makes the output of a row from its request, index, job and previous segments.
+        max_cache_tokens: KV slots that an open-ended row may come to use, without an engine that knows its own.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class GenerationScheduler:
         generate_static_batch: GenerateStaticBatch,
         batch_key: Callable[[GenerationRequest], Hashable],
         output: MakeOutput,
+        max_cache_tokens: int,
     ) -> None:
         self._engine = engine
         self._generate_static_batch = generate_static_batch
         self._batch_key = batch_key
         self._make_output = output
+        self._max_cache_tokens = max_cache_tokens
         self._batcher = batcher(self._forward)
         self._cancellations: dict[Job, list[Callable[[BaseException], None]]] = {}  # of each row of a job in progress
         self._outputs: dict[GenerationRequest, SequenceOutput] = {}  # of rows in static batches
@@ -145,6 +148,7 @@ class GenerationScheduler:
     def _submit_row(
         self, job: Job, index: int, request: GenerationRequest, previous_segments: Sequence[Completion] = ()
     ) -> None:
+        request = request.within(self._engine.max_cache_tokens if self._engine else self._max_cache_tokens)
         output = self._make_output(request, index, job, previous_segments)
         if self._engine is None or request.num_beams > 1:
             self._submit_static(job, index, request, output)
@@ -162,6 +166,7 @@ class GenerationScheduler:
 
         def done(sequence: GenerationSequence) -> None:
             output.complete(sequence.params, sequence.started, sequence.finished)
+            output.completion.prompt_logprobs = sequence.prompt_logprobs
             report = BatchReport(engine.running, engine.kv_slots, engine.padding_ratio, output.completion.total_s)
             self._row_finished(job, index, output, sequence, report)
 
@@ -169,6 +174,7 @@ class GenerationScheduler:
             request.prompt,
             request.params,
             processor=request.processor,
+            is_open_ended=request.is_open_ended,
             on_token=on_token,
             done=done,
             deadline=job.deadline,

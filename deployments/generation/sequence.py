@@ -6,12 +6,15 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from deployments.batching.job import Settleable
+from deployments.generation.prompt_logprobs import PromptLogprob
 from deployments.generation.sampling.log_probabilities import TokenLogprob
-from deployments.generation.sampling.params import SamplingParams
+from deployments.generation.sampling.params import DEFAULT_NEW_TOKENS, UNBOUNDED, SamplingParams
 from deployments.generation.sampling.row import RowProcessor, RowSpec
 
 if TYPE_CHECKING:
     import torch
+
+FIRST_RESERVATION = DEFAULT_NEW_TOKENS  # new tokens that an open-ended sequence reserves when it joins
 
 Finish = Literal["eos", "length", "stop"]
 OnToken = Callable[["GenerationSequence", int, float | None, Sequence[TokenLogprob]], bool | None]
@@ -61,10 +64,13 @@ class GenerationSequence(Settleable):
         params: how its tokens are sampled, and what ends it: a token of `eos_token_ids`, which is emitted ("eos"), or
             `max_new_tokens` ("length"). If it samples without a seed, a fresh one is set when it joins the batch.
         processor: logits processor of this sequence alone; see `RowSpec`.
+        is_open_ended: it reserves KV slots as it grows; others reserve `max_new_tokens` before they join.
         on_token: called with every token, its log-probability and the top tokens, as the sampler's `Step` has them;
             returning True ends the sequence with "stop".
         tokens: sampled so far.
+        prompt_logprobs: of the prompt's tokens, if requested, once they are read.
         finish: why it ended; None before, and after an error.
+        reserved_tokens: new tokens for which it reserves KV slots; more as it grows, if it is open-ended.
         first_token: when its first token was sampled.
     """
 
@@ -72,10 +78,21 @@ class GenerationSequence(Settleable):
     params: SamplingParams
     _: KW_ONLY
     processor: RowProcessor | None = None
+    is_open_ended: bool = False
     on_token: OnToken = lambda sequence, token, logprob, top: None
     tokens: list[int] = field(default_factory=list)
+    prompt_logprobs: Sequence[PromptLogprob] = ()
     finish: Finish | None = None
+    reserved_tokens: int = field(init=False)
     first_token: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.reserved_tokens = min(self.max_new_tokens, FIRST_RESERVATION if self.is_open_ended else UNBOUNDED)
+
+    def reserve_more(self) -> int:
+        """Reserve twice as many new tokens, at most `max_new_tokens`; returns how many more these are."""
+        before, self.reserved_tokens = self.reserved_tokens, min(self.max_new_tokens, 2 * self.reserved_tokens)
+        return self.reserved_tokens - before
 
     def settle(
         self, error: BaseException | None = None, finished: float | None = None, finish: Finish | None = None
@@ -115,5 +132,5 @@ class GenerationSequence(Settleable):
 
     @property
     def max_total_tokens(self) -> int:
-        """Columns of self-attention that it may come to use, the last token included, although it is never read."""
-        return len(self.prompt.ids) + self.max_new_tokens
+        """Columns of self-attention that it has reserved, the last token included, although it is never read."""
+        return len(self.prompt.ids) + self.reserved_tokens

@@ -5,12 +5,13 @@ splitting of batches that fail. A row's `params` there are its `batch_key`, so o
 that have ended or are cancelled stay in the batch until its longest row has ended.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deployments.errors import ForwardFailed
+from deployments.errors import ForwardFailed, InvalidInput
 from deployments.generation.in_flight.forward import stack_inputs
 from deployments.generation.output import SequenceOutput
+from deployments.generation.prompt_logprobs import PromptLogprobs
 from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.log_probabilities import TokenLogprob, log_probabilities
 from deployments.generation.sampling.params import SamplingParams
@@ -57,15 +58,10 @@ def generate_static_batch(
     """
     import torch
 
-    config: Any = model.config
-    device = next(model.parameters()).device
-    prompts, params = [request.prompt for request in requests], requests[0].params
-    inputs, _ = stack_inputs(prompts, device)
-    ids = torch.tensor([list(prompt.ids) for prompt in prompts], device=device)
-    if config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = ids
-    else:
-        inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    params, prompt_length = requests[0].params, len(requests[0].prompt.ids)
+    inputs = _inputs(model, requests)
+    if params.prompt_logprobs:
+        _read_prompt_logprobs(model, inputs, requests, outputs)
     if params.do_sample and params.seed is not None:
         torch.manual_seed(params.seed % (1 << 63))
     uses_beams = requests[0].num_beams > 1
@@ -77,7 +73,7 @@ def generate_static_batch(
                 **inputs,
                 **_arguments(requests[0]),
                 pad_token_id=pad_token_id,
-                logits_processor=_processors(requests[0], ids.shape[1]),
+                logits_processor=_processors(requests[0], prompt_length),
                 stopping_criteria=[_Abandoned(requests, is_cancelled) if uses_beams else listener],
                 use_cache=True,
                 return_dict_in_generate=True,
@@ -86,9 +82,40 @@ def generate_static_batch(
         if hook is not None:
             hook.remove()
     if uses_beams:  # the best beams are known only at the end
-        for output, tokens in zip(outputs, generated.sequences[:, ids.shape[1] :].tolist(), strict=True):
+        for output, tokens in zip(outputs, generated.sequences[:, prompt_length:].tolist(), strict=True):
             for token in tokens:
                 output.add(token)
+
+
+def _inputs(model: "torch.nn.Module", requests: Sequence[GenerationRequest]) -> "dict[str, torch.Tensor]":
+    """The prompts of a batch by the names of the model's forward."""
+    import torch
+
+    config: Any = model.config
+    prompts, device = [request.prompt for request in requests], next(model.parameters()).device
+    inputs, _ = stack_inputs(prompts, device)
+    ids = torch.tensor([list(prompt.ids) for prompt in prompts], device=device)
+    if config.is_encoder_decoder:
+        return inputs | {"decoder_input_ids": ids}
+    return inputs | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _read_prompt_logprobs(
+    model: "torch.nn.Module",
+    inputs: Mapping[str, Any],
+    requests: Sequence[GenerationRequest],
+    outputs: Sequence[SequenceOutput],
+) -> None:
+    """Read the prompts once more than `generate` does, which keeps the logits of their last position only."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(**inputs).logits
+    lengths = [len(request.prompt.ids) for request in requests]
+    logprobs = PromptLogprobs(inputs["input_ids"], lengths, [request.params for request in requests])
+    logprobs.add(0, logits)
+    for output, row in zip(outputs, logprobs.rows, strict=True):
+        output.completion.prompt_logprobs = row
 
 
 class _TokenListener:
@@ -155,6 +182,7 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
         "suppress_tokens": list(params.suppress_tokens) or None,
         "begin_suppress_tokens": list(params.begin_suppress_tokens) or None,
         "bad_words_ids": [list(word) for word in params.bad_words] or None,
+        "stop_strings": None,  # `SequenceOutput` finds them
         "forced_bos_token_id": params.forced_bos_token_id,
         "forced_eos_token_id": list(params.forced_eos_token_id) or None,
     }
@@ -167,11 +195,13 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _processors(request: GenerationRequest, prompt_length: int) -> list[Any]:
-    """Logits processors for options that `generate` does not have, and the check of the logits."""
+    """Logits processors for what `generate` does not have, and the checks of the logits."""
     params = request.params
     processors: list[Any] = [_require_finite] if request.processor is None else [_require_finite, request.processor]
     if params.frequency_penalty or params.presence_penalty:
         processors.append(_CountPenalty(params, prompt_length))
+    if request.num_beams == 1:  # a beam that is left with nothing loses to the others
+        processors.append(_require_possible)
     return processors
 
 
@@ -183,6 +213,17 @@ def _require_finite(ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tenso
     """
     if scores.isnan().any() or scores.isposinf().any():
         raise ForwardFailed(NOT_FINITE)
+    return scores
+
+
+def _require_possible(ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+    """A last processor: where every token is excluded, `generate` would take any.
+
+    Raises:
+        InvalidInput: the options of a row exclude every token.
+    """
+    if bool((scores == float("-inf")).all(dim=-1).any()):
+        raise InvalidInput("the options exclude every token")
     return scores
 
 

@@ -85,9 +85,12 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Completion]) -> ResponseT:
         """Turn the completions of one item into its answer."""
 
-    def event(self, piece: StreamedToken, index: int) -> dict[str, Any]:
-        """One token of a stream, the `index`-th, counted from 1."""
-        return self.vocabulary.event(piece, index)
+    def event(self, request: RequestT, piece: StreamedToken, index: int) -> dict[str, Any]:
+        """One token of a stream of this item, the `index`-th of its text, counted from 1."""
+        parameters: GenerationParameters = request.parameters  # type: ignore[attr-defined]
+        return self.vocabulary.event(
+            piece, index, with_bytes=parameters.token_bytes, is_continuation=self.is_continuation
+        )
 
     def texts(self, prepared: Prepared) -> list[list[int]]:
         """The rows of each text of an item's answer: one row each, unless a text takes several."""
@@ -133,7 +136,12 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         for row in best(outputs, parameters.texts):
             answer: dict[str, Any] = {"generated_text": before + self.text_of(requests[row], outputs[row])}
             if parameters.details:
-                answer["details"] = self.vocabulary.all_details(requests[row], outputs[row])
+                answer["details"] = self.vocabulary.all_details(
+                    requests[row],
+                    outputs[row],
+                    with_bytes=parameters.token_bytes,
+                    is_continuation=self.is_continuation,
+                )
             answers.append(answer)
         return answers
 

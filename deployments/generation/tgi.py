@@ -1,12 +1,14 @@
 """Tokens, details and stream events of a generating task, in the form of Hugging Face's TGI."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from deployments.generation.request import Completion, GenerationRequest, StreamedToken
-from deployments.generation.sampling.log_probabilities import TokenLogprob
+from deployments.generation.special_tokens import special_tokens
+from deployments.generation.token_bytes import TokenBytes
 
 FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 
@@ -18,6 +20,9 @@ class Token(BaseModel):
     text: str
     logprob: float | None = Field(description="Natural logarithm, before any option is applied; null if unknown.")
     special: bool
+    bytes: list[int] | None = Field(
+        default=None, description="With `token_bytes`: in UTF-8, of a token that is part of a character its own."
+    )
 
 
 class Timings(BaseModel):
@@ -47,7 +52,8 @@ class Details(BaseModel):
     input_length: int = Field(description="Tokens of the prompt.")
     seed: int | None
     timings: Timings
-    prefill: list[Token] = []
+    prefill: list[Token] = Field(default=[], description="With `decoder_input_details`: the prompt's tokens.")
+    prefill_top_tokens: list[list[Token]] | None = None
     tokens: list[Token] = []
     top_tokens: list[list[Token]] | None = None
     best_of_sequences: list[BestOfSequence] | None = None
@@ -75,20 +81,34 @@ class Vocabulary:
     """Formats tokens for answers.
 
     Args:
-        tokenizer: with `decode` and `all_special_ids`.
+        tokenizer: of the text.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._special = frozenset(getattr(tokenizer, "all_special_ids", ()))
+        self._bytes = TokenBytes(tokenizer)
+        self._special = frozenset(special_tokens(tokenizer).values())
 
-    def token(self, token: int, logprob: float | None, text: str | None = None) -> dict[str, Any]:
-        """A token, with `text` or, if None, its own text."""
-        text = self._tokenizer.decode([token]) if text is None else text
-        return {"id": token, "text": text, "logprob": logprob, "special": token in self._special}
+    def token(
+        self,
+        token: int,
+        logprob: float | None,
+        text: str | None = None,
+        *,
+        with_bytes: bool = False,
+        at_start: bool = False,
+    ) -> dict[str, Any]:
+        """A token, with `text` or, if None, its own text.
 
-    def likeliest(self, top: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
-        return [self.token(*each) for each in top]
+        Args:
+            token: its id.
+            logprob: of it.
+            text: what a stream's text grows by with it.
+            with_bytes: tell its bytes.
+            at_start: it is the first of a text that continues no other.
+        """
+        text = self._bytes.text(token, at_start=at_start) if text is None else text
+        named: dict[str, Any] = {"id": token, "text": text, "logprob": logprob, "special": token in self._special}
+        return named | {"bytes": list(self._bytes.bytes(token, at_start=at_start))} if with_bytes else named
 
     def details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
         """Details without the tokens, as in the last event of a stream."""
@@ -100,20 +120,59 @@ class Vocabulary:
             "timings": {"first_token_s": round(completion.first_token_s, 6), "total_s": round(completion.total_s, 6)},
         }
 
-    def all_details(self, request: GenerationRequest, completion: Completion) -> dict[str, Any]:
-        """Details with every token, and the likeliest at each position if requested."""
+    def all_details(
+        self,
+        request: GenerationRequest,
+        completion: Completion,
+        *,
+        with_bytes: bool = False,
+        is_continuation: bool = False,
+    ) -> dict[str, Any]:
+        """Details with every token, and the likeliest at each position if requested.
+
+        Args:
+            request: the row.
+            completion: of it.
+            with_bytes: tell the bytes of the tokens.
+            is_continuation: the text continues the prompt.
+        """
         logprobs = completion.logprobs or [None] * len(completion.tokens)
-        tokens = [self.token(*each) for each in zip(completion.tokens, logprobs, strict=True)]
+        starts = [not is_continuation, *[False] * len(logprobs)]
+        tokens = [
+            self.token(token, logprob, with_bytes=with_bytes, at_start=at_start)
+            for token, logprob, at_start in zip(completion.tokens, logprobs, starts, strict=False)
+        ]
         details = self.details(request, completion) | {"prefill": [], "tokens": tokens}
+        if completion.prompt_logprobs:
+            details |= self._prefill(request, completion, with_bytes)
         if completion.top:
-            details["top_tokens"] = [self.likeliest(top) for top in completion.top]
+            details["top_tokens"] = [
+                [self.token(*each, with_bytes=with_bytes, at_start=at_start) for each in top]
+                for top, at_start in zip(completion.top, starts, strict=False)
+            ]
         return details
 
-    def event(self, piece: StreamedToken, index: int) -> dict[str, Any]:
-        """One token of a stream; `index` counts from 1, as TGI does."""
-        event: dict[str, Any] = {"index": index, "token": self.token(piece.token, piece.logprob, piece.text)}
+    def _prefill(self, request: GenerationRequest, completion: Completion, with_bytes: bool) -> dict[str, Any]:
+        """The tokens of the prompt; its text starts with the first one that is not special."""
+        ids = request.prompt.ids
+        start = next((place for place, token in enumerate(ids) if token not in self._special), None)
+        tokens, top_tokens = [], []
+        for place, (token, (logprob, top)) in enumerate(zip(ids, completion.prompt_logprobs, strict=True)):
+            describe = partial(self.token, with_bytes=with_bytes, at_start=place == start)
+            tokens.append(describe(token, logprob))
+            top_tokens.append([describe(*each) for each in top])
+        with_top = {"prefill_top_tokens": top_tokens} if request.params.top_n_tokens else {}
+        return {"prefill": tokens} | with_top
+
+    def event(
+        self, piece: StreamedToken, index: int, *, with_bytes: bool = False, is_continuation: bool = False
+    ) -> dict[str, Any]:
+        """One token of a stream, with what the whole text grows by; `index` counts from 1, as TGI does."""
+        at_start = index == 1 and not is_continuation
+        token = self.token(piece.token, piece.logprob, piece.text, with_bytes=with_bytes, at_start=at_start)
+        event: dict[str, Any] = {"index": index, "token": token}
         if piece.top:
-            event["top_tokens"] = self.likeliest(piece.top)
+            event["top_tokens"] = [self.token(*each, with_bytes=with_bytes, at_start=at_start) for each in piece.top]
         return event | {"generated_text": None, "details": None}
 
 

@@ -85,3 +85,14 @@ def continuous_batching_manager(
     )
     generating: Any = model
     return generating.init_continuous_batching(config, continuous_batching_config=settings)
+
+
+def cleans_up(tokenizer: Any) -> bool:
+    """Whether `decode` applies `clean_up_tokenization` by default: if the tokenizer is set so, but not with BPE.
+
+    The exception for BPE, and the attribute that overrides it, are in `_decode` of fast tokenizers alone.
+    """
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    forced = getattr(tokenizer, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    is_set = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+    return is_set and (bool(forced) or type(model).__name__ != "BPE")

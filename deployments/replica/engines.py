@@ -93,14 +93,29 @@ def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) 
 
 def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Observer) -> BuiltEngine:
     mode = _mode(task)
+    config = _engine_config(task, mode)
+    description: dict[str, Any] = {
+        "mode": mode.name,
+        "max_rows": config.max_rows,
+        "max_cache_tokens": config.max_cache_tokens,
+    }
+    description |= {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
+    return BuiltEngine(_generation_scheduler(task, mode, config, name, observer), {"generation": description})
+
+
+def _engine_config(task: GeneratingTask[Any, Any], mode: GenerationMode) -> EngineConfig:
     settings, device = task.checkpoint.config.generation, task.checkpoint.device
-    config = EngineConfig(
+    return EngineConfig(
         max_cache_tokens=settings.max_cache_tokens or _max_cache_tokens(task, mode),
         max_rows=settings.max_rows or MAX_ROWS[device],
         max_prefill_tokens=settings.max_prefill_tokens,
         pad_token_id=task.pad_token_id,
     )
 
+
+def _generation_scheduler(
+    task: GeneratingTask[Any, Any], mode: GenerationMode, config: EngineConfig, name: str, observer: Observer
+) -> GenerationScheduler:
     def output(
         request: GenerationRequest, row: int, job: Job, previous_segments: Sequence[Completion]
     ) -> SequenceOutput:
@@ -113,7 +128,7 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
             previous_segments=previous_segments,
         )
 
-    scheduler = GenerationScheduler(
+    return GenerationScheduler(
         _in_flight_engine(task, mode, config, name, observer),
         lambda forward: Batcher(
             forward,
@@ -127,14 +142,8 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
         ),
         batch_key,
         output,
+        config.max_cache_tokens,
     )
-    description: dict[str, Any] = {
-        "mode": mode.name,
-        "max_rows": config.max_rows,
-        "max_cache_tokens": config.max_cache_tokens,
-    }
-    description |= {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
-    return BuiltEngine(scheduler, {"generation": description})
 
 
 def _in_flight_engine(

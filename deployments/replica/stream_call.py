@@ -121,7 +121,8 @@ class StreamCall(Call):
         for text, token in tokens:
             merger = self._texts[text].merger
             for streamed in merger.add(token):
-                self._put(text, self._generating.event(streamed, merger.streamed))
+                item = self._items[self._texts[text].item]
+                self._put(text, self._generating.event(item, streamed, merger.streamed))
 
     def _put(self, text: int, event: Event) -> None:
         self.events.put_nowait(event | {"choice": text} if len(self._texts) > 1 else event)
@@ -141,7 +142,8 @@ class StreamCall(Call):
         for number, (text, final_event) in enumerate(zip(self._texts, final_events, strict=True)):
             last = text.merger.last
             if last is not None:
-                self._put(number, self._generating.event(last, text.merger.streamed + 1) | final_event)
+                event = self._generating.event(self._items[text.item], last, text.merger.streamed + 1)
+                self._put(number, event | final_event)
 
     def so_far(self, load: Load) -> Answer | None:
         """Event loop: the measurements until now; None before the model has begun."""

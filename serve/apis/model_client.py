@@ -1,6 +1,7 @@
 """ModelClient: what every protocol needs to find a model, send the task's own request and read the response."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -200,11 +201,23 @@ def _validate(body: bytes, kind: type[BaseModel]) -> BaseModel:
 
 
 def _dump(body: dict[str, Any]) -> bytes:
-    """A task's request as JSON. Values that a protocol does not validate may be numbers too large for that."""
+    """A task's request as JSON. Values that a protocol does not validate may be numbers that JSON has not."""
+    _require_finite(body.get("parameters"), "parameters")  # others are written as null, which asks for nothing
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError as error:
         raise InvalidInput(f"the body has a value that cannot be passed on: {error}") from None
+
+
+def _require_finite(value: Any, path: str) -> None:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _require_finite(each, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _require_finite(each, f"{path}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput(f"{path}: should be a finite number")
 
 
 def _keep_answer_headers(request: Request, headers: Headers) -> None:

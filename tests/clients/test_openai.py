@@ -101,8 +101,10 @@ def test_completions_of_several_prompts(client: openai.OpenAI, service: RunningS
     for prompt, choice in zip(prompts, answer.choices, strict=True):
         direct = ask(service, "text-generation", prompt, max_new_tokens=6, do_sample=False)[0]["generated_text"]
         assert choice.text == prompt + direct
-        assert choice.logprobs.text_offset[0] == len(prompt)
-        assert len(choice.logprobs.token_logprobs) == 6
+        read = len(tokenized(service, "llama", [prompt])[0])
+        assert (choice.logprobs.text_offset[0], choice.logprobs.text_offset[read]) == (0, len(prompt))
+        assert len(choice.logprobs.token_logprobs) == read + 6
+        assert choice.logprobs.token_logprobs[0] is None
     pieces = client.completions.create(model="llama", prompt=prompts[:1], max_tokens=6, temperature=0, stream=True)
     assert prompts[0] + "".join(piece.choices[0].text for piece in pieces) == answer.choices[0].text
     chatted = client.completions.create(model="llama", prompt=TEMPLATED, max_tokens=1, temperature=0)
@@ -249,7 +251,7 @@ def test_prompts_of_token_ids(client: openai.OpenAI, service: RunningService) ->
     assert client.completions.create(prompt=ids[0], **options).choices[0].text == texts[0]
     echoed = client.completions.create(prompt=ids, echo=True, logprobs=1, **options)
     assert [choice.text for choice in echoed.choices] == [p + t for p, t in zip(prompts, texts, strict=True)]
-    assert [choice.logprobs.text_offset[0] for choice in echoed.choices] == [len(prompt) for prompt in prompts]
+    assert [len(choice.logprobs.tokens) for choice in echoed.choices] == [len(each) + 6 for each in ids]
     pieces = list(client.completions.create(prompt=ids, echo=True, stream=True, **options))
     for index, choice in enumerate(echoed.choices):
         own = [piece.choices[0].text for piece in pieces if piece.choices[0].index == index]

@@ -15,7 +15,7 @@ from deployments.generation.sequence import GenerationSequence
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """KV slots that a sequence may come to use.
+    """KV slots that a sequence may come to use; an open-ended one, until it reserves more.
 
     Attributes:
         columns: of self-attention: prompt and answer.
@@ -36,8 +36,8 @@ def reservation(sequence: GenerationSequence, has_encoder: bool) -> Reservation:
     """What a sequence reserves; the slots of a decoder-only model's images are columns like others."""
     source, prompt = sequence.prompt.source, len(sequence.prompt.ids)
     if has_encoder:
-        return Reservation(prompt + sequence.max_new_tokens, source, prompt + source)
-    return Reservation(source + prompt + sequence.max_new_tokens, 0, source + prompt)
+        return Reservation(prompt + sequence.reserved_tokens, source, prompt + source)
+    return Reservation(source + prompt + sequence.reserved_tokens, 0, source + prompt)
 
 
 def require_possible(sequence: GenerationSequence, family: Family, max_kv_slots: int) -> None:

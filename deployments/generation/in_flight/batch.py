@@ -31,6 +31,11 @@ class RunningSequence:
     reservation: Reservation
     sampled: int = 0
 
+    @property
+    def has_used_its_reservation(self) -> bool:
+        sequence = self.sequence
+        return sequence.reserved_tokens <= self.sampled < sequence.max_new_tokens
+
 
 class Batch:
     """Sequences that decode together.
@@ -69,6 +74,14 @@ class Batch:
         """Make sure that the cache has a column for the next step."""
         if self._kv:
             self._kv.make_room(limits)
+
+    def reserve_more(self, place: int) -> None:
+        """Reserve more columns for an open-ended row."""
+        running = self.rows[place]
+        more = running.sequence.reserve_more()
+        running.reservation = replace(running.reservation, columns=running.reservation.columns + more)
+        if self._kv:
+            self._kv.max_lengths[place] += more
 
     def sample_first(self, new: Sequence[RunningSequence], logits: "torch.Tensor") -> Step:
         """Admit new sequences to the sampler and sample their first tokens; the batch is as it was if this fails."""

@@ -13,6 +13,7 @@ from deployments.generation.in_flight.cache import why_not
 from deployments.generation.in_flight.families import Family, family_of
 from deployments.generation.in_flight.forward import Prefill, decode
 from deployments.generation.in_flight.kv_batch import KVBatch, KVLimits, without_gaps
+from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sequence import Prompt
 from deployments.layouts.check import TOLERANCES
 
@@ -115,7 +116,7 @@ class _Check:
             groups.setdefault(prompt.shape, []).append(prompt)
         for group in groups.values():
             max_lengths = [len(prompt.ids) + _MAX_NEW_TOKENS for prompt in group]
-            prefill = Prefill(self._model, self._family, group, max_lengths, self._pad)
+            prefill = Prefill(self._model, self._family, group, max_lengths, [SamplingParams()] * len(group), self._pad)
             while not prefill.advance(_PREFILL_TOKENS * len(group)):
                 pass
             rows = prefill.rows()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from deployments.generation.in_flight.cache import new_cache
 from deployments.generation.in_flight.families import Family
 from deployments.generation.in_flight.kv_batch import EncoderState, KVBatch
+from deployments.generation.prompt_logprobs import PromptLogprobs
+from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sequence import Prompt
 
 if TYPE_CHECKING:
@@ -23,10 +25,12 @@ class Prefill:
         family: how to call it.
         prompts: of one `shape`.
         max_lengths: columns of self-attention that each row may come to use.
+        params: options of each row.
         pad_token_id: left padding of short prompts; masked.
 
     Attributes:
         logits: `[rows, vocabulary]` for the first token; None until all is read.
+        prompt_logprobs: of the tokens read so far, of the rows that want them.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Prefill:
         family: Family,
         prompts: Sequence[Prompt],
         max_lengths: Sequence[int],
+        params: Sequence[SamplingParams],
         pad_token_id: int,
     ) -> None:
         import torch
@@ -45,6 +50,7 @@ class Prefill:
         ids = [[pad_token_id] * (length - len(prompt.ids)) + list(prompt.ids) for prompt in prompts]
         mask = [[0] * (length - len(prompt.ids)) + [1] * len(prompt.ids) for prompt in prompts]
         self._ids = torch.tensor(ids, device=self._device)
+        self.prompt_logprobs = PromptLogprobs(self._ids, [len(prompt.ids) for prompt in prompts], params)
         self._mask = torch.tensor(mask, device=self._device)
         self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         self._inputs, self._source_lengths = stack_inputs(prompts, self._device)
@@ -68,10 +74,12 @@ class Prefill:
             "past_key_values": self._cache,
             "use_cache": True,
         }
-        if self._family.takes_logits_to_keep:
+        if self._family.takes_logits_to_keep and not self.prompt_logprobs.are_wanted:
             arguments["logits_to_keep"] = 1
         with torch.inference_mode():
             output = self._model(**arguments)
+            if self.prompt_logprobs.are_wanted:
+                self.prompt_logprobs.add(self._read, output.logits)
         self._read = end
         if end < length:
             return False

@@ -115,8 +115,14 @@ class ModelRunner:
             self._lose_batch(error)
             return
         try:
-            prompts, lengths = [each.prompt for each in sequences], [each.max_total_tokens for each in sequences]
-            self._prefill = Prefill(self._model, self._family, prompts, lengths, self._pad_token_id)
+            self._prefill = Prefill(
+                self._model,
+                self._family,
+                [each.prompt for each in sequences],
+                [each.max_total_tokens for each in sequences],
+                [each.params for each in sequences],
+                self._pad_token_id,
+            )
         except Exception as error:
             self._prefill_failed(error)
 
@@ -133,6 +139,8 @@ class ModelRunner:
             self._prefill_failed(error)
             return
         try:
+            for running, logprobs in zip(self._prefilling, self._prefill.prompt_logprobs.rows, strict=True):
+                running.sequence.prompt_logprobs = logprobs
             self._batch.join(self._prefilling, self._prefill, self._limits_beside_prefill)
             self._end_prefill()  # before tokens are emitted: whoever looks then finds each sequence once
             self._batch.emit_first(sampled)
@@ -141,15 +149,41 @@ class ModelRunner:
 
     def decode(self) -> None:
         """One token for every sequence of the batch."""
-        if not self._batch:
-            return
         try:
+            self._reserve_more()
+            if not self._batch:
+                return
             self._batch.make_room(self._limits_beside_prefill)
             logits = self._logits()
             if logits is not None:
                 self._batch.sample_and_emit(logits)
         except Exception as error:
             self._lose_batch(error)
+
+    def _reserve_more(self) -> None:
+        """Reserve more for open-ended sequences that have used what they had reserved.
+
+        Where the budget does not hold that, the youngest of the open-ended ones are preempted and re-queued: the others
+        have reserved all that they may use.
+        """
+        rows = self._batch.rows
+        growing = [place for place, running in enumerate(rows) if running.has_used_its_reservation]
+        for place in growing:
+            self._batch.reserve_more(place)
+        if not growing or len(rows) == 1 and not self._prefilling:
+            return
+        prefilling = [running.reservation for running in self._prefilling]
+        youngest_first = sorted(rows, key=lambda running: -running.sequence.submitted)
+        leaving = []
+        for running in (each for each in youngest_first if each.sequence.is_open_ended):
+            staying = [each.reservation for each in rows if each not in leaving]
+            if kv_slots([*staying, *prefilling]) + prefill_slots(prefilling) <= self.limits.max_kv_slots:
+                break
+            leaving.append(running)
+        if leaving:
+            self._batch.keep([place for place, running in enumerate(rows) if running not in leaving])
+            oldest_first = [running.sequence for running in reversed(leaving)]
+            self._requeue([sequence for sequence in oldest_first if not sequence.is_settled], False)
 
     def clear(self) -> list[GenerationSequence]:
         """Drop every sequence; returns those that were not settled, oldest first."""

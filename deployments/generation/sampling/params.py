@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 MAX_TOP_TOKENS = 20  # as OpenAI's API
 SEEDS = 2**64
+MIN_SEED = -(2**63)  # negative ones, which clients send as signed integers, are counted from `SEEDS`
+GREEDY_TEMPERATURE = 1e-5  # and below: dividing by it leaves nothing to the likeliest token's rivals, or overflows
+MAX_TEMPERATURE = 1e6
 
 # Defaults of `generate` where neither the request nor the checkpoint sets a value.
 _DEFAULTS = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
-_DEFAULT_NEW_TOKENS = 256  # as transformers' pipelines; `generate` itself would stop after 20
+DEFAULT_NEW_TOKENS = 256  # as transformers' pipelines; `generate` itself would stop after 20
+UNBOUNDED = 1 << 30  # `max_new_tokens` of a text whose model has no limit of positions; the engine's cache bounds it
 
 # Options of `generation_config` that change the tokens and that the sampler does not have, with their "off" values.
 _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -43,7 +47,7 @@ class SamplingParams:
 
     Attributes:
         do_sample: sample from the distribution; else take the likeliest token.
-        temperature: above 0; divides the logits before sampling.
+        temperature: above 0, at most a million; divides the logits before sampling.
         top_k: sample from the k likeliest tokens; 0 for all.
         top_p: sample from the fewest tokens with this total probability; in (0, 1].
         min_p: sample from tokens at least this fraction as likely as the likeliest; in [0, 1].
@@ -63,6 +67,7 @@ class SamplingParams:
         forced_eos_token_id: tokens of which one is forced at `max_new_tokens`; empty for none.
         logprobs: report the log-probability of every token.
         top_n_tokens: report this many of the likeliest tokens at every step, up to 20.
+        prompt_logprobs: report the log-probabilities of the prompt's tokens, with `top_n_tokens`.
 
     Raises:
         InvalidInput: an option out of its range.
@@ -79,7 +84,7 @@ class SamplingParams:
     presence_penalty: float = 0.0
     no_repeat_ngram_size: int = 0
     seed: int | None = None
-    max_new_tokens: int = _DEFAULT_NEW_TOKENS
+    max_new_tokens: int = DEFAULT_NEW_TOKENS
     min_new_tokens: int = 0
     eos_token_ids: tuple[int, ...] = ()
     bad_words: tuple[tuple[int, ...], ...] = ()
@@ -89,11 +94,14 @@ class SamplingParams:
     forced_eos_token_id: tuple[int, ...] = ()
     logprobs: bool = False
     top_n_tokens: int = 0
+    prompt_logprobs: bool = False
 
     def __post_init__(self) -> None:
         if self.do_sample and not 0 < self.temperature < math.inf:
             hint = "; for greedy decoding, set do_sample to false"
             raise InvalidInput(f"temperature must be above 0, not {self.temperature}{hint}")
+        if self.do_sample and self.temperature > MAX_TEMPERATURE:
+            raise InvalidInput(f"temperature must be at most {MAX_TEMPERATURE:,.0f}, not {self.temperature}")
         _at_least("top_k", self.top_k, 0, "0 samples from all tokens")
         for name in ("top_p", "typical_p"):
             if not 0 < getattr(self, name) <= 1:
@@ -105,7 +113,7 @@ class SamplingParams:
         _between("presence_penalty", self.presence_penalty, -2, 2)
         _at_least("no_repeat_ngram_size", self.no_repeat_ngram_size, 0, "0 turns it off")
         if self.seed is not None and not 0 <= self.seed < SEEDS:
-            raise InvalidInput(f"seed must be between 0 and 2**64 - 1, not {self.seed}")
+            raise InvalidInput(f"seed must be between -2**63 and 2**64 - 1, not {self.seed}")
         _at_least("max_new_tokens", self.max_new_tokens, 1)
         _at_least("min_new_tokens", self.min_new_tokens, 0)
         if self.min_new_tokens > self.max_new_tokens:
@@ -128,7 +136,12 @@ class SamplingParams:
 
 
 def sampling_params(
-    config: "GenerationConfig", overrides: Mapping[str, Any], *, prompt_length: int = 1, room: int | None = None
+    config: "GenerationConfig",
+    overrides: Mapping[str, Any],
+    *,
+    prompt_length: int = 1,
+    room: int | None = None,
+    fill_context: bool = False,
 ) -> SamplingParams:
     """The options of a row: the checkpoint's, overridden by the request's.
 
@@ -138,16 +151,33 @@ def sampling_params(
         overrides: of the request, by the names of `SamplingParams`; None is the same as not given.
         prompt_length: tokens of the decoder's prompt, which the checkpoint's `min_length` and `max_length` count.
         room: positions that the model has behind the prompt; the default of `max_new_tokens` does not exceed it.
+        fill_context: that default is `room` unless the checkpoint sets `max_new_tokens`.
 
     Raises:
         InvalidInput: an option out of its range, or a prompt as long as the checkpoint's `max_length`.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    options: dict[str, Any] = {name: _or(getattr(config, name, None), value) for name, value in _DEFAULTS.items()}
-    options |= {
+    if MIN_SEED <= given.get("seed", 0) < 0:
+        given["seed"] += SEEDS
+    options = _options_of(config)
+    options["max_new_tokens"] = given.get("max_new_tokens") or _max_new_tokens(
+        config, prompt_length, room, fill_context
+    )
+    # The checkpoint's minimum yields to the request's maximum; the request's own must not contradict itself.
+    minimum = _or(config.min_new_tokens, (config.min_length or 0) - prompt_length)
+    options["min_new_tokens"] = min(max(0, minimum), options["max_new_tokens"])
+    options |= given
+    if options["do_sample"] and 0 < options["temperature"] <= GREEDY_TEMPERATURE:
+        options["do_sample"] = False
+    return SamplingParams(**options)
+
+
+def _options_of(config: "GenerationConfig") -> dict[str, Any]:
+    """The checkpoint's options that do not depend on the prompt, by the names of `SamplingParams`."""
+    options = {name: _or(getattr(config, name, None), value) for name, value in _DEFAULTS.items()}
+    return options | {
         "repetition_penalty": _or(config.repetition_penalty, 1.0),
         "no_repeat_ngram_size": _or(config.no_repeat_ngram_size, 0),
-        "max_new_tokens": given.get("max_new_tokens") or _max_new_tokens(config, prompt_length, room),
         "eos_token_ids": _ids(config.eos_token_id),
         "bad_words": tuple(_ids(word) for word in config.bad_words_ids or ()),
         "suppress_tokens": _ids(config.suppress_tokens),
@@ -155,10 +185,6 @@ def sampling_params(
         "forced_bos_token_id": config.forced_bos_token_id,
         "forced_eos_token_id": _ids(config.forced_eos_token_id),
     }
-    # The checkpoint's minimum yields to the request's maximum; the request's own must not contradict itself.
-    minimum = _or(config.min_new_tokens, (config.min_length or 0) - prompt_length)
-    options["min_new_tokens"] = min(max(0, minimum), options["max_new_tokens"])
-    return SamplingParams(**(options | given))
 
 
 def unsupported_options(config: "GenerationConfig") -> list[str]:
@@ -166,9 +192,9 @@ def unsupported_options(config: "GenerationConfig") -> list[str]:
     return [name for name, off in _UNSUPPORTED.items() if getattr(config, name, None) not in off]
 
 
-def _max_new_tokens(config: "GenerationConfig", prompt_length: int, room: int | None) -> int:
-    if config.max_new_tokens is not None or config.max_length is None:
-        default = int(_or(config.max_new_tokens, _DEFAULT_NEW_TOKENS))
+def _max_new_tokens(config: "GenerationConfig", prompt_length: int, room: int | None, fill_context: bool) -> int:
+    if config.max_new_tokens is not None or config.max_length is None or fill_context:
+        default = int(_or(config.max_new_tokens, UNBOUNDED if fill_context else DEFAULT_NEW_TOKENS))
         return default if room is None else max(1, min(default, room))
     if config.max_length <= prompt_length:
         limit = f"this model's default is {config.max_length} tokens, prompt included, and the prompt has"

@@ -13,6 +13,7 @@ from serve.apis.client_request import ClientRequest
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
 from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage
+from serve.apis.openai.logprobs import MAX_TOP_LOGPROBS, chat_logprobs
 from serve.http.errors import JSONResponse
 from serve.http.sse import event_response
 from serve.routes import Route
@@ -92,7 +93,7 @@ class ChatRequest(GenerationOptions):
     max_tokens: int | None = Field(default=None, ge=0)
     max_completion_tokens: int | None = Field(default=None, ge=0)
     logprobs: bool = False
-    top_logprobs: int | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
     response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")
@@ -108,10 +109,12 @@ class ChatRequest(GenerationOptions):
     def as_task(self) -> dict[str, Any]:
         """The task's own request."""
         parameters = self.parameters()
+        if self.token_limit is None:
+            parameters["fill_context"] = True
         if self.response_format is not None and (grammar := self.response_format.as_grammar()):
             parameters["grammar"] = grammar
         if self.logprobs:
-            parameters |= {"details": True, "top_n_tokens": self.top_logprobs or 0}
+            parameters |= {"details": True, "token_bytes": True, "top_n_tokens": self.top_logprobs or 0}
         elif self.n > 1 or not self.stream:
             parameters["details"] = True  # for the finish reasons
         return {"inputs": [message.as_input() for message in self.messages], "parameters": parameters}
@@ -149,8 +152,8 @@ class Chat:
             delta: dict[str, Any] = {"role": "assistant"} if event["index"] == 1 else {}
             delta["content"] = event["token"]["text"]
             logprobs = None
-            if payload.logprobs and not payload.writes_nothing:
-                logprobs = {"content": [_logprob(event["token"], event.get("top_tokens"))]}
+            if payload.logprobs and not payload.writes_nothing and not event["token"]["special"]:
+                logprobs = chat_logprobs([event["token"]], [event.get("top_tokens") or []])
             reason = None
             if details := event["details"]:
                 reason = FINISH_REASONS[details["finish_reason"]]
@@ -169,20 +172,10 @@ def _choice(index: int, text: dict[str, Any], with_logprobs: bool) -> dict[str, 
     details = text["details"]
     logprobs = None
     if with_logprobs:
-        top = details.get("top_tokens") or [None] * len(details["tokens"])
-        tokens = zip(details["tokens"], top, strict=True)
-        logprobs = {"content": [_logprob(token, top_tokens) for token, top_tokens in tokens if not token["special"]]}
+        logprobs = chat_logprobs(details["tokens"], details.get("top_tokens") or [])
     return {
         "index": index,
         "message": {"role": "assistant", "content": text["generated_text"]},
         "logprobs": logprobs,
         "finish_reason": FINISH_REASONS[details["finish_reason"]],
     }
-
-
-def _logprob(token: dict[str, Any], top_tokens: list[dict[str, Any]] | None) -> dict[str, Any]:
-    return _named(token) | {"top_logprobs": [_named(other) for other in top_tokens or ()]}
-
-
-def _named(token: dict[str, Any]) -> dict[str, Any]:
-    return {"token": token["text"], "logprob": token["logprob"], "bytes": list(token["text"].encode())}

@@ -3,9 +3,9 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.model_client import ModelClient
 from serve.apis.openai.errors import openai_error
 from serve.apis.openai.generation import DONE, FINISH_REASONS, GenerationOptions, StreamUsage
+from serve.apis.openai.logprobs import MAX_TOP_LOGPROBS, CompletionLogprobs
 from serve.http.errors import JSONResponse
 from serve.http.sse import event_response
 from serve.routes import Route
@@ -30,7 +31,17 @@ class CompletionRequest(GenerationOptions):
     max_tokens: int | None = Field(default=None, ge=0)
     echo: bool = False
     best_of: int | None = None
-    logprobs: int | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.stream and self.tells_prompt_logprobs:
+            raise ValueError("echo and logprobs together are not available in a stream; leave out one of them")
+        return self
+
+    @property
+    def tells_prompt_logprobs(self) -> bool:
+        return self.echo and self.logprobs is not None
 
     @property
     def prompts(self) -> list[Any]:
@@ -47,7 +58,9 @@ class CompletionRequest(GenerationOptions):
         if not self.stream or self.logprobs is not None:
             parameters["details"] = True
         if self.logprobs is not None:
-            parameters["top_n_tokens"] = self.logprobs
+            parameters |= {"top_n_tokens": self.logprobs, "token_bytes": True}
+        if self.tells_prompt_logprobs:
+            parameters["decoder_input_details"] = True
         if self.best_of is not None and self.best_of > self.n:
             parameters["best_of"] = self.best_of
         prompts = self.prompts
@@ -72,7 +85,7 @@ class Completions:
         answers = reply.json()
         texts = [text for item in answers for text in item] if len(payload.prompts) > 1 else answers
         choices = [
-            _choice(index, text, payload.logprobs is not None, echoed[index // payload.n])
+            _choice(index, text, payload.logprobs, echoed[index // payload.n])
             for index, text in enumerate(payload.visible_texts(texts))
         ]
         return JSONResponse(_head(payload.model) | {"choices": choices, "usage": payload.usage_of(reply)})
@@ -92,7 +105,7 @@ class Completions:
         head = _head(payload.model)
         empty: dict[str, Any] = {"usage": None} if payload.wants_usage else {}
         used = StreamUsage(payload.n)
-        offsets = [len(text) for text in echoed for _ in range(payload.n)]
+        logprobs_of = [CompletionLogprobs(payload.logprobs or 0) for _ in range(len(echoed) * payload.n)]
         async for event in self._client.stream(request, route, payload.as_task()):
             if "error" in event:
                 yield openai_error(event)
@@ -101,8 +114,7 @@ class Completions:
             index, token = event.get("choice", 0), event["token"]
             logprobs = None
             if payload.logprobs is not None and not payload.writes_nothing:
-                logprobs = _logprobs([token], [event.get("top_tokens") or []], offsets[index])
-            offsets[index] += len(token["text"])
+                logprobs = logprobs_of[index].add([token], [event.get("top_tokens") or []])
             reason = None
             if details := event["details"]:
                 reason = FINISH_REASONS[details["finish_reason"]]
@@ -118,22 +130,11 @@ def _head(model: str) -> dict[str, Any]:
     return {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time()), "model": model}
 
 
-def _choice(index: int, text: dict[str, Any], with_logprobs: bool, echoed: str) -> dict[str, Any]:
+def _choice(index: int, text: dict[str, Any], top_logprobs: int | None, echoed: str) -> dict[str, Any]:
     details = text["details"]
     logprobs = None
-    if with_logprobs:
-        top = details.get("top_tokens") or [[]] * len(details["tokens"])
-        logprobs = _logprobs(details["tokens"], top, len(echoed))
+    if top_logprobs is not None:
+        top = [*(details.get("prefill_top_tokens") or []), *(details.get("top_tokens") or [])]
+        logprobs = CompletionLogprobs(top_logprobs).add([*details["prefill"], *details["tokens"]], top)
     reason = FINISH_REASONS[details["finish_reason"]]
     return {"index": index, "text": echoed + text["generated_text"], "logprobs": logprobs, "finish_reason": reason}
-
-
-def _logprobs(tokens: list[dict[str, Any]], top: list[list[dict[str, Any]]], offset: int) -> dict[str, Any]:
-    texts = [token["text"] for token in tokens]
-    offsets = [offset + sum(map(len, texts[:place])) for place in range(len(texts))]
-    return {
-        "tokens": texts,
-        "token_logprobs": [token["logprob"] for token in tokens],
-        "top_logprobs": [{other["text"]: other["logprob"] for other in top_tokens} for top_tokens in top],
-        "text_offset": offsets,
-    }

@@ -4,11 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from deployments.generation.sampling.params import MIN_SEED, SEEDS
 from serve.apis.client_request import ClientRequest
 from serve.upstream.replicas import Reply
 
 DONE = b"data: [DONE]\n\n"  # the end of a stream
 FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop", "length": "length"}
+
+TOP_K_OFF = -1  # vLLM's; here 0
 
 
 class StreamOptions(ClientRequest):
@@ -67,7 +70,7 @@ class GenerationOptions(ClientRequest):
     temperature: float | None = None
     top_p: float | None = None
     stop: str | list[str] | None = None
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=MIN_SEED, lt=SEEDS)
     n: Annotated[int, Field(ge=1)] = 1
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
@@ -104,7 +107,7 @@ class GenerationOptions(ClientRequest):
             "max_new_tokens": 1 if self.writes_nothing else self.token_limit,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "top_k": self.top_k,
+            "top_k": 0 if self.top_k == TOP_K_OFF else self.top_k,
             "min_p": self.min_p,
             "stop": [self.stop] if isinstance(self.stop, str) else self.stop or None,
             "seed": self.seed,

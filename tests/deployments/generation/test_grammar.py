@@ -61,6 +61,33 @@ def test_guided_rows_in_flight_get_what_they_get_alone_and_the_others_too(writin
     assert asyncio.run(outcomes(replica, requests)) == alone
 
 
+BART = {"num_beams": 4, "forced_bos_token_id": 0, "forced_eos_token_id": 2, "min_length": 56, "no_repeat_ngram_size": 3}
+
+
+@pytest.mark.parametrize("engine", ["auto", "static"])
+@pytest.mark.parametrize("family", ["llama", "bart"])
+@pytest.mark.parametrize("options", [{name: value} for name, value in BART.items()] + [BART], ids=str)
+def test_what_a_checkpoint_sets_does_not_break_the_text(writing, family, engine, options):
+    replica = writing.replica(family, {"generation": {"engine": engine}}, **options)
+    for seed in range(3):
+        (answer,) = ask(replica, "The river rose", seed=seed, details=True, **DRAWN, **held(PERSON))
+        validate(json.loads(answer["generated_text"]), PERSON)
+        assert answer["details"]["finish_reason"] == "eos_token"
+    cut = ask(replica, "The river rose", details=True, max_new_tokens=5, do_sample=False, **held(PERSON))[0]
+    assert cut["details"]["finish_reason"] == "length"
+    assert '{"name":"'.startswith(cut["generated_text"][:9]), "the beginning of a valid text"
+
+
+@pytest.mark.parametrize("engine", ["auto", "static"])
+def test_a_checkpoint_that_leaves_no_token_is_refused(writing, engine):
+    replica = writing.replica("llama", {"generation": {"engine": engine}})
+    letters = replica.task.tokenizer.encode('{"', add_special_tokens=False)
+    braces = [number for name, number in replica.task.tokenizer.get_vocab().items() if name.startswith("{")]
+    guarded = writing.replica("llama", {"generation": {"engine": engine}}, suppress_tokens=sorted({*letters, *braces}))
+    with pytest.raises(InvalidInput, match="exclude every token"):
+        text_of(guarded, "a", max_new_tokens=20, **held(PERSON))
+
+
 def test_the_forms_of_a_grammar(writing):
     replica = writing.replica("llama")
 
@@ -94,8 +121,12 @@ def test_several_texts_and_a_stream(writing):
         (held({"type": "nothing"}), "parameters.grammar: "),
         (held("not json"), "parameters.grammar: "),
         ({"grammar": {"type": "regex", "value": "("}}, "parameters.grammar: "),
-        (held(PERSON) | {"eos_token_id": 5}, "cannot be combined with eos_token_id or num_beams"),
-        (held(PERSON) | {"num_beams": 2}, "cannot be combined with eos_token_id or num_beams"),
+        (held(PERSON) | {"eos_token_id": 5}, "cannot be combined with eos_token_id; leave it out"),
+        (held(PERSON) | {"num_beams": 2}, "cannot be combined with num_beams; leave it out"),
+        (
+            held(PERSON) | {"min_new_tokens": 3, "min_length": 3, "no_repeat_ngram_size": 2},
+            "cannot be combined with min_new_tokens, min_length, no_repeat_ngram_size; leave it out",
+        ),
         (held({"type": "string", "const": "a" * 70_000}), "longer than 65,536 characters"),
     ],
 )

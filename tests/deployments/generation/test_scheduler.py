@@ -18,7 +18,7 @@ from deployments.generation.in_flight.check import choose_mode
 from deployments.generation.in_flight.engine import Engine, EngineConfig
 from deployments.generation.output import SequenceOutput
 from deployments.generation.request import GenerationRequest
-from deployments.generation.sampling.params import SamplingParams
+from deployments.generation.sampling.params import UNBOUNDED, SamplingParams
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.scheduler import GenerationScheduler
 from deployments.generation.sequence import GenerationSequence, Prompt
@@ -56,6 +56,7 @@ class Caller:
             lambda request, row, job, previous_segments: SequenceOutput(
                 request, row, Words(), is_continuation=False, on_token=job.on_token, previous_segments=previous_segments
             ),
+            CELLS,
         )
 
     def _engine(self, rows: int) -> Engine:
@@ -169,6 +170,18 @@ def test_a_row_larger_than_the_cache_is_refused_with_both_figures(callers):
     job = caller.submit(GenerationRequest(Prompt([5] * 800), SamplingParams(max_new_tokens=200)))
     assert isinstance(job.error, InvalidInput)
     assert "1000 tokens (800 read, 200 new), and the model's cache holds 900" in job.error.message
+    caller.nothing_left()
+
+
+@pytest.mark.parametrize(("name", "prompt"), [("bloom", 700), ("mamba", 850)])
+def test_an_open_ended_row_is_as_long_as_the_cache_and_never_refused(callers, name, prompt):
+    """These models have no limit of positions."""
+    caller = callers(name, in_flight=name != "mamba")
+    request = GenerationRequest(Prompt([5] * prompt), SamplingParams(max_new_tokens=UNBOUNDED), is_open_ended=True)
+    job = caller.submit(request)
+    caller.wait()
+    assert job.error is None
+    assert (job.outputs[0].finish, len(job.outputs[0].tokens)) == ("length", CELLS - prompt)
     caller.nothing_left()
 
 

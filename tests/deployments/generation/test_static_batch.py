@@ -201,6 +201,7 @@ def scheduler_of(generate, model):
         ),
         batch_key,
         lambda request, row, job, previous_segments: output_of(request, row, job.on_token),
+        1000,
     )
 
 

@@ -265,7 +265,7 @@ def test_the_events_of_a_stream_are_the_answer(writing, family):
         ("a", {"temperature": 0.0}, "temperature must be above 0, not 0.0; for greedy decoding"),
         ("a", {"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5"),
         ("a", {"top_k": -1}, "top_k must be at least 0, not -1"),
-        ("a", {"seed": -1}, "seed must be between 0 and 2"),
+        ("a", {"seed": 2**64}, "seed must be between -2"),
         ("a", {"num_return_sequences": 2}, "several texts need do_sample and no num_beams"),
         ("a", {"best_of": 2, "num_beams": 2, "do_sample": True}, "several texts need do_sample and no num_beams"),
     ],

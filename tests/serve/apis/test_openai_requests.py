@@ -25,7 +25,9 @@ CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "
 def test_the_limit_of_a_chat(given: dict[str, int], limit: int | None) -> None:
     request = ChatRequest.model_validate(CHAT | given)
     assert request.token_limit == limit
-    assert request.as_task()["parameters"].get("max_new_tokens") == (1 if limit == 0 else limit)
+    parameters = request.as_task()["parameters"]
+    assert parameters.get("max_new_tokens") == (1 if limit == 0 else limit)
+    assert parameters.get("fill_context", False) == (limit is None)
 
 
 @pytest.mark.parametrize(("given", "asked"), [({}, 16), ({"max_tokens": 0}, 1), ({"max_tokens": 3}, 3)])

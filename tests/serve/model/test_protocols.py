@@ -168,6 +168,21 @@ async def test_no_token_at_all(served: Served, replica: httpx.AsyncClient, path:
 
 
 @pytest.mark.parametrize("served", ["llama"], indirect=True)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_chat_without_a_limit_fills_the_context(
+    served: Served, replica: httpx.AsyncClient, stream: bool
+) -> None:
+    usage = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    body = {"model": "llama", "messages": [{"role": "user", "content": TEXT}], "temperature": 0} | usage
+    answer = await replica.post(rerouted(served.route, "/v1/chat/completions"), json=body)
+    assert answer.status_code == 200, answer.text
+    events = [orjson.loads(line[5:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
+    told, used = (events[-2], events[-1]["usage"]) if stream else (answer.json(), answer.json()["usage"])
+    assert told["choices"][0]["finish_reason"] == "length"
+    assert used["total_tokens"] == served.replica.task.max_positions == 256
+
+
+@pytest.mark.parametrize("served", ["llama"], indirect=True)
 async def test_too_long_a_prompt(served: Served, replica: httpx.AsyncClient) -> None:
     """Clients know it by status, code and words."""
     body = {"model": "llama", "prompt": TEXT, "max_tokens": 100_000}

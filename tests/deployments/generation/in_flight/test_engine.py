@@ -372,3 +372,63 @@ def test_a_mistake_in_the_engine_itself_is_answered(monkeypatch):
     assert event.wait(PATIENCE_S)
     assert isinstance(sequence.error, ForwardFailed)
     engine.stop()
+
+
+def open_ended(name, random, new, **options):
+    sequence = job_of(name, random, new, **options)
+    return GenerationSequence(sequence.prompt, sequence.params, is_open_ended=True)
+
+
+@pytest.fixture
+def small_reservations(monkeypatch):
+    """A small model's context is shorter than what an open-ended sequence reserves first."""
+    monkeypatch.setattr("deployments.generation.sequence.FIRST_RESERVATION", 8)
+
+
+@pytest.mark.usefixtures("small_reservations")
+@pytest.mark.parametrize("name", ["llama", "t5", "git"])
+def test_open_ended_rows_give_way_to_each_other_and_say_what_they_say_alone(name):
+    random, engine, requeued = Random(12), engine_of(name), []
+    put_back = engine._runner._requeue
+    engine._runner._requeue = lambda sequences, alone: (requeued.extend(sequences), put_back(sequences, alone))
+    waiting = [open_ended(name, random, 130) if number % 3 else job_of(name, random) for number in range(12)]
+    sequences = list(waiting)
+    while waiting or engine.iterate():
+        if waiting and random.random() < 0.5:
+            engine.submit(waiting.pop(0))
+            engine.iterate()
+        assert engine.kv_slots <= BUDGET
+    assert requeued, "all fitted at once: nothing is shown"
+    assert all(sequence.is_open_ended for sequence in requeued), "what others have reserved is theirs"
+    for sequence in sequences:
+        assert sequence.finish == "length"
+        assert sequence.tokens == alone(generating_model(name), sequence)
+
+
+@pytest.mark.usefixtures("small_reservations")
+def test_an_open_ended_row_lets_others_in_and_is_streamed_once():
+    random, engine, streamed = Random(12), engine_of("llama", kv_slots=250), []
+    long = open_ended("llama", random, 200, do_sample=True, temperature=2.0)
+    long.on_token = lambda sequence, token, logprob, top: streamed.append(token)
+    others = [job_of("llama", random, 20) for _ in range(6)]
+    for sequence in (long, *others):
+        engine.submit(sequence)
+    run(engine, lambda: all(sequence.is_settled for sequence in others))
+    assert not long.is_settled
+    run(engine)
+    assert (long.finish, len(long.tokens)) == ("length", 200)
+    assert streamed == long.tokens
+
+
+@pytest.mark.usefixtures("small_reservations")
+@pytest.mark.parametrize("call", range(2, 30, 5))
+def test_open_ended_rows_survive_out_of_memory(monkeypatch, call):
+    random, engine = Random(8), engine_of("llama")
+    sequences = [open_ended("llama", random, 60) for _ in range(5)]
+    expected = [alone(generating_model("llama"), sequence) for sequence in sequences]
+    Failing(monkeypatch, "llama", MemoryError(), calls=(call,))
+    for sequence in sequences:
+        engine.submit(sequence)
+    run(engine)
+    assert engine.max_cache_tokens == BUDGET // 2
+    assert [sequence.tokens for sequence in sequences] == expected

@@ -6,7 +6,12 @@ import pytest
 from transformers import GenerationConfig, TextGenerationPipeline
 
 from deployments.errors import InvalidInput
-from deployments.generation.sampling.params import SamplingParams, sampling_params, unsupported_options
+from deployments.generation.sampling.params import (
+    UNBOUNDED,
+    SamplingParams,
+    sampling_params,
+    unsupported_options,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +21,7 @@ from deployments.generation.sampling.params import SamplingParams, sampling_para
         ({"do_sample": True, "temperature": -1.0}, "temperature must be above 0"),
         ({"do_sample": True, "temperature": math.nan}, "temperature must be above 0"),
         ({"do_sample": True, "temperature": math.inf}, "temperature must be above 0"),
+        ({"do_sample": True, "temperature": 1e300}, "temperature must be at most 1,000,000"),
         ({"top_k": -1}, "top_k must be at least 0, not -1"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0.0"),
         ({"top_p": 1.1}, "top_p must be above 0"),
@@ -25,8 +31,8 @@ from deployments.generation.sampling.params import SamplingParams, sampling_para
         ({"frequency_penalty": 2.5}, "frequency_penalty must be between -2 and 2"),
         ({"presence_penalty": -3}, "presence_penalty must be between -2 and 2"),
         ({"no_repeat_ngram_size": -2}, "no_repeat_ngram_size must be at least 0"),
-        ({"seed": -1}, "seed must be between 0 and"),
-        ({"seed": 2**64}, "seed must be between 0 and"),
+        ({"seed": -1}, r"seed must be between -2\*\*63 and"),
+        ({"seed": 2**64}, r"seed must be between -2\*\*63 and"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, not 0"),
         ({"min_new_tokens": 300}, r"min_new_tokens \(300\) must not exceed max_new_tokens \(256\)"),
         ({"top_n_tokens": 21}, "top_n_tokens must be between 0 and 20"),
@@ -55,6 +61,33 @@ def test_a_default_length_is_that_of_the_pipelines_and_fits_the_model():
     assert sampling_params(GenerationConfig(), {}).max_new_tokens == pipeline.max_new_tokens
     assert sampling_params(GenerationConfig(), {}, prompt_length=30, room=98).max_new_tokens == 98
     assert sampling_params(GenerationConfig(), {"max_new_tokens": 99}, room=98).max_new_tokens == 99
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-10, 1e-320])
+def test_a_temperature_near_zero_is_greedy(temperature: float) -> None:
+    params = sampling_params(GenerationConfig(), {"do_sample": True, "temperature": temperature})
+    assert not params.do_sample
+    assert sampling_params(GenerationConfig(), {"do_sample": True, "temperature": 2e-5}).do_sample
+
+
+def test_a_signed_seed_is_taken() -> None:
+    seeds = [sampling_params(GenerationConfig(), {"seed": seed}).seed for seed in (-(2**63), -1, 0, 2**64 - 1)]
+    assert seeds == [2**63, 2**64 - 1, 0, 2**64 - 1]
+    with pytest.raises(InvalidInput, match="seed must be between"):
+        sampling_params(GenerationConfig(), {"seed": -(2**63) - 1})
+
+
+def test_a_text_that_may_fill_the_context() -> None:
+    def limit(room: int | None = 900, new: int | None = None, **config: int) -> int:
+        given = {"max_new_tokens": new}
+        return sampling_params(GenerationConfig(**config), given, room=room, fill_context=True).max_new_tokens
+
+    assert limit() == 900
+    assert limit(room=None) == UNBOUNDED
+    assert limit(new=7) == 7
+    assert limit(max_new_tokens=500) == 500, "the checkpoint's own limit"
+    assert limit(max_length=20) == 900, "a default of `generate`, which counts the prompt"
+    assert limit(room=0) == 1, "a prompt as long as the context is refused with both figures"
 
 
 def test_the_checkpoint_gives_defaults_and_the_request_wins():
