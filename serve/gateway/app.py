@@ -51,6 +51,8 @@ STREAM = b'"stream"'  # in the body of every request for a stream: JSON, or a fo
 # Path prefixes that need no key. The playground's files contain nothing of the service, and a browser sends no key with
 # them; the requests that the page makes are not among these.
 PUBLIC = ("/health/", "/v2/health/", PAGE)
+# States of a model without replicas. One that is "warming" has one in a moment, or had one that a new head does not know.
+BEFORE_REPLICA = ("waiting", "downloading", "loading", "checking", "failed")
 RETRY_AFTER_S = 5  # for a model that is loading, which takes seconds to minutes
 
 _DOCS_PAGE = """<!doctype html>
@@ -179,7 +181,7 @@ class Gateway:
             Unavailable: the model has no replica, and a request does not start one.
         """
         state = (await self._states.known()).get(route.model)
-        if state is None or state.replicas or route.model in self._starting_on_request:
+        if state is None or state.state not in BEFORE_REPLICA or route.model in self._starting_on_request:
             return
         raise Unavailable(f"{route.model} has no replica yet ({state.state}); retry later", retry_after=RETRY_AFTER_S)
 

@@ -13,6 +13,7 @@ import psutil
 
 from loadtests.processes.environment import SERVER_MARK
 from loadtests.processes.process_tree import ProcessTree
+from serve.cluster.haproxy_overload import BINARY_VARIABLE, overload_program
 from tests.faults.machines import Machines
 from tests.replica_processes import replicas_among
 
@@ -51,6 +52,7 @@ class Pod:
             *arguments,
         ]
         variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        variables[BINARY_VARIABLE] = str(overload_program())  # as the image sets it
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 machines.on(number, *command),

@@ -40,6 +40,7 @@ async def test_a_new_gateway_has_looked_at_the_models_before_it_is_asked() -> No
         (ModelState("failed", "no such file", 0), 1, True),
         (ModelState("loading", "", 0), 0, False),  # the request waits for the cold start
         (ModelState("idle", "", 0), 0, False),
+        (ModelState("warming", "", 0), 1, False),
         (ModelState("warming", "", 1), 1, False),
         (ModelState("ready", "", 1), 1, False),
     ],
