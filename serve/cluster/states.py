@@ -10,8 +10,8 @@ from deployments.replica import stages
 from serve.cluster import ray_internals
 from serve.cluster.placement import Nodes
 
-# Replicas that requests are sent to. One that is updated, to other settings in place, is back in milliseconds; those that
-# a new controller has not heard of yet (RECOVERING) answer meanwhile.
+# Replicas that requests are sent to. One that is updated, to other settings in place, is back in milliseconds; one that
+# a new controller has not heard of yet (RECOVERING) answers meanwhile.
 SERVING = ("RUNNING", "UPDATING", "RECOVERING", "PENDING_MIGRATION")
 SETTLE_S = 1.5  # the proxy learns of a replica a little after Serve does, and answers 404 until then
 

@@ -51,7 +51,7 @@ STREAM = b'"stream"'  # in the body of every request for a stream: JSON, or a fo
 # Path prefixes that need no key. The playground's files contain nothing of the service, and a browser sends no key with
 # them; the requests that the page makes are not among these.
 PUBLIC = ("/health/", "/v2/health/", PAGE)
-# States of a model without replicas. One that is "warming" has one in a moment, or had one that a new head does not know.
+# States of a model without replicas. A "warming" one has one in a moment, or had one that a new head does not know yet.
 BEFORE_REPLICA = ("waiting", "downloading", "loading", "checking", "failed")
 RETRY_AFTER_S = 5  # for a model that is loading, which takes seconds to minutes
 
