@@ -70,7 +70,7 @@ class GenerationOptions(ClientRequest):
     temperature: float | None = None
     top_p: float | None = None
     stop: str | list[str] | None = None
-    seed: int | None = Field(default=None, ge=MIN_SEED, lt=SEEDS)
+    seed: int | None = Field(default=None, ge=MIN_SEED, le=SEEDS - 1)  # JSON of the schema has 64 bits
     n: Annotated[int, Field(ge=1)] = 1
     frequency_penalty: float | None = None
     presence_penalty: float | None = None

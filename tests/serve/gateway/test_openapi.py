@@ -11,6 +11,7 @@ from serve.apis.huggingface.paths import PIPELINE, VIEWS, BelowModel
 from serve.config.service import embedded_config
 from serve.gateway.app import Gateway
 from serve.gateway.openapi import openapi
+from serve.http.errors import JSONResponse
 from serve.routes import RouteTable, route_table
 
 NOT_TOLD = {"/docs", "/openapi.json", "/playground", "/metrics"}
@@ -40,6 +41,10 @@ def test_the_tokens_of_every_model_are_documented() -> None:
             operation = DOCUMENT["paths"][f"/tasks/{kind.name}/model-{number}/{below}"]["post"]
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             assert answers in str(schema)
+
+
+def test_the_document_can_be_sent() -> None:
+    assert JSONResponse(DOCUMENT).body
 
 
 def test_every_route_of_the_gateway_is_documented() -> None:
