@@ -15,8 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # What tests ask with that npm has: a JavaScript client, and axe-core, which looks at the playground.
 JAVASCRIPT := tests/clients/javascript tests/playground/javascript
-# Python compiles what it imports; to compile the twenty thousand files of all packages takes a minute or two.
-INSTALL := pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := pip install --quiet --disable-pip-version-check
 CLIENTS := .clients
 PROMETHEUS := .prometheus
 CHROMIUM := .chromium
