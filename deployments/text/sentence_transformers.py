@@ -30,7 +30,7 @@ _FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _WITHOUT_EFFECT = ("Dropout",)  # in training alone
-_DENSE_INPUT = "sentence_embedding"
+_VECTOR = "sentence_embedding"  # what a Dense layer reads and writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,11 @@ def _dense(config: ModelConfig, folder: str) -> "torch.nn.Module":
     import torch
 
     settings = _required(config, f"{folder}/config.json")
-    ends = {settings.get(key) or _DENSE_INPUT for key in ("module_input_name", "module_output_name")}
-    if ends != {_DENSE_INPUT} or settings.get("use_residual"):
-        raise _unsupported(config, f"requires a Dense with {', '.join(sorted(ends))} or with a residual")
+    names = {settings.get(key) or _VECTOR for key in ("module_input_name", "module_output_name")}
+    if others := sorted(names - {_VECTOR}):
+        raise _unsupported(config, f"requires a Dense layer for {', '.join(others)}")
+    if settings.get("use_residual"):
+        raise _unsupported(config, "requires a Dense layer with a residual connection")
     linear = torch.nn.Linear(settings["in_features"], settings["out_features"], bias=settings.get("bias", True))
     weights = {name.removeprefix("linear."): value.float() for name, value in _weights(config, folder).items()}
     try:

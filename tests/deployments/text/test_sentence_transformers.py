@@ -69,10 +69,13 @@ def test_a_pooling_cannot_be_overridden_before_layers(tmp_path: Path) -> None:
         ([("WordEmbeddings", {}), MEAN], "requires WordEmbeddings, which is not supported; set `pooling`"),
         ([("Transformer", {}), dense(32, 32), MEAN], "has modules in the order Transformer, Dense, Pooling"),
         ([("Transformer", {}), pooling(pooling_mode="median")], "requires pooling by median"),
-        ([("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"use_residual": True})], "with a residual"),
+        (
+            [("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"use_residual": True})],
+            "requires a Dense layer with a residual",
+        ),
         (
             [("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"module_input_name": "token_embeddings"})],
-            "requires a Dense with sentence_embedding, token_embeddings",
+            "requires a Dense layer for token_embeddings",
         ),
         ([("Transformer", {}), MEAN, dense(32, 8)], "requires weights in 2_Dense, which are missing"),
     ],

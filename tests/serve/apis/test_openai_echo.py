@@ -2,7 +2,6 @@
 `local-completions` scores them."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,13 +15,6 @@ from tests.writing_checkpoints import Writing, ask, outcomes, request_of
 PROMPTS = ["The river rose in the night and the old bridge was gone.", "Crème brûlée 🙂", "Paris"]
 CONTEXT = "My name is Wolfgang and I live in"
 CHOICES = [" Berlin", " Vienna by the river", " a film", " $3.75", " Zürich 🎉"]
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(

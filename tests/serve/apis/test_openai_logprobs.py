@@ -1,6 +1,5 @@
 """Log-probabilities on OpenAI's routes: transformers' own values, in the fields and the form of OpenAI."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,23 +7,11 @@ import torch
 
 from deployments.replica.replica import Replica
 from tests.openai_model import CHAT, COMPLETIONS, answer, chunks, post
-from tests.writing_checkpoints import Writing, ask
+from tests.writing_checkpoints import ask
 
 PROMPT = "The river rose in the night"
 MESSAGES = [{"role": "user", "content": "Crème brûlée 🙂"}]
 SAMPLED = {"temperature": 1.5, "seed": 5, "max_tokens": 24}
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module", params=["auto", "static"])
-def replica(request: pytest.FixtureRequest, writing: Writing) -> Replica:
-    return writing.replica("llama", {"generation": {"engine": request.param}}, chat=True)
 
 
 def reference(replica: Replica, ids: list[int]) -> torch.Tensor:

@@ -1,27 +1,13 @@
 """Numbers at the ends of their ranges on OpenAI's routes and on the task's own: taken, or refused by name."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deployments.replica.replica import Replica
 from tests.openai_model import CHAT, COMPLETIONS, answer, post
-from tests.writing_checkpoints import Writing
 
 PROMPT = {"prompt": "The river rose", "max_tokens": 6}
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module", params=["auto", "static"])
-def replica(request: pytest.FixtureRequest, writing: Writing) -> Replica:
-    return writing.replica("llama", {"generation": {"engine": request.param}}, chat=True)
 
 
 def written(replica: Replica, **options: Any) -> str:

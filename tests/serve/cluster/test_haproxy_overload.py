@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
 
 from serve.cluster.haproxy_overload import FULL, MESSAGE, REFUSED_BEFORE, with_overload_rules
-from tests.quiet_server import QuietServer
+from tests.quiet_server import answering
 from tests.running_proxy import ray_configuration, running_proxy
 
 PATH = "/tasks/fill-mask"
@@ -42,15 +41,10 @@ class FullReplica(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def replica() -> Iterator[QuietServer]:
+def replica() -> Iterator[int]:
     FullReplica.seen = []
-    server = QuietServer(("127.0.0.1", 0), FullReplica)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(FullReplica) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def client(replica: QuietServer, folder: Path) -> Iterator[httpx.Client]:
-    ports = {"small": replica.server_port, "gateway": replica.server_port}
+def client(replica: int, folder: Path) -> Iterator[httpx.Client]:
+    ports = {"small": replica, "gateway": replica}
     with running_proxy(folder, {PATH: "small", "/": "gateway"}, ports) as asking:
         yield asking
 

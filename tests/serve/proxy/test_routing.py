@@ -3,9 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -13,7 +11,7 @@ import pytest
 
 from serve.proxy.path_table import cached_path_table, path_table
 from serve.proxy.routing import routed_models
-from tests.quiet_server import QuietServer
+from tests.quiet_server import Echo, answering
 from tests.running_proxy import ray_configuration, running_proxy
 
 APPLICATIONS = {
@@ -31,42 +29,12 @@ CLASSES, LLAMA = "/tasks/text-classification", "/tasks/text-generation"
 LONG = "a" * 100_000  # more than HAProxy holds
 
 
-class Echo(BaseHTTPRequestHandler):
-    """Answers with the path at which a request arrived."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", "0")))
-        if self.headers.get("transfer-encoding"):
-            while size := int(self.rfile.readline(), 16):
-                self.rfile.read(size + 2)
-            self.rfile.readline()
-        body = self.path.encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    server = QuietServer(("127.0.0.1", 0), Echo)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    ports = dict.fromkeys(APPLICATIONS.values(), server.server_port)
-    try:
+    with answering(Echo) as port:
+        ports = dict.fromkeys(APPLICATIONS.values(), port)
         with running_proxy(tmp_path_factory.mktemp("proxy"), APPLICATIONS, ports) as asking:
             yield asking
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import pytest
 
 from serve.cluster.haproxy import ANSWERS
-from tests.quiet_server import QuietServer
+from tests.quiet_server import Echo, answering
 from tests.running_proxy import running_proxy
 
 MODELS = {
@@ -23,36 +21,16 @@ MODELS = {
 APPLICATIONS = {**MODELS, "/": "gateway"}
 
 
-class Named(BaseHTTPRequestHandler):
-    """Answers with its port and the path at which a request arrived."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", "0")))
-        body = f"{self.server.server_address[1]} {self.path}".encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, int]]:
     """Ports of a replica, the gateway, and Ray's own proxy, which nothing may reach."""
-    made = {name: QuietServer(("127.0.0.1", 0), Named) for name in ("replica", "gateway", "fallback")}
-    threads = [Thread(target=server.serve_forever) for server in made.values()]
-    for thread in threads:
-        thread.start()
-    yield {name: server.server_port for name, server in made.items()}
-    for server in made.values():
-        server.shutdown()
-        server.server_close()
-    for thread in threads:
-        thread.join()
+    with answering(Echo) as replica, answering(Echo) as gateway, answering(Echo) as fallback:
+        yield {"replica": replica, "gateway": gateway, "fallback": fallback}
+
+
+def reached(answer: httpx.Response) -> str:
+    """The port and the path at which a request arrived."""
+    return f"{answer.headers['x-port']} {answer.text}"
 
 
 def proxy(folder: Path, servers: dict[str, int], *ready: str) -> AbstractContextManager[httpx.Client]:
@@ -79,16 +57,16 @@ def test_a_model_without_a_replica_is_the_gateways(
     tmp_path: Path, servers: dict[str, int], path: str, body: dict[str, str]
 ) -> None:
     with proxy(tmp_path, servers, "gateway", "MiniLM.v2", "letters") as client:
-        assert client.post(path, json=body).text == f"{servers['gateway']} {path}"
-        assert client.get(path).text == f"{servers['gateway']} {path}"
+        assert reached(client.post(path, json=body)) == f"{servers['gateway']} {path}"
+        assert reached(client.get(path)) == f"{servers['gateway']} {path}"
 
 
 def test_the_others_are_asked_themselves(tmp_path: Path, servers: dict[str, int]) -> None:
     with proxy(tmp_path, servers, "gateway", "MiniLM.v2") as client:
         path = "/tasks/feature-extraction"
-        assert client.post(path).text == f"{servers['replica']} {path}"
+        assert reached(client.post(path)) == f"{servers['replica']} {path}"
         answer = client.post("/v1/embeddings", json={"model": "MiniLM.v2"})
-        assert answer.text == f"{servers['replica']} {path}/-/v1/embeddings"
+        assert reached(answer) == f"{servers['replica']} {path}/-/v1/embeddings"
 
 
 def test_while_there_is_no_replica_at_all_haproxy_refuses(tmp_path: Path, servers: dict[str, int]) -> None:
@@ -101,9 +79,9 @@ def test_while_there_is_no_replica_at_all_haproxy_refuses(tmp_path: Path, server
 
 def test_a_gateway_that_is_replaced_is_waited_for(tmp_path: Path, servers: dict[str, int]) -> None:
     with proxy(tmp_path, servers, "MiniLM.v2") as client:
-        assert client.post("/tasks/feature-extraction").text == f"{servers['replica']} /tasks/feature-extraction"
-        assert client.get("/v1/models").text == f"{servers['fallback']} /v1/models"
-        assert client.post("/models/bge").text == f"{servers['fallback']} /models/bge"
+        assert reached(client.post("/tasks/feature-extraction")) == f"{servers['replica']} /tasks/feature-extraction"
+        assert reached(client.get("/v1/models")) == f"{servers['fallback']} /v1/models"
+        assert reached(client.post("/models/bge")) == f"{servers['fallback']} /models/bge"
 
 
 def test_without_applications_haproxy_refuses(tmp_path: Path) -> None:
