@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import InvalidInput
+from deployments.generation.sampling.params import unsupported_options
 
 if TYPE_CHECKING:
     import torch
@@ -59,18 +60,47 @@ def _has_parts(model: "torch.nn.Module") -> bool:
     return hasattr(model, "vision_model") and hasattr(model, "text_decoder")
 
 
+class TaskSpecificParams:
+    """What a checkpoint that was trained for several tasks has for each: T5's prefixes, and options of `generate`.
+
+    The entries apply as in the pipelines of transformers 4.
+
+    Args:
+        config: of the model; the entries are its `task_specific_params`.
+    """
+
+    def __init__(self, config: Any) -> None:
+        entries = getattr(config, "task_specific_params", None) or {}
+        self.entries = {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+
+    def apply(self, name: str, text: str, defaults: Any) -> tuple[str, Any]:
+        """The text with the task's prefix, and the `GenerationConfig` with its options; a task without entry has none.
+
+        Raises:
+            InvalidInput: the entry has an option that is not supported.
+        """
+        entry = self.entries.get(name, {})
+        options = {option: value for option, value in entry.items() if option != "prefix"}
+        if options:
+            defaults = copy.deepcopy(defaults)
+            defaults.update(**options)
+            if unknown := [option for option in unsupported_options(defaults) if option != "num_beams"]:
+                raise InvalidInput(f"parameters.task: the checkpoint's options for {name!r} have {', '.join(unknown)}")
+        return (entry.get("prefix") or "") + text, defaults
+
+
 class TranslationLanguages:
     """The languages that one model translates between.
 
     Args:
         tokenizer: of the model; `src_lang` of one that has it (mBART, NLLB, M2M100) is set for every text.
-        config: of the model; T5's has prefixes in `task_specific_params`.
+        tasks: of the checkpoint; T5 has one for each pair of languages, `translation_en_to_de`.
     """
 
-    def __init__(self, tokenizer: Any, config: Any) -> None:
+    def __init__(self, tokenizer: Any, tasks: TaskSpecificParams) -> None:
         self._tokenizer = tokenizer
         self._default_source = getattr(tokenizer, "src_lang", None)
-        self._prefixes = getattr(config, "task_specific_params", None) or {}
+        self._tasks = tasks
 
     def prepare(self, text: str, defaults: Any, source: str | None, target: str | None) -> tuple[str, Any]:
         """The text to tokenize and the `GenerationConfig` to generate with.
@@ -87,19 +117,19 @@ class TranslationLanguages:
             return text, config
         if target is None and source is None:
             return text, defaults
-        return self._prefix(source, target) + text, defaults
+        task = f"translation_{source}_to_{target}"
+        if self._tasks.entries.get(task, {}).get("prefix"):
+            return self._tasks.apply(task, text, defaults)
+        return self._marker(source, target) + text, defaults
 
-    def _prefix(self, source: str | None, target: str | None) -> str:
-        """What the model was trained to see before the text: a sentence (T5), or a language token (Marian)."""
-        task = self._prefixes.get(f"translation_{source}_to_{target}")
-        if isinstance(task, dict) and task.get("prefix"):
-            return str(task["prefix"])
+    def _marker(self, source: str | None, target: str | None) -> str:
+        """The language token that the model (Marian) was trained to see before the text."""
         marker = f">>{target}<<"
         if target is not None and self._is_token(marker):
             return marker + " "
         if target is not None and self._has_markers:
             raise InvalidInput(f"parameters.tgt_lang: this model does not have the language {target!r}")
-        if any(name.startswith("translation_") for name in self._prefixes):
+        if any(name.startswith("translation_") for name in self._tasks.entries):
             raise InvalidInput(f"parameters: this model does not translate from {source!r} to {target!r}")
         raise InvalidInput("parameters: this model has no choice of languages; omit src_lang and tgt_lang")
 

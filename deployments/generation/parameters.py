@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -66,6 +66,11 @@ class GenerationParameters(Body):
     eos_token_id: int | list[int] | None = Field(default=None, description="Tokens that end the text.")
     num_beams: int | None = Field(default=None, ge=1, le=16, description="Above 1: beam search, in static batches.")
     length_penalty: float | None = Field(default=None, description="For beam search; above 0 prefers long texts.")
+    early_stopping: bool | Literal["never"] | None = Field(
+        default=None,
+        description="When beam search ends. true: at `num_beams` whole texts; false: when better ones are unlikely; "
+        "never: when there can be none. Default: as in the checkpoint.",
+    )
     num_return_sequences: int | None = Field(
         default=None, ge=1, le=MAX_SEQUENCES, description="Number of texts for one input."
     )
@@ -145,6 +150,7 @@ class GenerationParameters(Body):
                 "parameters: several texts need do_sample and no num_beams; without sampling they would be equal"
             )
         length_penalty = self.length_penalty if self.length_penalty is not None else defaults.length_penalty
+        early_stopping = self.early_stopping if self.early_stopping is not None else defaults.early_stopping
         return [
             GenerationRequest(
                 prompt,
@@ -153,6 +159,7 @@ class GenerationParameters(Body):
                 processor,
                 beams,
                 1.0 if length_penalty is None else length_penalty,
+                early_stopping or False,
                 is_open_ended=self.fill_context and self.max_new_tokens is None and self.max_length is None,
             )
             for each in _seeded(params, count)

@@ -22,6 +22,7 @@ class GenerationRequest:
         processor: logits processor of this row alone; see `RowSpec`.
         num_beams: above 1 for beam search, which runs in static batches.
         length_penalty: of beam search; above 0 prefers longer texts.
+        early_stopping: when beam search ends; see transformers' `GenerationConfig`.
         is_open_ended: `max_new_tokens` is what the context leaves, not what the client asked for; the engine reserves
             KV slots as the text grows.
         continue_with: given the completion, returns the row's next request, or None if the row ends; called on the
@@ -34,6 +35,7 @@ class GenerationRequest:
     processor: RowProcessor | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
+    early_stopping: bool | str = False
     is_open_ended: bool = False
     continue_with: "Callable[[Completion], GenerationRequest | None] | None" = None
 

@@ -35,7 +35,8 @@ def batch_key(request: GenerationRequest) -> Hashable:
         if request.processor is not None or (request.params.do_sample and request.params.seed is not None)
         else None
     )
-    return request.params, request.num_beams, request.length_penalty, request.prompt.shape, len(request.prompt.ids), own
+    beams = (request.num_beams, request.length_penalty, request.early_stopping)
+    return request.params, beams, request.prompt.shape, len(request.prompt.ids), own
 
 
 def generate_static_batch(
@@ -187,7 +188,7 @@ def _arguments(request: GenerationRequest) -> dict[str, Any]:
         "forced_eos_token_id": list(params.forced_eos_token_id) or None,
     }
     if request.num_beams > 1:
-        given["length_penalty"] = request.length_penalty
+        given |= {"length_penalty": request.length_penalty, "early_stopping": request.early_stopping}
     if params.do_sample:
         names = ("temperature", "top_k", "top_p", "min_p", "typical_p")
         given |= {name: getattr(params, name) for name in names}

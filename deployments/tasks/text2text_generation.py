@@ -5,17 +5,25 @@ from typing import Any
 
 from pydantic import Field
 
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Prepared
-from deployments.errors import LoadError
-from deployments.generation.adapters import TranslationLanguages, decoder_start
+from deployments.errors import InvalidInput, LoadError, did_you_mean
+from deployments.generation.adapters import TaskSpecificParams, TranslationLanguages, decoder_start
 from deployments.generation.grammar import GuidedParameters
 from deployments.generation.parameters import GeneratingRequest
 from deployments.generation.request import Completion
 from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import GeneratedText
-from deployments.text.task import Side, filler, max_length_of, require_text, tokenized
+from deployments.text.task import (
+    Side,
+    embedded_tokens,
+    filler,
+    max_length_of,
+    require_embedded,
+    require_text,
+    tokenized,
+)
 
 
 class Parameters(GuidedParameters):
@@ -23,6 +31,11 @@ class Parameters(GuidedParameters):
         default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
     )
     truncation_direction: Side = "right"
+    task: str | None = Field(
+        default=None,
+        description="The task that the text is for, such as `summarization`. A checkpoint that was trained for several "
+        "(`task_specific_params` in its configuration) has a prefix and options for it, which apply; others ignore it.",
+    )
     src_lang: str | None = Field(default=None, description="Language code of the input, as the model defines it.")
     tgt_lang: str | None = Field(default=None, description="Language code of the output, as the model defines it.")
 
@@ -41,7 +54,7 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
     auto_model = "AutoModelForSeq2SeqLM"
     operation = "text_completion"
     auto_processor = "AutoTokenizer"
-    architectures = ("ForConditionalGeneration", "MTModel")
+    architectures = ("ForConditionalGeneration", "MarianMTModel", "T5WithLMHeadModel", "EncoderDecoderModel")
     request = Request
     response = list[GeneratedText] | list[list[GeneratedText]]
     example = {"inputs": "The river rose in the night.", "parameters": {"max_new_tokens": 8}}
@@ -49,7 +62,9 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.max_length = max_length_of(checkpoint)
-        self.languages = TranslationLanguages(self.tokenizer, checkpoint.model.config)
+        self._embedded = embedded_tokens(self.tokenizer, checkpoint.model)
+        self.tasks = TaskSpecificParams(checkpoint.model.config)
+        self.languages = TranslationLanguages(self.tokenizer, self.tasks)
         start = decoder_start(checkpoint.model)
         if start is None:
             raise LoadError(f"{checkpoint.config.model}: the checkpoint has no decoder_start_token_id")
@@ -61,15 +76,27 @@ class Text2TextGeneration(GeneratingTask[Request, list[GeneratedText]]):
         inputs, parameters = request.inputs, request.parameters
         assert isinstance(inputs, str)
         require_text(inputs, "inputs")
-        text, defaults = self.languages.prepare(inputs, self.defaults, parameters.src_lang, parameters.tgt_lang)
+        text, defaults = self._for_task(parameters.task, inputs)
+        text, defaults = self.languages.prepare(text, defaults, parameters.src_lang, parameters.tgt_lang)
         truncate, side = parameters.truncate, parameters.truncation_direction
         encoding, truncated = tokenized(self.tokenizer, text, max_length=self.max_length, truncate=truncate, side=side)
+        require_embedded(encoding["input_ids"], self._embedded, self.tokenizer)
         prompt = Prompt(self._start, {"input_ids": torch.tensor(encoding["input_ids"])})
         requests = parameters.requests(prompt, defaults, with_logprobs=request.stream, max_positions=self.max_positions)
         return Prepared(self.grammars.guided(requests, parameters), truncated=truncated)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         return self.generated(prepared.rows, outputs, request.parameters)
+
+    def _for_task(self, name: str | None, text: str) -> tuple[str, Any]:
+        """The text and the defaults of the task that it is for."""
+        known = self.tasks.entries
+        if name is None:
+            return text, self.defaults
+        if known and name not in (*known, *self.aliases):
+            hint = did_you_mean(name, list(known), listed=f"it has {', '.join(sorted(known))}")
+            raise InvalidInput(f"parameters.task: this checkpoint has no task {name!r}; {hint}")
+        return self.tasks.apply(name, text, self.defaults)
 
     def sized_example(self, words: int) -> Request:
         return Request(inputs=filler(words), parameters=Parameters(max_new_tokens=4, do_sample=False))

@@ -39,7 +39,7 @@ class TextToText:
     Args:
         caller: asks the model.
         field: the text's name in the response.
-        view: its name, for error messages.
+        view: its name, for the prefix and options that a checkpoint has for it, and for error messages.
     """
 
     def __init__(self, client: ModelClient, field: str, view: str) -> None:
@@ -50,7 +50,8 @@ class TextToText:
     async def __call__(self, request: Request) -> Response:
         payload: TextToTextRequest = await self._client.read(request, TextToTextRequest)
         route = self._client.route(None, TASKS, self._view)
-        body = {"inputs": payload.inputs, "parameters": payload.parameters.as_task()} | payload.others()
+        parameters = {"task": self._view} | payload.parameters.as_task()
+        body = {"inputs": payload.inputs, "parameters": parameters} | payload.others()
         reply = await self._client.post(request, route, body)
         texts = [text for item in reply.json() for text in (item if isinstance(item, list) else [item])]
         return JSONResponse([self._named(text, payload.parameters) for text in texts])

@@ -207,6 +207,40 @@ def test_a_language_may_be_a_sentence_in_front(tmp_path):
     replica.stop()
 
 
+T5_SUMMARY = {"prefix": "summarize: ", "num_beams": 3, "early_stopping": True, "length_penalty": 2.0, "max_length": 14}
+T5_GERMAN = {"prefix": "translate English to German: ", "num_beams": 2, "max_length": 9}
+
+
+def test_a_task_that_the_checkpoint_was_trained_for_has_its_prefix_and_options(tmp_path):
+    folder = writing_checkpoint(tmp_path, "t5")
+    change_config(folder, task_specific_params={"summarization": T5_SUMMARY, "translation_en_to_de": T5_GERMAN})
+    replica = writing_replica(folder)
+
+    def written(task, **options):
+        options = {"max_new_tokens": None, **options, **task}
+        return [{"generated_text": text_of(folder, options.pop("prefix") + TEXTS[0], **options)}]
+
+    summary = written(T5_SUMMARY)
+    assert ask(replica, TEXTS[0], max_new_tokens=None, task="summarization") == summary
+    assert ask(replica, TEXTS[0], max_new_tokens=4, task="summarization") == written(
+        T5_SUMMARY | {"max_length": None}, max_new_tokens=4
+    )
+    assert ask(replica, TEXTS[0], max_new_tokens=None, src_lang="en", tgt_lang="de") == written(T5_GERMAN)
+    alone = [{"generated_text": text_of(folder, TEXTS[0])}]
+    assert ask(replica, TEXTS[0]) == ask(replica, TEXTS[0], task="translation") == alone != summary
+    with pytest.raises(InvalidInput, match="task: this checkpoint has no task 'summarisation'; did you mean 'summariz"):
+        ask(replica, TEXTS[0], task="summarisation")
+    replica.stop()
+
+
+def test_beam_search_ends_early_where_it_is_asked_to(writing):
+    replica = writing.replica("t5")
+    options = {"num_beams": 3, "max_new_tokens": 12}
+    for early in (True, False, "never"):
+        expected = text_of(writing.folder("t5"), TEXTS[2], early_stopping=early, **options)
+        assert ask(replica, TEXTS[2], early_stopping=early, **options) == [{"generated_text": expected}]
+
+
 def test_a_language_may_be_a_token_in_front(tmp_path):
     folder = writing_checkpoint(tmp_path, "marian")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
