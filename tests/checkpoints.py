@@ -77,10 +77,21 @@ _FAMILIES: dict[str, tuple[Kind, dict[str, Any]]] = {
         _BERT | {"hidden_size": 32, "embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16},
     ),
     "convbert": ("wordpiece", _BERT | {"embedding_size": 16, "conv_kernel_size": 3, "head_ratio": 2}),
+    "esm": (
+        "bytelevel",
+        _BERT
+        | {
+            "max_position_embeddings": POSITIONS + 2,
+            "token_dropout": True,
+            "emb_layer_norm_before": False,
+            "position_embedding_type": "rotary",
+            "hidden_dropout_prob": 0.0,
+        },
+    ),
     "roformer": ("wordpiece", _BERT | {"embedding_size": 32}),
 }
-FAMILIES = tuple(_FAMILIES)
-_WITHOUT_TOKEN_TYPES = ("distilbert", "roberta", "xlm-roberta", "camembert", "modernbert", "mpnet", "deberta-v2")
+FAMILIES = tuple(family for family in _FAMILIES if family != "esm")  # which has no question answering
+_WITHOUT_TOKEN_TYPES = ("distilbert", "roberta", "xlm-roberta", "camembert", "modernbert", "mpnet", "deberta-v2", "esm")
 
 
 def small_tokenizer(kind: Kind, folder: Path, *, token_types: bool | None = None) -> Any:
@@ -141,6 +152,7 @@ def small_checkpoint(folder: Path, family: str, head: str, seed: int = 0, **conf
         "eos_token_id": tokenizer.sep_token_id,
         "cls_token_id": tokenizer.cls_token_id,
         "sep_token_id": tokenizer.sep_token_id,
+        "mask_token_id": tokenizer.mask_token_id,
         **defaults,
         **config,
     }

@@ -9,8 +9,9 @@ a row names the positions that its head needs, only those are gathered.
 import functools
 import inspect
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -192,6 +193,21 @@ def position_offset(model: Any) -> int:
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return int(module.padding_idx) + 1
     return 0
+
+
+def positions_of(ids: Sequence[int], offset: int) -> Iterable[int]:
+    """The position ids of a text, `[length]`.
+
+    Args:
+        ids: of its tokens.
+        offset: as from `position_offset`. Above 0, tokens of the padding id before it, which a text may contain by
+            name, have that id as their position and are not counted.
+    """
+    padding = offset - 1
+    if not offset or padding not in ids:
+        return range(offset, offset + len(ids))
+    real = accumulate(token != padding for token in ids)
+    return [padding if token == padding else padding + count for token, count in zip(ids, real, strict=True)]
 
 
 def takes_token_types(model: Any) -> bool:

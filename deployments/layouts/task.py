@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Output, RequestT, ResponseT, Row, Task
 from deployments.numerics import are_logits
 
@@ -29,6 +29,10 @@ class ForwardTask(Task[RequestT, ResponseT]):
         A model with an overflow, or with damaged weights, gives NaN or infinity. Costs 2 to 6 microseconds per row.
         """
         return are_logits(output)
+
+    def unusual_rows(self, row: Row) -> Sequence[Row]:
+        """Variants of a row for the check at load, with contents that a model may treat apart; by default none."""
+        return ()
 
     def run(self, rows: Sequence[Row]) -> "BatchOutput":
         """Run the model on all rows, through the layout chosen at load."""

@@ -207,8 +207,8 @@ class Packed(Layout):
             # Models take default token types from a buffer of the length of one text; a pack may be longer.
             tensors["token_type_ids"] = torch.zeros_like(tensors["input_ids"])
         tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
-        positions = torch.tensor([self._offset + place for length in lengths for place in range(length)])
-        tensors["position_ids"] = positions[None].to(device)
+        positions = [place for row in rows for place in packing.positions_of(row.inputs["input_ids"], self._offset)]
+        tensors["position_ids"] = torch.tensor(positions)[None].to(device)
         gather_positions = self.gather_positions(rows)
         with torch.inference_mode(), self._attention.of(lengths), self._gathered.of_pack(gather_positions, lengths):
             output = self.calls(tensors)

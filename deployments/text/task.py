@@ -1,19 +1,23 @@
 """TextTask: tokenizes texts to rows. Limits on length, and the layouts of text encoders."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Prepared, RequestT, ResponseT, Row
 from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.layouts.packing import position_offset
 from deployments.layouts.task import ForwardTask
-from deployments.layouts.text import Alone, Layout, Packed, Padded, SameLength
+from deployments.layouts.text import UNBOUNDED, Alone, Layout, Packed, Padded, SameLength
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+logger = logging.getLogger(__name__)
 
 Side = Literal["left", "right"]
 
@@ -60,12 +64,34 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         if not getattr(self.tokenizer, "is_fast", False):
             raise LoadError(f"{checkpoint.config.model}: no fast tokenizer (tokenizer.json), which {self.name} needs")
         self.input_names = set(self.tokenizer.model_input_names) - {"attention_mask"}
+        if "bbox" in signature(checkpoint.model.forward).parameters:
+            raise LoadError(
+                f"{checkpoint.config.model}: {type(checkpoint.model).__name__} also reads where on a page each word is "
+                "(bbox), which a text does not have; it would answer as if all words lay on one another"
+            )
         self.max_length = max_length_of(checkpoint)
+        self._embedded = embedded_tokens(self.tokenizer, checkpoint.model)
 
     def layouts(self) -> Sequence[Layout]:
         kinds: tuple[type[Layout], ...] = (Packed, Padded, SameLength, Alone)
         model, pad = self.checkpoint.model, self.checkpoint.pad_token_id
         return [kind(model, pad, nested=self.nested) for kind in kinds]
+
+    def unusual_rows(self, row: Row) -> Sequence[Row]:
+        """The row with each special token among its tokens, ending in padding, and with one token throughout.
+
+        A text can contain special tokens by name. Models look at them across the row: ESM scales it by its share of
+        masks, RoBERTa's positions skip padding, classifiers on decoders look for the last token that is no padding.
+        """
+        ids = row.inputs["input_ids"]
+        known = self.checkpoint.model.get_input_embeddings().num_embeddings
+        pad = [self.checkpoint.pad_token_id]
+        special = [token for token in dict.fromkeys([*pad, *self.tokenizer.all_special_ids]) if token < known]
+        variants = [
+            [token if 0 < i < len(ids) - 1 and i % 3 == 1 else ids[i] for i in range(len(ids))] for token in special
+        ]
+        variants += [[*ids[:-1], *pad], [ids[len(ids) // 2]] * len(ids)]
+        return [replace(row, inputs={**row.inputs, "input_ids": variant}) for variant in variants]
 
     def tokens_in(self, prepared: Prepared) -> int:
         return sum(row.length for row in prepared.rows)
@@ -88,12 +114,17 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         return Encoded(self.row(encoding), truncated, encoding)
 
     def row(self, encoding: Any, index: int | None = None, gather_positions: tuple[int, ...] | None = None) -> Row:
-        """A row from the tokenizer's output; `index` selects one of several windows."""
+        """A row from the tokenizer's output; `index` selects one of several windows.
+
+        Raises:
+            InvalidInput: see `require_embedded`.
+        """
         inputs = {
             name: list(value if index is None else value[index])
             for name, value in encoding.items()
             if name in self.input_names
         }
+        require_embedded(inputs["input_ids"], self._embedded, self.tokenizer)
         return Row(inputs, len(inputs["input_ids"]), gather_positions)
 
 
@@ -142,9 +173,41 @@ def require_length(text: str, field: str) -> None:
         raise TooLarge(f"{field} has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}")
 
 
+def embedded_tokens(tokenizer: Any, model: Any) -> int | None:
+    """The number of tokens that a model has embeddings for, if its tokenizer has others, too; else None."""
+    embedded: int = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) <= embedded:
+        return None
+    logger.warning(
+        "the tokenizer has %d tokens and the model embeddings for %d; texts with others are refused",
+        len(tokenizer),
+        embedded,
+    )
+    return embedded
+
+
+def require_embedded(ids: Sequence[int], embedded: int | None, tokenizer: Any, field: str = "inputs") -> None:
+    """Reject a text with a token that the model has no embedding for.
+
+    Raises:
+        InvalidInput: a token of `embedded` or above; `field` names the text in the message.
+    """
+    if embedded is not None and (highest := max(ids, default=0)) >= embedded:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise InvalidInput(
+            f"{field} has the token {token!r} ({highest}), and the model has embeddings for {embedded}: the "
+            "checkpoint's tokenizer does not fit its weights"
+        )
+
+
 def max_length_of(checkpoint: Checkpoint) -> int:
-    """The model's maximum input length in tokens: the minimum of configuration, tokenizer and position embeddings."""
-    limits = [checkpoint.processor.model_max_length]
+    """The model's maximum input length in tokens: the minimum of configuration, tokenizer and position embeddings.
+
+    Tokenizers without a maximum say -1, or a number of thirty digits.
+    """
+    limits = [UNBOUNDED]
+    if checkpoint.processor.model_max_length > 0:
+        limits.append(checkpoint.processor.model_max_length)
     positions = getattr(checkpoint.model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
         limits.append(positions - position_offset(checkpoint.model))

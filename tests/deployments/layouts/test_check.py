@@ -1,9 +1,12 @@
 """The check at load, on layouts without a model: it takes the first that holds and says why the others do not."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModel
 
 from deployments.batching.selection import ArrivalOrder
 from deployments.contract.task import Prepared, Row
@@ -129,6 +132,81 @@ def test_what_counts_as_equal_depends_on_the_dtype(dtype, layout):
     task = Measured(Fake("loose", lambda value: value + 0.01), alone(), dtype=dtype)
     assert choose_layout(task).layout == layout
     assert tolerance(task) >= 1e-4
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return Checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+@cache
+def plain_model(folder):
+    return AutoModel.from_pretrained(folder, dtype="float32").eval()
+
+
+def alone_of(task, text):
+    """The hidden states of one text, as transformers computes them."""
+    with torch.inference_mode():
+        output = plain_model(task.checkpoint.folder)(**task.tokenizer(text, return_tensors="pt"))
+    return output.last_hidden_state[0].numpy()
+
+
+def test_a_model_that_looks_at_the_whole_row_is_not_packed(made):
+    """ESM scales a row by its share of masks, so that a mask in one text would change its neighbours."""
+    task = load_task(FeatureExtraction, made("esm", ""))
+    assert task.layout.name == "padded"
+    texts = ["The river rose.", "A <mask> rose in the <mask> and the <mask>.", "Nobody saw it."]
+    rows = [task.preprocess(task.request(inputs=text)).rows[0] for text in texts]
+    for text, output in zip(texts, task.forward(rows, None), strict=True):
+        np.testing.assert_allclose(output, alone_of(task, text), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "camembert", "bert", "mpnet"])
+def test_a_text_with_special_tokens_by_name_is_that_of_transformers(made, family):
+    """RoBERTa's positions skip padding, also where a text contains it."""
+    task = load_task(FeatureExtraction, made(family, ""))
+    assert (task.layout.name == "packed") is (family != "mpnet")
+    pad, mask, end = task.tokenizer.pad_token, task.tokenizer.mask_token, task.tokenizer.sep_token
+    texts = [f"It is {pad} here {pad}{pad} and there {pad}", f"a {mask} {end} b", "Two women dance.", pad, f"{pad} a"]
+    rows = [task.preprocess(task.request(inputs=text)).rows[0] for text in texts]
+    for text, output in zip(texts, task.forward(rows, None), strict=True):
+        np.testing.assert_allclose(output, alone_of(task, text), atol=1e-4)
+
+
+class Unusual(Measured):
+    """With a row that a model may fail on."""
+
+    def unusual_rows(self, row):
+        return [Row({}, 5), Row({}, 6)]
+
+
+def test_unusual_rows_decide_as_the_others_do():
+    task = Unusual(Fake("wrong for five", lambda value: value + 0.1 * (value == 5)), Fake("right"), alone())
+    assert choose_layout(task).layout == "right"
+
+
+def test_a_row_that_fails_even_alone_decides_nothing():
+    def fails_for_five(value):
+        if value == 5:
+            raise RuntimeError("five")
+        return value
+
+    assert (
+        choose_layout(
+            Unusual(Fake("first", fails_for_five), Fake("alone", fails_for_five, alone().check_batches))
+        ).layout
+        == "first"
+    )
+
+
+def test_a_batch_that_an_unusual_row_spoils_is_run_in_halves():
+    class Spoilt(Fake):
+        def run(self, rows):
+            if len(rows) > 1 and any(row.length == 5 for row in rows):
+                raise RuntimeError("fails with five among others")
+            return super().run(rows)
+
+    assert choose_layout(Unusual(Spoilt("spoilt"), alone())).layout == "spoilt"
 
 
 def test_an_attention_that_is_never_asked_cannot_be_packed(tmp_path):
