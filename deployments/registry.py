@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deployments.checkpoint import read_config, read_medium
+from deployments.checkpoints.files import read_adapter, read_config, read_medium
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import LoadError, did_you_mean
@@ -77,6 +77,14 @@ def find_task(name: str) -> type[Task[Any, Any]]:
     raise LoadError(f"there is no task {name!r}; {hint}")
 
 
+def _architectures(config: ModelConfig) -> Sequence[str]:
+    """What the checkpoint's model is; for an adapter, what it was trained to be."""
+    adapter = read_adapter(config.model, config.revision)
+    if adapter is not None and adapter.architecture is not None:
+        return [adapter.architecture]
+    return read_config(config.model, config.revision).get("architectures") or []
+
+
 def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
     """The configured task, else the one that follows from the checkpoint's files, `architectures` and processor.
 
@@ -89,7 +97,7 @@ def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
         kinds = [kind for kind in KINDS if kind.name in names(config.task)]
         if len(kinds) == 1:
             return kinds[0]
-    architectures = read_config(config.model, config.revision).get("architectures") or []
+    architectures = _architectures(config)
     medium = read_medium(config.model, config.revision)
     kinds = [kind for kind in kinds if kind.medium == medium]
     if config.task is not None and len(kinds) == 1:

@@ -5,7 +5,7 @@ On a cluster, Ray calls the two builders by their import path and reads the type
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ray import serve
 
@@ -30,10 +30,18 @@ def gateway_app(service: Service) -> serve.Application:
     return build_gateway(route_table(service), service)
 
 
-def build_app(app: ServeApplication, version: str | None = None) -> serve.RunTarget:
-    """One application as Serve's target. With the `version` of the running one, its replicas are kept."""
+def build_app(
+    app: ServeApplication, version: str | None = None, unserved: Mapping[str, str] | None = None
+) -> serve.RunTarget:
+    """One application as Serve's target. With the `version` of the running one, its replicas are kept.
+
+    Args:
+        app: the application.
+        version: see above.
+        unserved: models that the gateway refuses, with the reason.
+    """
     if isinstance(app.arguments, Service):
-        target = build_gateway(route_table(app.arguments), app.arguments, version)
+        target = build_gateway(route_table(app.arguments, unserved), app.arguments, version)
     else:
         target = _model_app(app.arguments, version)
     return serve.RunTarget(target=target, name=app.name, route_prefix=app.route_prefix)
@@ -41,7 +49,8 @@ def build_app(app: ServeApplication, version: str | None = None) -> serve.RunTar
 
 def build_apps(service: Service, table: RouteTable) -> Sequence[serve.RunTarget]:
     """The gateway and one application per model, for a cluster on this machine."""
-    return [build_app(app) for app in applications(service, table, cores=os.cpu_count() or 1)]
+    apps = applications(service, table, cores=os.cpu_count() or 1)
+    return [build_app(app, unserved=table.unserved) for app in apps]
 
 
 def _model_app(arguments: ModelArguments, version: str | None = None) -> serve.Application:

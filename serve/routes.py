@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.checkpoints.load import require_servable
 from deployments.contract.task import Task
-from deployments.errors import LoadError, NotFound, did_you_mean
+from deployments.errors import LoadError, NotFound, Unavailable, did_you_mean
 from deployments.registry import ALIASES, names, task_of
 from serve.config.service import Service
 
@@ -51,14 +52,19 @@ class RouteTable:
     """All served models, in the order of the configuration."""
 
     def __init__(
-        self, models: Iterable[tuple[str, type[Task[Any, Any]]]], sources: Mapping[str, str] | None = None
+        self,
+        models: Iterable[tuple[str, type[Task[Any, Any]]]],
+        sources: Mapping[str, str] | None = None,
+        unserved: Mapping[str, str] | None = None,
     ) -> None:
         """Take pairs of a model's name and its task; the first model of a task is its default.
 
         Args:
             models: in the order of the configuration.
             sources: by name, the hub id that a client may name the model by.
+            unserved: configured models that cannot be served, with the reason.
         """
+        self.unserved: Mapping[str, str] = unserved or {}
         self.routes: list[Route] = []
         tasks: set[str] = set()
         for model, kind in models:
@@ -74,7 +80,9 @@ class RouteTable:
 
         Raises:
             NotFound: no such model; the message names the nearest.
+            Unavailable: it is configured, but cannot be served.
         """
+        self._require_served(name)
         route = self._by_model.get(name) or self._by_source.get(name) or self._by_model.get(name.rpartition("/")[2])
         if route is None:
             raise NotFound(f"no model {name!r}; {did_you_mean(name, self._by_model)}")
@@ -87,7 +95,9 @@ class RouteTable:
 
         Raises:
             NotFound: no such task or model; the message names the nearest.
+            Unavailable: the model is configured, but cannot be served.
         """
+        self._require_served(model)
         candidates = [route for route in self.routes if route.task in names(name)]
         if not candidates:
             aliases = [alias for alias, tasks in ALIASES.items() if self._default.keys() & set(tasks)]
@@ -100,9 +110,35 @@ class RouteTable:
             raise NotFound(f"no model {model!r} of the task {name}; {did_you_mean(model, served)}")
         return found
 
+    def _require_served(self, model: str | None) -> None:
+        if model is not None and model in self.unserved:
+            raise Unavailable(f"{model} cannot be served: {self.unserved[model]}")
 
-def route_table(config: Service) -> RouteTable:
+
+def unserved_models(config: Service, *, elsewhere: bool = False) -> dict[str, str]:
+    """Models of which their files say that they cannot be served, with the reason. Loads none of them.
+
+    Args:
+        config: the models.
+        elsewhere: they run on other machines; only files that tell a task are read here.
+    """
+    unserved = {}
+    for model in config.models:
+        try:
+            if not elsewhere:
+                require_servable(model)
+            route_table(config.model_copy(update={"models": [model]}))
+        except LoadError as error:
+            unserved[model.name] = str(error)
+    return unserved
+
+
+def route_table(config: Service, unserved: Mapping[str, str] | None = None) -> RouteTable:
     """The routes of a service. Reads the checkpoints' `config.json` for tasks that are not configured.
+
+    Args:
+        config: its models.
+        unserved: others, that were configured but cannot be served, with the reason.
 
     Raises:
         LoadError: a task is unknown, a checkpoint does not determine its task, or a model has the gateway's name.
@@ -111,4 +147,4 @@ def route_table(config: Service) -> RouteTable:
         if model.name == GATEWAY:
             raise LoadError(f"{model.model}: the name {GATEWAY!r} belongs to the gateway; give the model another")
     sources = {model.name: model.model for model in config.models}
-    return RouteTable(((model.name, task_of(model)) for model in config.models), sources)
+    return RouteTable(((model.name, task_of(model)) for model in config.models), sources, unserved)

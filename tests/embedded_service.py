@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.checkpoints.files import EMBEDDED_PREFIX, resolve
 from deployments.zoo.embedded import DEFAULT
 from deployments.zoo.package import PackageUnavailable
 from serve.cluster.launch import free_port

@@ -25,7 +25,7 @@ DEPLOYMENTS = (
     "batching",
     "contract",
     "telemetry",
-    "media checkpoint",
+    "media checkpoints",
     "zoo",
     "config errors memory numerics asgi",
 )
@@ -53,7 +53,7 @@ KNOWS_RAY = {
     "deployments/telemetry/ray_metrics.py",
     "serve/apps.py",
     "serve/cli/apply/serve_client.py",
-    "serve/cli/main.py",
+    "serve/cli/up.py",
     "serve/cluster/launch.py",
     "serve/cluster/placement.py",
     "serve/cluster/ray_internals.py",

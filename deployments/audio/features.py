@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deployments.audio.whisper.transformers_internals import output_frames
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import RequestT, ResponseT, Task
 from deployments.errors import InvalidInput, TooLarge
 from deployments.media.audio import read_audio

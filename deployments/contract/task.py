@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments import checkpoint as checkpoints
-from deployments.checkpoint import Checkpoint, Medium
+from deployments.checkpoints import load
+from deployments.checkpoints.files import Medium
+from deployments.checkpoints.load import Checkpoint
 from deployments.config import ModelConfig
 from deployments.errors import InvalidInput
 from deployments.media.limits import MediaLimits
@@ -148,7 +149,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         Raises:
             LoadError: not found, not loadable with this class, or weights are missing.
         """
-        return checkpoints.load(config, cls.auto_model, cls.load_processor, cls.unused_weights)
+        return load.load(config, cls.auto_model, cls.load_processor, cls.unused_weights)
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Prepared, RequestT, ResponseT, Task
 from deployments.generation.grammar import Grammars
 from deployments.generation.in_flight.families import max_positions_of

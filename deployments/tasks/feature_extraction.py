@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from deployments import checkpoint
+from deployments.checkpoints import load
+from deployments.checkpoints.files import read_config
 from deployments.config import ModelConfig, Pooling, PoolingMode
 from deployments.contract.pooling import VectorOptions, join_vectors, pool
 from deployments.contract.task import Prepared, Row
@@ -16,7 +17,7 @@ from deployments.text.task import Side, TextTask, filler, require_text
 from deployments.text.tokens import TokenIds, are_ids, require_known
 
 if TYPE_CHECKING:
-    from deployments.checkpoint import Checkpoint
+    from deployments.checkpoints.load import Checkpoint
 
 
 class Request(VectorOptions):
@@ -43,7 +44,7 @@ def _has_decoder(config: ModelConfig) -> bool:
     """Whether the family's model has a decoder, as T5's, and transformers its encoder as a model of its own."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
-    family: str = checkpoint.read_config(config.model, config.revision).get("model_type", "")
+    family: str = read_config(config.model, config.revision).get("model_type", "")
     encoder: str = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(family, "")
     return encoder.endswith("EncoderModel")
 
@@ -69,7 +70,7 @@ class FeatureExtraction(TextTask[Request, Any]):
     aliases = ("embeddings", "sentence-embeddings", "sentence-similarity")
     auto_model = "AutoModel"
     operation = "embeddings"
-    architectures = ("Model",)
+    architectures = ("Model", "BertGenerationEncoder")
     request = Request
     response = list[list[float]] | list[list[list[float]]] | list[str] | str
     example = {"inputs": "A man plays a guitar."}
@@ -91,7 +92,7 @@ class FeatureExtraction(TextTask[Request, Any]):
     @classmethod
     def load_checkpoint(cls, config: ModelConfig) -> "Checkpoint":
         auto_model = "AutoModelForTextEncoding" if _has_decoder(config) else cls.auto_model
-        return checkpoint.load(config, auto_model, cls.load_processor, cls.unused_weights)
+        return load.load(config, auto_model, cls.load_processor, cls.unused_weights)
 
     def preprocess(self, request: Request) -> Prepared:
         pooling = self._pooling(request)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from deployments.audio.task import EXAMPLE, AudioTask
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
 from deployments.contract.task import Prepared, Row
 from deployments.media.content import Media

@@ -17,7 +17,7 @@ from deployments.layouts.text import Layout
 from deployments.text.task import TextTask, filler
 
 if TYPE_CHECKING:
-    from deployments.checkpoint import Checkpoint
+    from deployments.checkpoints.load import Checkpoint
 
 
 class Parameters(Body):
@@ -53,7 +53,7 @@ class FillMask(TextTask[Request, Any]):
     name = "fill-mask"
     purpose = "Fill blanks in a text: suggestions, grammar checks, probing what a language model knows."
     auto_model = "AutoModelForMaskedLM"
-    architectures = ("ForMaskedLM",)
+    architectures = ("ForMaskedLM", "XLMWithLMHeadModel", "FlaubertWithLMHeadModel")
     request = Request
     response = list[Filling] | list[list[Filling]] | list[list[list[Filling]]]
     example = {"inputs": "Paris is the [MASK] of France."}

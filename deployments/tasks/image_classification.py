@@ -22,7 +22,13 @@ class ImageClassification(ImageTask[Request, list[Label]]):
     name = "image-classification"
     purpose = "Classify images: sorting uploads, moderation, quality control."
     auto_model = "AutoModelForImageClassification"
-    architectures = ("ForImageClassification", "ForImageClassificationWithTeacher")
+    architectures = (
+        "ForImageClassification",
+        "ForImageClassificationWithTeacher",
+        "ForImageClassificationConvProcessing",
+        "ForImageClassificationFourier",
+        "ForImageClassificationLearned",
+    )
     request = Request
     response = list[Label] | list[list[Label]]
     example = {"inputs": EXAMPLE}

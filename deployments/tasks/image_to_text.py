@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Prepared
 from deployments.errors import TooLarge
 from deployments.generation.adapters import as_encoder_decoder, generation_config_of

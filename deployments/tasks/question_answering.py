@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
+EXAMPLE_WINDOWS = 8  # of a text as long as the model reads, in the longest example
+
+
 class Question(Body):
     question: str
     context: str = Field(description="The text to find the answer in, of any length.")
@@ -132,7 +135,12 @@ class QuestionAnswering(TextTask[Request, Any]):
         return best[0] if parameters.top_k == 1 else best
 
     def sized_example(self, words: int) -> Request:
-        return Request(inputs=Question(question="Who went to the next town?", context=filler(words)))
+        context = filler(words)
+        tokens = len(self.tokenizer(context)["input_ids"])
+        longest = EXAMPLE_WINDOWS * self.max_length  # a word may have many tokens, and a window few new ones
+        if tokens > longest:
+            context = context[: len(context) * longest // tokens]
+        return Request(inputs=Question(question="Who went to the next town?", context=context))
 
     def _question(self, question: str, max_tokens: int) -> tuple[str, int]:
         """The question, truncated to `max_tokens`, and its number of tokens.

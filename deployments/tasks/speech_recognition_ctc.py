@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from deployments.audio.chunks import Chunk, Chunking
 from deployments.audio.task import EXAMPLE, AudioTask
 from deployments.audio.whisper.transformers_internals import has_word_offsets, word_offsets
-from deployments.checkpoint import Checkpoint, load_tokenizer
+from deployments.checkpoints.load import Checkpoint, load_tokenizer
 from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.errors import InvalidInput, LoadError
 from deployments.media.content import Media

@@ -11,7 +11,7 @@ from deployments.audio.whisper.decoder_prompt import with_max_new_tokens
 from deployments.audio.whisper.streaming import TranscriptStream, all_details, details, tokens_of
 from deployments.audio.whisper.transformers_internals import merges_windows
 from deployments.audio.whisper.windows import Times, WindowReader
-from deployments.checkpoint import Checkpoint, load_tokenizer
+from deployments.checkpoints.load import Checkpoint, load_tokenizer
 from deployments.contract.task import Prepared
 from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.generation.adapters import decoder_start

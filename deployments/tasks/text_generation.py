@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Body, Prepared
 from deployments.errors import InvalidInput
 from deployments.generation.grammar import GuidedParameters
@@ -13,8 +14,10 @@ from deployments.generation.request import Completion
 from deployments.generation.sequence import Prompt
 from deployments.generation.task import GeneratingTask
 from deployments.generation.tgi import Details
-from deployments.text.task import filler, require_length
+from deployments.text.task import embedded_tokens, filler, require_embedded, require_length
 from deployments.text.tokens import TokenIds, are_ids, require_known
+
+EXAMPLE_ROOM = 16  # positions behind an example; the check at load continues it by 15 tokens
 
 
 class Message(Body):
@@ -64,13 +67,18 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
     auto_model = "AutoModelForCausalLM"
     operation = "text_completion"
     auto_processor = "AutoTokenizer"
-    architectures = ("ForCausalLM", "LMHeadModel")
+    architectures = ("ForCausalLM", "LMHeadModel", "ReformerModelWithLMHead", "BertGenerationDecoder")
     request = Request
     response = list[Continuation] | list[list[Continuation]]
     example = {"inputs": "The river rose in the night and", "parameters": {"max_new_tokens": 8}}
 
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self._embedded = embedded_tokens(self.tokenizer, checkpoint.model)
+
     def preprocess(self, request: Request) -> Prepared:
         ids = self._ids(request.inputs)
+        require_embedded(ids, self._embedded, self.tokenizer)
         truncate = request.parameters.truncate
         truncated = truncate is not None and len(ids) > truncate
         prompt = Prompt(ids[-truncate:] if truncated and truncate else ids)
@@ -92,7 +100,10 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
         ]
 
     def sized_example(self, words: int) -> Request:
-        return Request(inputs=filler(words), parameters=Parameters(max_new_tokens=4, do_sample=False))
+        parameters = Parameters(max_new_tokens=4, do_sample=False)
+        if self.max_positions is not None:  # a word may have many tokens, as in a model of characters
+            parameters.truncate = max(1, self.max_positions - EXAMPLE_ROOM)
+        return Request(inputs=filler(words), parameters=parameters)
 
     def _ids(self, inputs: Any) -> list[int]:
         """The token ids of a prompt or chat."""

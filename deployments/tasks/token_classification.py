@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.checkpoint import Checkpoint
+from deployments.checkpoints.load import Checkpoint
 from deployments.contract.labels import softmax
 from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.text.entities import Strategy, Token, find_entities, list_tokens

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.checkpoint import find_file
+from deployments.checkpoints.files import find_file
 from deployments.config import ModelConfig, Pooling
 from deployments.errors import LoadError
 

@@ -34,7 +34,7 @@ def encoder(name: EncoderName, folder: Path) -> Encoder:
 
 def minilm_folder() -> Path:
     """The folder of MiniLM, which is built at the first call."""
-    from deployments.checkpoint import resolve
+    from deployments.checkpoints.files import resolve
 
     return Path(resolve(MINILM))
 

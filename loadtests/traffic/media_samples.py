@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from deployments.checkpoint import Medium
+from deployments.checkpoints.files import Medium
 from loadtests.processes.environment import ROOT
 from loadtests.traffic.media_files import write_images, write_recordings
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.checkpoints.files import EMBEDDED_PREFIX, resolve
 
 
 def show_notices(console: Console, models: Sequence[str]) -> None:

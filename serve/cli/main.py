@@ -1,7 +1,5 @@
 """`automodel-serve up | apply | check | plan | models | key | render | top`."""
 
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +10,20 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from deployments.checkpoint import EMBEDDED_PREFIX
+from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.cli.apply.command import apply
-from serve.cli.embedded import build_embedded, show_notices
+from serve.cli.embedded import build_embedded
 from serve.cli.plan.command import plan
 from serve.cli.render import render
-from serve.cli.terminal import configure_logging, console, error_console, fail, stop_on_signals
+from serve.cli.terminal import configure_logging, console, error_console, fail
 from serve.cli.top.command import top
-from serve.cluster.launch import Cluster, StartError, cluster, uses_haproxy
+from serve.cli.up import Listening, Up
+from serve.cluster.launch import StartError
 from serve.config.file import ConfigError, describe, read_config_file
 from serve.config.service import Grpc, ServiceConfig, config_from_models, embedded_config
 from serve.middleware.api_keys import check_keys, entry_of, new_key
-from serve.routes import RouteTable, route_table
+from serve.routes import route_table, unserved_models
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,8 +32,6 @@ app = typer.Typer(
     help="Serve any Hugging Face AutoModel checkpoint over HTTP, with dynamic batching, on Ray.",
 )
 app.add_typer(render, name="render")
-
-SHUTDOWN_S = 20.0  # for requests in progress when the service ends
 
 ConfigArgument = Annotated[
     Path | None,
@@ -71,6 +68,9 @@ def up(
     address: Annotated[
         str | None, typer.Option(metavar="RAY_ADDRESS", help="Join this running Ray cluster, do not start one.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End if a model cannot be served; default: serve the others without it.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of Ray and the models.")] = False,
 ) -> None:
     """Start the service; Ctrl-C stops it."""
@@ -81,20 +81,22 @@ def up(
     if grpc_port is not None:
         service = service.model_copy(update={"grpc": Grpc(port=grpc_port)})
     try:
-        _serve(service, host, port, num_cpus, address, verbose)
+        Up(_with_log_format(service), Listening(host, port, num_cpus, address, verbose), strict=strict).run()
     except (StartError, LoadError) as error:
         fail(str(error))
 
 
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)]) -> None:
-    """Check a configuration without starting anything."""
+    """Check a configuration and the models' files, without starting or loading anything."""
     configure_logging(verbose=False)
     service = _config(config)
-    try:
-        routes = route_table(service).routes
-    except LoadError as error:
-        fail(f"{config}: {error}")
+    unserved = unserved_models(service)
+    for name, reason in unserved.items():
+        error_console.print(f"[red]error:[/] {escape(name)} cannot be served: {escape(reason)}", soft_wrap=True)
+    if unserved:
+        raise typer.Exit(1)
+    routes = route_table(service).routes
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "task", "source"):
         table.add_column(column, overflow="fold")
@@ -162,82 +164,6 @@ def _with_log_format(service: ServiceConfig) -> ServiceConfig:
     if service.logging.format != "auto" or not console.is_terminal:
         return service
     return service.model_copy(update={"logging": service.logging.model_copy(update={"format": "text"})})
-
-
-def _serve(
-    service: ServiceConfig, host: str, port: int, num_cpus: int | None, address: str | None, verbose: bool
-) -> None:
-    embedded = [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)]
-    if address is None:
-        build_embedded(console, embedded)
-    else:  # they are built on the cluster's nodes
-        show_notices(console, embedded)
-        if service.placement != "spread":
-            console.print(f"placement: {service.placement} has no effect on {address}, as Ray reads it when it starts")
-    service = _with_log_format(service)
-    table = route_table(service)  # fails for a missing model before Ray starts
-    stop = stop_on_signals()
-    grpc_port = service.grpc.port
-    starting = cluster(
-        host,
-        port,
-        grpc_port=grpc_port,
-        num_cpus=num_cpus,
-        address=address,
-        placement=service.placement,
-        limits=service.limits,
-        verbose=verbose,
-    )
-    with starting as running:
-        stop_on_signals(stop)  # Ray has installed its own handlers, which exit at once
-        failed = _run(service, table, running, stop)
-    for name, reason in failed.items():
-        error_console.print(f"[red]error:[/] {name}: {escape(reason)}", soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _run(service: ServiceConfig, table: RouteTable, running: Cluster, stop: threading.Event) -> dict[str, str]:
-    """Deploy, show progress and routes, and wait for the end; why models failed, by name."""
-    # Ray Serve reads its environment when it is imported, so not before `cluster` has set it.
-    from ray import serve
-
-    from serve.apps import build_apps
-    from serve.cli.apply.serve_client import ServeClient
-    from serve.cli.progress import Progress, routes_table
-    from serve.cluster.placement import Nodes
-    from serve.cluster.states import StateReader
-
-    if not uses_haproxy():
-        console.print(
-            "[dim]HAProxy is not available; Ray's own proxy serves the same routes at a higher cost per request[/]"
-        )
-    if running.is_ours and (unplaceable := Nodes().unplaceable(service.models)):
-        return unplaceable  # the cluster does not grow
-    apps = build_apps(service, table)
-    try:
-        serve.run_many(apps, wait_for_applications_running=False)
-        states = StateReader(service.models)
-        failed = Progress(console, {route.model: route.task for route in table.routes}).follow(states.read, stop.is_set)
-        if not failed and not stop.is_set():
-            console.print()
-            console.print(routes_table(table.routes, running.url))
-            if service.grpc.port is not None:
-                console.print(f"[dim]gRPC on port {service.grpc.port}[/]")
-            console.print(
-                "[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C stops the service[/]"
-            )
-            stop.wait()
-        console.print("stopping …")
-        return failed
-    finally:
-        # What runs now: `apply` may have added and removed models.
-        client = ServeClient()
-        names = {*client.names(), *(app.name for app in apps)}
-        client.delete(names)
-        until = time.monotonic() + (SHUTDOWN_S if running.is_ours else 0)
-        while time.monotonic() < until and client.statuses().keys() & names:
-            time.sleep(0.1)  # each replica first finishes its requests
 
 
 def main() -> None:

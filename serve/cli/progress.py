@@ -46,19 +46,35 @@ class Progress:
         self._ready_after: dict[str, float] = {}
         self._printed: dict[str, str] = {}
 
-    def follow(self, read: Callable[[], Mapping[str, ModelState]], stopped: Callable[[], bool]) -> dict[str, str]:
-        """Poll `read` until all are ready; why models failed, by name."""
+    def follow(
+        self,
+        read: Callable[[], Mapping[str, ModelState]],
+        stopped: Callable[[], bool],
+        *,
+        ends_at_failure: bool = True,
+    ) -> dict[str, str]:
+        """Poll `read` until all are ready or have failed; why models failed, by name.
+
+        Args:
+            read: the models' states.
+            stopped: whether to give up.
+            ends_at_failure: return at the first failure; else a failed model that Serve tries again has failed, unless
+                it becomes ready while others load.
+        """
+        failed: dict[str, str] = {}
         with Live(console=self._console, refresh_per_second=8) if self._console.is_terminal else nullcontext() as live:
             while not stopped():
                 states = read()
                 self._record(states)
                 if live is not None:
                     live.update(self._lines(states))
-                failed = {name: state.detail for name, state in states.items() if state.state == "failed"}
-                if failed or all(state.is_ready for state in states.values()):
+                failed |= {name: state.detail for name, state in states.items() if state.state == "failed"}
+                ready = {name for name, state in states.items() if state.is_ready}
+                failed = {name: reason for name, reason in failed.items() if name not in ready}
+                if (failed and ends_at_failure) or states.keys() == ready | failed.keys():
                     return failed
                 time.sleep(POLL_S)
-        return {}
+        return failed
 
     def _record(self, states: Mapping[str, ModelState]) -> None:
         for name, state in states.items():

@@ -30,7 +30,7 @@ from serve.apis.open_inference.grpc_server import Lifespan, grpc_lifespan
 from serve.apis.open_inference.inference import OpenInference
 from serve.apis.protocols import error_format_of, protocol_routes
 from serve.cluster import ray_internals
-from serve.cluster.states import StateReader
+from serve.cluster.states import ModelState, StateReader
 from serve.config.service import Service
 from serve.gateway.current_states import CurrentStates
 from serve.gateway.metrics import GatewayMetrics
@@ -165,24 +165,29 @@ class Gateway:
 
     async def ready(self, request: Request) -> Response:
         """200 once every model has a ready replica; 503 before that, with the state of each."""
-        states = await self._states.read()
+        unserved = {name: ModelState("failed", reason, 0) for name, reason in self._table.unserved.items()}
+        states = {**await self._states.read(), **unserved}
         is_ready = all(state.is_ready for state in states.values())
         models = {
             name: {"state": state.state, "replicas": state.replicas}
             | ({"progress" if state.state == "downloading" else "reason": state.detail} if state.detail else {})
             for name, state in states.items()
         }
-        return JSONResponse({"status": "ready" if is_ready else "loading", "models": models}, 200 if is_ready else 503)
+        is_over = all(state.is_ready or state.state == "failed" for state in states.values())
+        status = "ready" if is_ready else "failed" if is_over else "loading"
+        return JSONResponse({"status": status, "models": models}, 200 if is_ready else 503)
 
     async def _require_replica(self, route: routes.Route) -> None:
         """Refuse a request that would have to wait until the model is loaded.
 
         Raises:
-            Unavailable: the model has no replica, and a request does not start one.
+            Unavailable: the model has no replica, and a request does not start one; if it failed, the reason.
         """
         state = (await self._states.known()).get(route.model)
         if state is None or state.state not in BEFORE_REPLICA or route.model in self._starting_on_request:
             return
+        if state.state == "failed":
+            raise Unavailable(f"{route.model} cannot be served: {state.detail}")
         raise Unavailable(f"{route.model} has no replica yet ({state.state}); retry later", retry_after=RETRY_AFTER_S)
 
     async def openapi(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 
-from deployments.checkpoint import Medium
+from deployments.checkpoints.files import Medium
 from deployments.errors import InvalidInput, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
 from deployments.text.tokens import are_ids

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from deployments.checkpoint import EMBEDDED_PREFIX
+from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.cluster.environment import PLACEMENT, RAY_ENVIRONMENT
 from serve.cluster.haproxy import haproxy_environment

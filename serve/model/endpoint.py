@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,8 @@ from serve.model.tokens import TokenPaths
 from serve.routes import Route
 
 logger = logging.getLogger(__name__)
+
+MAX_NAMES = 8  # of unused weights
 
 
 def render(value: Any) -> bytes:
@@ -145,6 +148,8 @@ class Endpoint:
                 "dtype": task.checkpoint.dtype,
                 "device": task.checkpoint.device,
                 "max_length": getattr(task, "max_length", None),
+                "adapter": task.checkpoint.adapter,
+                "unused_weights": _first(task.checkpoint.unused_weights),
                 **task.about(),
                 **self._replica.description,
             }
@@ -157,6 +162,12 @@ class Endpoint:
             hint = did_you_mean(parts[2], [self._route.model], listed="/v1/models lists what is served")
             return NotFound(f"no model {parts[2]!r} of the task {parts[1]}; {hint}")
         return NotFound(f"no path {path!r} here; POST to {self._route.paths[-1]}")
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """The first names, and how many there are more."""
+    more = [f"and {len(names) - MAX_NAMES} more"] if len(names) > MAX_NAMES else []
+    return [*names[:MAX_NAMES], *more]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, Field
 
-from deployments.checkpoint import resolve
+from deployments.checkpoints.files import resolve
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.ray

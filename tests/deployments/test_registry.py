@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as IMAGE_TEXT_TO_TEXT
 
 import deployments.tasks
@@ -93,6 +94,37 @@ def test_what_a_checkpoint_reads_decides_with_its_architecture(tmp_path, archite
     for configured in (None, name):
         kind = task_of(config.model_copy(update={"task": configured}))
         assert (kind.name, kind.medium) == (name, medium)
+
+
+# Speech translators with several media, and classes of which no task's auto class makes use.
+NO_TASK = {
+    *(f"SeamlessM4T{version}For{kind}" for version in ("", "v2") for kind in ("TextToText", "SpeechToText")),
+    "SpeechT5ForSpeechToText",
+    "DiffusionGemmaForBlockDiffusion",
+    "EvollaForProteinText2Text",
+    "NemotronH_Omni_Reasoning_V3",
+}
+
+
+def classes_of(kind):
+    """The architectures that a task's auto class loads."""
+    entries = getattr(modeling_auto, kind.auto_model)._model_mapping._model_mapping.values()
+    return {name for entry in entries for name in ([entry] if isinstance(entry, str) else entry)}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.auto_model != "AutoModel"])
+def test_every_architecture_of_transformers_means_a_task_that_loads_it(tmp_path, kind):
+    """Of AutoModel's classes many are of no task. Models that read pictures say so by their processor, not here."""
+    processor = {"text": None, "image": VISION, "audio": SOUND}[kind.medium]
+    readers = {*IMAGE_TEXT_TO_TEXT.values(), "MossTranscribeDiarizeForConditionalGeneration"}
+    names = classes_of(kind) - NO_TASK - (readers if kind.medium == "text" else set())
+    found = {name: task_of(config_of(tmp_path, name, processor=processor)) for name in sorted(names)}
+    assert {name: other.name for name, other in found.items() if name not in classes_of(other)} == {}
+
+
+@pytest.mark.parametrize("name", ["T5WithLMHeadModel", "EncoderDecoderModel", "MarianMTModel"])
+def test_older_names_of_text_to_text_models(tmp_path, name):
+    assert task_of(config_of(tmp_path, name)).name == "text2text-generation"
 
 
 def test_models_that_write_about_pictures_are_known_by_their_architecture(tmp_path):

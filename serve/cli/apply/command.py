@@ -9,7 +9,7 @@ import typer
 from pydantic_settings import SettingsError
 from rich.markup import escape
 
-from deployments.checkpoint import EMBEDDED_PREFIX
+from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.applications import ModelArguments
 from serve.cli.apply import report

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.checkpoint import EMBEDDED_PREFIX
+from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.config import ModelConfig
 from deployments.errors import LoadError, ServiceError
 from deployments.replica.footprint import Footprint, measure

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.checkpoint import EMBEDDED_PREFIX, resolve
+from deployments.checkpoints.files import EMBEDDED_PREFIX, resolve
 from deployments.registry import KINDS, TASKS
 from deployments.zoo.embedded import DEFAULT, EMBEDDED
 from deployments.zoo.package import PackageUnavailable

