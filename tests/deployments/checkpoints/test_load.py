@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from deployments.checkpoints.files import find_file, read_config
 from deployments.checkpoints.load import Checkpoint, choose_device, load
 from deployments.config import ModelConfig, Resources
 from deployments.errors import LoadError
-from tests.checkpoints import Checkpoints, small_checkpoint
+from tests.checkpoints import Checkpoints
 
 
 def kind_of(auto_model, unused_weights=()):
@@ -184,7 +183,7 @@ class TestReadConfig:
             read_config(name)
 
     def test_a_name_that_is_none_is_a_load_error(self):
-        with pytest.raises(LoadError, match="download from the hub failed"):
+        with pytest.raises(LoadError, match="not a name!: not a local folder, not in the cache"):
             read_config("not a name!")
 
     def test_needs_neither_torch_nor_transformers(self, checkpoints):
@@ -208,19 +207,3 @@ def test_checkpoints_are_frozen(checkpoints):
     assert isinstance(loaded, Checkpoint)
     with pytest.raises(AttributeError):
         loaded.model = None
-
-
-def test_optional_files_that_a_cached_snapshot_lacks_are_absent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without network, as the tests are."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    repository = tmp_path / "models--org--tiny"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs/main").write_text("abc")
-    snapshot = repository / "snapshots/abc"
-    small_checkpoint(snapshot, "bert", "SequenceClassification")
-    assert find_file("org/tiny", "config.json") == snapshot / "config.json"
-    assert find_file("org/tiny", "modules.json") is None
-    with pytest.raises(LoadError, match="not in the cache, and the hub cannot be reached"):
-        find_file("org/other", "modules.json")
