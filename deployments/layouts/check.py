@@ -48,7 +48,7 @@ def choose_layout(task: ForwardTask[Any, Any], layout_name: str = "auto") -> Lay
     """
     layouts = task.layouts()
     candidates = [layout for layout in layouts if layout_name in ("auto", layout.name)]
-    prepared = [task.preprocess(task.sized_example(words)) for words in WORDS]
+    prepared = [task.preprocess(example) for words in WORDS for example in task.sized_examples(words)]
     rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
     try:
         reference = _run(task, layouts[-1], rows)
