@@ -45,7 +45,8 @@ _FAMILIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "chinese-clip": ("chinese_clip", _BERT, _PATCHES),
     "altclip": ("altclip", _ROBERTA | {"project_dim": WIDTH}, _PATCHES),
     "siglip": ("siglip", _SIGLIP, _PATCHES),
-    "siglip-masked": ("siglip", _SIGLIP, _PATCHES),  # its tokenizer gives a mask
+    "siglip2": ("siglip", _SIGLIP, _PATCHES),  # the second release at a fixed resolution: only its tokenizer is new
+    "siglip2-naflex": ("siglip2", _SIGLIP, _TRANSFORMER | {"num_patches": 16, "patch_size": 8}),
     "clap": ("clap", _ROBERTA | {"projection_dim": WIDTH}, _SWIN),
     "clap-fused": (
         "clap",
@@ -69,12 +70,24 @@ def two_towers_checkpoint(folder: Path, family: str) -> Path:
     end = 2 if family == "clip-legacy" else tokenizer.eos_token_id
     text = text | tokens | {"vocab_size": len(tokenizer), "eos_token_id": end}
     tower = "audio_config" if family in AUDIO_FAMILIES else "vision_config"
-    settings = {"text_config": text, tower: media} | ({} if kind == "siglip" else {"projection_dim": WIDTH})
+    settings = {"text_config": text, tower: media} | ({} if "siglip" in kind else {"projection_dim": WIDTH})
     model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **settings))
     draw_weights(model, seed=len(family))
+    _set_scale(model)
     _extractor(family).save_pretrained(folder)
     model.eval().save_pretrained(folder)
     return folder
+
+
+def _set_scale(model: Any) -> None:
+    """Let cosines matter: a factor of about 10, and for a sigmoid the bias that brings logits around 0."""
+    import torch
+
+    values = {"logit_scale": 2.3, "logit_scale_a": 2.5, "logit_scale_t": 2.0, "logit_bias": -4.0}
+    with torch.no_grad():
+        for name, value in values.items():
+            if hasattr(model, name):
+                getattr(model, name).fill_(value)
 
 
 def _tokenizer(family: str, folder: Path) -> Any:
@@ -83,8 +96,12 @@ def _tokenizer(family: str, folder: Path) -> Any:
         tokenizer = _letters()
         tokenizer.save_pretrained(folder)
         return tokenizer
-    if family.startswith("siglip"):
-        return _pieces(folder, masked=family == "siglip-masked")
+    if family.startswith("siglip2"):
+        tokenizer = _small_letters()
+        tokenizer.save_pretrained(folder)
+        return tokenizer
+    if family == "siglip":
+        return _pieces(folder)
     return small_tokenizer("wordpiece" if family == "chinese-clip" else "bytelevel", folder)
 
 
@@ -99,7 +116,16 @@ def _letters() -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
 
 
-def _pieces(folder: Path, *, masked: bool) -> Any:
+def _small_letters() -> Any:
+    """SigLIP 2's tokenizer, with a token for each letter. It pads on the left and gives a mask."""
+    from transformers import Siglip2Tokenizer
+
+    letters = sorted({letter for sentence in SENTENCES for letter in sentence.lower()} | {"▁"})
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters, *(f"<0x{byte:02X}>" for byte in range(256))]
+    return Siglip2Tokenizer(vocab={name: index for index, name in enumerate(names)}, model_max_length=64)
+
+
+def _pieces(folder: Path) -> Any:
     """SigLIP's tokenizer, of sentencepiece, which the hub's checkpoints tell to give no mask."""
     import sentencepiece
     from transformers import SiglipTokenizer
@@ -117,8 +143,7 @@ def _pieces(folder: Path, *, masked: bool) -> Any:
         minloglevel=2,
     )
     (folder / "spiece.model").write_bytes(model.getvalue())
-    names = ["input_ids", "attention_mask"] if masked else ["input_ids"]
-    tokenizer = SiglipTokenizer(str(folder / "spiece.model"), model_input_names=names)
+    tokenizer = SiglipTokenizer(str(folder / "spiece.model"), model_input_names=["input_ids"])
     tokenizer.save_pretrained(folder)
     return tokenizer
 
@@ -130,6 +155,8 @@ def _extractor(family: str) -> Any:
         truncation, bins = ("fusion", 64) if family == "clap-fused" else ("rand_trunc", 16)
         sizes = {"feature_size": bins, "sampling_rate": RATE, "hop_length": 160, "max_length_s": 1}
         return transformers.ClapFeatureExtractor(**sizes, frequency_max=8000, truncation=truncation)
+    if family == "siglip2-naflex":
+        return transformers.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
     if family.startswith("siglip"):
         return transformers.SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
     square = {"height": SIDE, "width": SIDE}

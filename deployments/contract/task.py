@@ -197,7 +197,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         """
 
     def sized_examples(self, words: int) -> Sequence[RequestT]:
-        """An example of each kind of input that takes a way of its own through the model, for the check at load."""
+        """An example of each kind of input that takes a way of its own through the model."""
         return [self.sized_example(words)]
 
     def split(self, request: RequestT) -> list[RequestT]:

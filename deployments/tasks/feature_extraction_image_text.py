@@ -15,6 +15,8 @@ from deployments.text.two_towers import TextInput, TwoTowers, read_input
 if TYPE_CHECKING:
     import torch
 
+CHANNELS = 3
+
 
 class ImageInput(Body):
     """An image."""
@@ -43,9 +45,8 @@ class ImageTextFeatureExtraction(TwoTowers[Request], ImageTask[Request, Any]):
 
     def media_cost(self, row: Row) -> int:
         """Patches of the image."""
-        height, width = row.inputs["pixel_values"].shape[-2:]
         side: int = self.checkpoint.model.config.vision_config.patch_size
-        return max(1, int(height * width) // side**2)
+        return max(1, int(row.inputs["pixel_values"].size) // (CHANNELS * side**2))
 
     def media_layouts(self, media: "torch.nn.Module") -> tuple[Layout, Layout]:
         return Stacked(media), StackedAlone(media)

@@ -2,30 +2,18 @@
 
 import base64
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
-import httpx2
-import huggingface_hub
 import numpy as np
 import pytest
-from huggingface_hub import AsyncInferenceClient, constants
-from huggingface_hub.utils._http import default_async_client_factory
 from PIL import Image
 
-from deployments.config import ModelConfig
-from deployments.registry import task_of
-from deployments.replica.replica import Replica
-from serve.config.service import Limits, MediaSources
-from serve.model.app import ModelApp
-from serve.model.endpoint import Endpoint
-from serve.routes import RouteTable
 from tests.media_checkpoints import RATE
 from tests.media_requests import picture, png, recording, wav
-from tests.two_towers_checkpoints import WIDTH, two_towers_checkpoint
+from tests.two_towers_checkpoints import WIDTH
+from tests.two_towers_model import TwoTowersModel
 
-LIMITS = Limits(max_body_mb=1, max_batch_items=16, request_timeout_s=60)
 LABELS = ["a cat", "the river at night", "Vienna"]
 PICTURES = [png(picture(40, 33)).data, png(picture(90, 20, "RGBA", 1)).data, png(picture(30, 64, "L", 2)).data]
 SOUNDS = [wav(recording(int(RATE * seconds), seed)).data for seed, seconds in enumerate((0.3, 0.9))]
@@ -36,36 +24,14 @@ def text_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-class Model:
-    """One model's application, asked in memory."""
-
-    def __init__(self, folder: Any, family: str) -> None:
-        self.folder = two_towers_checkpoint(folder / family, family)
-        config = ModelConfig(model=str(self.folder), name=family, device="cpu")
-        self.replica = Replica(config, task_of(config))
-        self.replica.load()
-        (self.route,) = RouteTable([(family, task_of(config))]).routes
-        endpoint = Endpoint(self.replica, self.route, LIMITS, MediaSources())
-        self.app = ModelApp(endpoint, self.replica, self.route, LIMITS)
-
-    async def call(self, path: str, **options: Any) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test") as client:
-            return await client.post(path, **options)
-
-    async def ask(self, below: str, body: Any, status: int = 200) -> Any:
-        answer = await self.call(self.route.path + below, json=body)
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Model]]:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], TwoTowersModel]]:
     """A loaded model of a family, each loaded once."""
-    loaded: dict[str, Model] = {}
+    loaded: dict[str, TwoTowersModel] = {}
 
-    def made(family: str) -> Model:
+    def made(family: str) -> TwoTowersModel:
         if family not in loaded:
-            loaded[family] = Model(tmp_path_factory.mktemp("towers"), family)
+            loaded[family] = TwoTowersModel(tmp_path_factory.mktemp("towers"), family)
         return loaded[family]
 
     yield made
@@ -89,7 +55,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("family", ["clip", "siglip", "siglip-masked", "chinese-clip"])
+@pytest.mark.parametrize("family", ["clip", "siglip", "siglip2", "siglip2-naflex", "chinese-clip"])
 async def test_scores_of_labels_are_the_pipelines(model: Any, family: str) -> None:
     towers = model(family)
     pipelined = pipeline_of("zero-shot-image-classification", towers.folder)
@@ -133,25 +99,6 @@ async def test_every_path_of_the_view(model: Any, path: str) -> None:
     assert [set(entry) for entry in answer.json()] == [{"label", "score"}] * 3
 
 
-@pytest.fixture
-async def client(model: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncInferenceClient]:
-    """Hugging Face's client, whose requests go to the application."""
-    transport = httpx2.ASGITransport(model("clip").app)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    huggingface_hub.set_async_client_factory(lambda: httpx2.AsyncClient(transport=transport))
-    async with AsyncInferenceClient(model="http://test/models/clip") as client:
-        yield client
-    huggingface_hub.set_async_client_factory(default_async_client_factory)
-
-
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-async def test_the_python_client(model: Any, client: AsyncInferenceClient) -> None:
-    body = {"inputs": text_of(PICTURES[0]), "parameters": {"candidate_labels": LABELS}}
-    own = await model("clip").ask(VIEW, body)
-    answer = await client.zero_shot_image_classification(PICTURES[0], candidate_labels=LABELS)
-    assert_same([{"label": entry.label, "score": entry.score} for entry in answer], own)
-
-
 async def test_vectors_over_every_protocol(model: Any) -> None:
     towers = model("clip")
     image = text_of(PICTURES[0])
@@ -166,6 +113,8 @@ async def test_vectors_over_every_protocol(model: Any) -> None:
     assert np.abs(np.array([entry["embedding"] for entry in answer["data"]]) - [text, file]).max() < 1e-5
     assert answer["usage"]["prompt_tokens"] > 3
     units = np.stack([text, file]) / np.linalg.norm([text, file], axis=1, keepdims=True)
+    jina = {"model": "clip", "input": [{"text": "a cat"}, {"image": image}]}
+    assert (await towers.call("/v1/embeddings", json=jina)).json()["data"] == answer["data"]
     tei = await towers.call("/embed", json={"inputs": ["a cat", image]})
     assert np.abs(np.array(tei.json()) - units).max() < 1e-5
     inputs = {"source_sentence": "a cat", "sentences": ["a cat", "Vienna"]}
@@ -219,6 +168,9 @@ async def test_a_bad_picture_among_good_ones(model: Any) -> None:
     assert "inputs[1]" in refused["error"]
     first, error, third = await model("clip").ask(VIEW, body | {"partial": True})
     assert (len(first), error["status"], len(third)) == (3, 415, 3)
+    texts = {"inputs": ["a cat", {"image": "?"}, {"text": "a"}], "partial": True}
+    first, error, third = await model("clip").ask("", texts)
+    assert (len(first), error["status"], len(third)) == (WIDTH, 422, WIDTH)
 
 
 async def test_what_the_model_says_of_itself(model: Any) -> None:
