@@ -28,8 +28,9 @@ from deployments.text.task import Side, filler, require_text, tokenized
 if TYPE_CHECKING:
     import torch
 
-# No text that people write begins with 64 letters and digits without a space.
-_FILE = re.compile(r"https?://\S+\Z|data:[^,;\s]*;[^,]*,|[A-Za-z0-9+/_-]{64}", re.IGNORECASE)
+# No text that people write begins with 64 letters and digits without a space; a line of dashes is a text.
+_BASE64 = r"(?=[A-Za-z0-9+/_-]{64})[/_]{0,2}[A-Za-z0-9]"
+_FILE = re.compile(rf"https?://\S+\Z|data:[^,;\s]*;[^,]*,|{_BASE64}", re.IGNORECASE)
 _MEDIA: TypeAdapter[Media] = TypeAdapter(Media)
 
 
@@ -146,6 +147,10 @@ class TwoTowers(ForwardTask[RequestT, Any]):
     def scale(self) -> "torch.Tensor":
         """The logarithm of the factor that turns a cosine into a logit."""
 
+    @abstractmethod
+    def sample_file(self, words: int) -> Media:
+        """A file whose size is in proportion to `words`."""
+
     def layouts(self) -> Sequence[Layout]:
         model, pad = self.checkpoint.model, self.tokenizer.pad_token_id or 0
         texts = tower(model, "get_text_features", model.text_model)
@@ -203,10 +208,6 @@ class TwoTowers(ForwardTask[RequestT, Any]):
     def sized_examples(self, words: int) -> Sequence[RequestT]:
         file: RequestT = self.request.model_validate({"inputs": self.sample_file(words)})  # type: ignore[assignment]
         return [self.sized_example(words), file]
-
-    @abstractmethod
-    def sample_file(self, words: int) -> Media:
-        """A file whose size is in proportion to `words`."""
 
     def _of_file(self, media: Media) -> Prepared:
         prepared = self.prepare(media)

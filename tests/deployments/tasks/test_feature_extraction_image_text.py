@@ -10,6 +10,8 @@ import pytest
 
 from deployments.config import ModelConfig
 from deployments.errors import InvalidInput, LoadError, ServiceError
+from deployments.layouts.media import Stacked
+from deployments.layouts.text import BatchOutput
 from deployments.media.content import Media
 from deployments.registry import task_of
 from deployments.replica.replica import Replica
@@ -83,6 +85,22 @@ def test_texts_and_pictures_together_have_the_models_own_vectors(tasks, family):
         assert np.abs(alone - answer).max() < 1e-4
 
 
+def test_the_check_at_load_covers_pictures(tasks, monkeypatch):
+    own = Stacked.run
+
+    def wrong(self, rows):
+        batch = own(self, rows)
+        return BatchOutput(batch.output + (len(rows) - 1), batch.lengths)
+
+    monkeypatch.setattr(Stacked, "run", wrong)
+    task = load_task(ImageTextFeatureExtraction, tasks("clip").checkpoint.folder)
+    assert task.layout.name == "alone"
+    answers = ask_together(task, requests_of(["a cat", png(picture(9, 9)), png(picture(40, 33))]))
+    monkeypatch.undo()
+    expected = ask_together(tasks("clip"), requests_of(["a cat", png(picture(9, 9)), png(picture(40, 33))]))
+    assert np.abs(np.stack(answers) - expected).max() < 1e-4
+
+
 def test_pictures_of_every_mode(tasks):
     task = tasks("clip")
     images = [picture(90, 33, mode, seed) for seed, mode in enumerate(MODES)]
@@ -145,6 +163,8 @@ def test_what_a_string_is():
         "data: 1, 2",
         "https://host is down",
         "a" * 63,
+        "-" * 80,
+        f"{'/' * 70} A photo",
         f"see {encoded}",
         {"text": encoded},
     ):
