@@ -10,7 +10,9 @@ from deployments.errors import LoadError, did_you_mean
 from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
+from deployments.tasks.feature_extraction_audio_text import AudioTextFeatureExtraction
 from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
+from deployments.tasks.feature_extraction_image_text import ImageTextFeatureExtraction
 from deployments.tasks.fill_mask import FillMask
 from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.image_to_text import ImageToText
@@ -27,6 +29,8 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
     FeatureExtraction,
     ImageFeatureExtraction,
     AudioFeatureExtraction,
+    ImageTextFeatureExtraction,
+    AudioTextFeatureExtraction,
     TextClassification,
     TokenClassification,
     QuestionAnswering,
@@ -40,7 +44,8 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
     Text2TextGeneration,
     ImageToText,
 )
-"""Every task class. Among classes of the same name, the checkpoint's medium decides."""
+"""Every task class. Among classes of the same name, the checkpoint's medium decides, then its architecture; the first
+of a name and medium reads any."""
 
 TASKS: Mapping[str, type[Task[Any, Any]]] = {
     name: next(kind for kind in KINDS if kind.name == name) for name in dict.fromkeys(kind.name for kind in KINDS)
@@ -108,6 +113,8 @@ def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
         matches = [kind for kind in kinds if architecture.endswith(kind.architectures)]
         if matches:  # the longest ending wins: `…ForCausalLM` before `…Model`
             return max(matches, key=lambda kind: max(len(e) for e in kind.architectures if architecture.endswith(e)))
+    if config.task is not None and len({kind.name for kind in kinds}) == 1:
+        return kinds[0]
     configured = f"configured: {config.task}; " if config.task else ""
     raise LoadError(
         f"{config.model}: config.json does not identify a task ({configured}input: {medium}; architectures: "

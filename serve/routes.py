@@ -99,6 +99,7 @@ class RouteTable:
         """
         self._require_served(model)
         candidates = [route for route in self.routes if route.task in names(name)]
+        candidates.sort(key=lambda route: name in ALIASES and name not in route.kind.aliases)  # a view may be of some
         if not candidates:
             aliases = [alias for alias, tasks in ALIASES.items() if self._default.keys() & set(tasks)]
             raise NotFound(f"no task {name!r} is served; {did_you_mean(name, [*self._default, *aliases])}")

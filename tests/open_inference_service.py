@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.registry import KINDS
+from deployments.text.two_towers import TwoTowers
 from serve.apis.model_client import ModelClient
 from serve.apis.open_inference.inference import OpenInference
 from serve.cluster.states import ModelState
@@ -17,7 +18,9 @@ from serve.routes import Route, RouteTable
 from serve.upstream.replicas import Reply, StreamedReply
 
 LIMITS = Limits(max_body_mb=0.25)
-TABLE = RouteTable([(f"{kind.name}-{kind.medium}", kind) for kind in KINDS])
+TABLE = RouteTable(
+    [(f"{kind.name}-{kind.medium}" + ("-text" if issubclass(kind, TwoTowers) else ""), kind) for kind in KINDS]
+)
 READY, LOADING = ModelState("ready", "", 1), ModelState("loading", "weights", 0)
 
 

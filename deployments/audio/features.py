@@ -10,7 +10,7 @@ import warnings
 import wave
 from array import array
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deployments.audio.whisper.transformers_internals import output_frames
 from deployments.checkpoints.load import Checkpoint
@@ -42,6 +42,7 @@ class AudioFeatures(Task[RequestT, ResponseT]):
     """
 
     medium = "audio"
+    other_inputs: ClassVar[tuple[str, ...]] = ()  # of the model, beside the main one, that the extractor makes
     auto_processor = "AutoFeatureExtractor"
     preprocess_threads = min(4, os.cpu_count() or 1)
 
@@ -132,7 +133,7 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         except Exception as error:  # feature extractors raise all kinds of exceptions
             raise InvalidInput(f"inputs is a recording that the feature extractor rejects ({error})") from error
         main = np.ascontiguousarray(features[self.main_input][0])
-        inputs = {self.main_input: main}
+        inputs = {self.main_input: main} | {name: features[name][0] for name in self.other_inputs}
         if self._takes_mask:
             mask = features.get("attention_mask")
             inputs["attention_mask"] = np.ones(len(main), np.int64) if mask is None else mask[0].astype(np.int64)

@@ -197,6 +197,10 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         Used by the check at load, the warm-up and the load tests.
         """
 
+    def sized_examples(self, words: int) -> Sequence[RequestT]:
+        """An example of each kind of input that takes a way of its own through the model."""
+        return [self.sized_example(words)]
+
     def split(self, request: RequestT) -> list[RequestT]:
         """Split a request into items: one per input of a client batch, else one."""
         if not request.is_batch:

@@ -49,7 +49,7 @@ def choose_layout(task: ForwardTask[Any, Any], layout_name: str = "auto") -> Lay
     """
     layouts = task.layouts()
     candidates = [layout for layout in layouts if layout_name in ("auto", layout.name)]
-    prepared = [task.preprocess(task.sized_example(words)) for words in WORDS]
+    prepared = [task.preprocess(example) for words in WORDS for example in task.sized_examples(words)]
     rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
     try:
         reference = _run(task, layouts[-1], rows)
@@ -102,8 +102,11 @@ def _unusual_rows(
     Rows on which the model fails even alone are left out.
     """
     row, params = rows[len(rows) // 2]
+    unusual = task.unusual_rows(row)
+    if not unusual:
+        return []
     kept = []
-    for candidate in (rows[0][0], row, *task.unusual_rows(row)):
+    for candidate in (next(other for other, its in rows if its == params), row, *unusual):
         try:
             (output,) = _run(task, alone, [(candidate, params)])
         except Exception as error:
@@ -111,7 +114,7 @@ def _unusual_rows(
             continue
         if task.is_usable(output):
             kept.append(((candidate, params), output))
-    return kept if len(kept) > 2 else []
+    return kept
 
 
 def _difference(

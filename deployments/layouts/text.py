@@ -46,7 +46,7 @@ class Layout(ABC):
         nested: add a choice dimension of 1 to the inputs, as `AutoModelForMultipleChoice` expects.
     """
 
-    name: ClassVar[str]
+    name: str
     cpu_cost: ClassVar[int] = 4096
     cpu_rows: ClassVar[int] = 8
     gpu_cost: ClassVar[int] = 16384
@@ -119,7 +119,7 @@ class Padded(Layout):
             name: pad([row.inputs[name] for row in rows], self.pad_token_id if name == "input_ids" else 0)
             for name in rows[0].inputs
         }
-        inputs["attention_mask"] = pad([[1] * length for length in lengths], 0)
+        inputs.setdefault("attention_mask", pad([[1] * length for length in lengths], 0))  # a row may bring its own
         device = packing.device_of(self.model)
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         if self.nested:

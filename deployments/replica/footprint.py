@@ -70,8 +70,8 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
 async def _fill(replica: Replica) -> None:
     """Send requests of many callers at once; those that time out do not matter, only what ran in the model."""
     assert replica.task is not None
-    request = replica.task.sized_example(WORDS)
-    calls = [replica.predict(request, lambda value: b"", FILL_S) for _ in range(CALLERS)]
+    requests = replica.task.sized_examples(WORDS)
+    calls = [replica.predict(each, lambda value: b"", FILL_S) for each in requests for _ in range(CALLERS)]
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, DeadlineExceeded):
             raise outcome

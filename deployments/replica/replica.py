@@ -108,7 +108,8 @@ class Replica:
         self._text.start()
         self._stage("warming")
         for words in WARM_UP_WORDS:
-            self._run_example(words)
+            for request in self.task.sized_examples(words):
+                self._run_example(request)
         self._watchdog = Watchdog(self.config.name, self.task, self._scheduler, self._text, self._health, self.observer)
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
         self.observer.ready(weight_bytes(self.task.checkpoint.model))
@@ -279,11 +280,10 @@ class Replica:
             self._scheduler.stop()
             self._text.stop()
 
-    def _run_example(self, words: int) -> None:
-        """Run an example of about this many words through the model thread, as requests will."""
+    def _run_example(self, request: Any) -> None:
+        """Run an example through the model thread, as requests will."""
         assert self.task is not None
         assert self._scheduler is not None
-        request = self.task.sized_example(words)
         prepared = self.task.preprocess(request)
         done = threading.Event()
         job = job_of(self.task, prepared, lambda job: done.set())

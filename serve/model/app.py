@@ -35,6 +35,7 @@ from serve.apis.huggingface.paths import (
 from serve.apis.huggingface.text_to_text import TextToText
 from serve.apis.huggingface.visual_questions import VisualQuestions
 from serve.apis.huggingface.zero_shot import ZeroShot
+from serve.apis.huggingface.zero_shot_media import ZeroShotAudioRequest, ZeroShotImageRequest, ZeroShotMedia
 from serve.apis.model_client import Handler, ModelClient, SingleModelClient, as_json, with_errors
 from serve.apis.open_inference.messages import VERSION
 from serve.apis.openai.chat import Chat
@@ -138,6 +139,8 @@ class ModelApp:
         """The handlers below the model's URL, each with its protocol's error format."""
         views: dict[str, Handler] = {
             "zero-shot-classification": ZeroShot(client),
+            "zero-shot-image-classification": ZeroShotMedia(client, ZeroShotImageRequest, "labels of images"),
+            "zero-shot-audio-classification": ZeroShotMedia(client, ZeroShotAudioRequest, "labels of recordings"),
             "sentence-similarity": as_json(partial(Vectors(client).similarity, truncate=True)),
             "visual-question-answering": VisualQuestions(client),
             "summarization": TextToText(client, "summary_text", "summarization"),

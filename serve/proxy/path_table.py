@@ -58,7 +58,8 @@ def path_table() -> PathTable:
         else:
             by_body[path] = list(operation.tasks)
     below = ["", CHAT, COMPLETIONS, *(PIPELINE + name for name in (*TASKS, *ALIASES))]
-    aliases = {task: [alias for alias, tasks in ALIASES.items() if task in tasks] for task in TASKS}
+    # A view that only some models of a task have is not among them: the proxy knows a model's task, and not its class.
+    aliases = {task: [alias for alias in ALIASES if alias in kind.aliases] for task, kind in TASKS.items()}
     return PathTable(by_body, by_path, below, aliases, formats, refusals)
 
 

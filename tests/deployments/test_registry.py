@@ -12,6 +12,9 @@ import deployments.tasks
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.registry import ALIASES, KINDS, TASKS, find_task, task_of
+from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
+from deployments.tasks.feature_extraction_image_text import ImageTextFeatureExtraction
+from deployments.text.two_towers import TwoTowers
 
 
 def config_of(folder, *architectures, processor=None, **settings):
@@ -34,6 +37,7 @@ def test_names_are_the_hubs_and_belong_to_one_task_each():
         name = kind.name
         assert name == name.lower().replace("_", "-")
         file = name.replace("-", "_") + ("" if kind is TASKS[name] else f"_{kind.medium}")
+        file += "_text" if issubclass(kind, TwoTowers) else ""
         assert kind.__module__ == f"deployments.tasks.{file}"
     assert not set(ALIASES) & set(TASKS)
     endings = [(kind.medium, final_event) for kind in KINDS for final_event in kind.architectures]
@@ -125,6 +129,27 @@ def test_every_architecture_of_transformers_means_a_task_that_loads_it(tmp_path,
 @pytest.mark.parametrize("name", ["T5WithLMHeadModel", "EncoderDecoderModel", "MarianMTModel"])
 def test_older_names_of_text_to_text_models(tmp_path, name):
     assert task_of(config_of(tmp_path, name)).name == "text2text-generation"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        ("CLIPModel", ImageTextFeatureExtraction),
+        ("ChineseCLIPModel", ImageTextFeatureExtraction),
+        ("SiglipModel", ImageTextFeatureExtraction),
+        ("CLIPVisionModel", ImageFeatureExtraction),
+        ("SiglipVisionModel", ImageFeatureExtraction),
+    ],
+)
+def test_a_model_with_two_towers_is_known_by_its_architecture(tmp_path, architecture, kind):
+    config = config_of(tmp_path, architecture, processor=VISION)
+    for configured in (None, "feature-extraction", "AutoModel"):
+        assert task_of(config.model_copy(update={"task": configured})) is kind
+
+
+def test_a_configured_task_takes_an_architecture_that_it_does_not_know(tmp_path):
+    config = config_of(tmp_path, "ViTForImageClassification", processor=VISION, task="feature-extraction")
+    assert task_of(config) is ImageFeatureExtraction
 
 
 def test_models_that_write_about_pictures_are_known_by_their_architecture(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from deployments.errors import NotFound
 from deployments.registry import find_task
+from deployments.tasks.feature_extraction_image_text import ImageTextFeatureExtraction
 from serve.routes import RouteTable
 
 TABLE = RouteTable(
@@ -24,6 +25,13 @@ def test_a_model_a_task_and_an_alias_are_found() -> None:
     assert TABLE.task("fill-mask").model == "one"
     assert TABLE.task("fill-mask", "two").model == "two"
     assert TABLE.task("ner").model == "tagger"
+
+
+def test_a_view_of_some_models_of_a_task_is_the_first_that_has_it() -> None:
+    texts = find_task("feature-extraction")
+    table = RouteTable([("texts", texts), ("towers", ImageTextFeatureExtraction), ("more", ImageTextFeatureExtraction)])
+    assert table.task("zero-shot-image-classification").model == "towers"
+    assert table.task("embeddings").model == table.task("feature-extraction").model == "texts"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from typing import Any
 
 from serve.apis.embeddings_inference.requests import VECTORS
 from serve.apis.embeddings_inference.vectors import SimilarityRequest
-from serve.apis.huggingface import text_to_text, visual_questions, zero_shot
+from serve.apis.huggingface import text_to_text, visual_questions, zero_shot, zero_shot_media
 from serve.apis.huggingface.completions import HuggingFaceCompletionRequest
 from serve.apis.huggingface.paths import HEALTH, INFO, PIPELINE
 from serve.apis.huggingface.text_to_text import TextToTextRequest
 from serve.apis.huggingface.visual_questions import QuestionRequest
 from serve.apis.huggingface.zero_shot import ZeroShotRequest
+from serve.apis.huggingface.zero_shot_media import ZeroShotAudioRequest, ZeroShotImageRequest
 from serve.apis.openai import routes as openai
 from serve.apis.operation import Operation
 from serve.http.errors import ErrorAnswer
@@ -30,6 +31,20 @@ _BELOW = (
         summary="The scores of the caller's labels for a text.",
         request=ZeroShotRequest,
         tasks=zero_shot.TASKS,
+    ),
+    _view(
+        path=f"{PIPELINE}zero-shot-image-classification",
+        view="zero-shot-image-classification",
+        summary="The scores of the caller's labels for an image.",
+        request=ZeroShotImageRequest,
+        tasks=zero_shot_media.TASKS,
+    ),
+    _view(
+        path=f"{PIPELINE}zero-shot-audio-classification",
+        view="zero-shot-audio-classification",
+        summary="The scores of the caller's labels for a recording.",
+        request=ZeroShotAudioRequest,
+        tasks=zero_shot_media.TASKS,
     ),
     _view(
         path=f"{PIPELINE}sentence-similarity",

@@ -17,9 +17,12 @@ HEALTH = "/health"
 TOKENIZE = "/tokenize"
 DECODE = "/decode"
 
+_LABELS = re.compile(rb'"candidate(?:_l|L)abels"\s*:')
 # The views of a task, and the field that identifies a view's requests; None if only the path can name the view.
 VIEWS: Mapping[str, re.Pattern[bytes] | None] = {
-    "zero-shot-classification": re.compile(rb'"candidate(?:_l|L)abels"\s*:'),
+    "zero-shot-classification": _LABELS,
+    "zero-shot-image-classification": _LABELS,
+    "zero-shot-audio-classification": _LABELS,
     "sentence-similarity": re.compile(rb'"source_sentence"\s*:'),
     "visual-question-answering": re.compile(rb'"question"\s*:'),
     "summarization": None,

@@ -7,38 +7,23 @@ scores equal those of transformers' ZeroShotClassificationPipeline.
 import math
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidInput
-from serve.apis.huggingface.hypothesis_template import PLACEHOLDER, check_template, hypothesis
+from serve.apis.huggingface.candidate_labels import CandidateLabels
+from serve.apis.huggingface.hypothesis_template import PLACEHOLDER
 from serve.apis.huggingface.view_request import ViewRequest
 from serve.apis.model_client import ModelClient
 from serve.http.errors import JSONResponse
 
 TASKS = ("text-classification",)
-Labels = Annotated[list[str], Field(min_length=1)]
 
 
-class Parameters(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    candidate_labels: Labels = Field(validation_alias=AliasChoices("candidate_labels", "candidateLabels"))
+class Parameters(CandidateLabels):
     hypothesis_template: str = f"This example is {PLACEHOLDER}."
     multi_label: bool = False
-
-    @field_validator("candidate_labels", mode="before")
-    @classmethod
-    def _separated(cls, labels: Any) -> Any:
-        """Older clients send the labels as one comma-separated string."""
-        return [label.strip() for label in labels.split(",") if label.strip()] if isinstance(labels, str) else labels
-
-    @field_validator("hypothesis_template")
-    @classmethod
-    def _takes_a_label(cls, template: str) -> str:
-        check_template(template)
-        return template
 
 
 class ZeroShotRequest(ViewRequest):
@@ -51,8 +36,7 @@ class ZeroShotRequest(ViewRequest):
 
     def pairs(self) -> list[dict[str, str]]:
         """Every text paired with every hypothesis."""
-        template, labels = self.parameters.hypothesis_template, self.parameters.candidate_labels
-        hypotheses = [hypothesis(template, label) for label in labels]
+        hypotheses = self.parameters.hypotheses()
         return [{"text": text, "text_pair": filled} for text in self.texts for filled in hypotheses]
 
 
@@ -101,5 +85,4 @@ def _ranked(parameters: Parameters, logits: list[tuple[float, float]]) -> list[d
         maximum = max(entailed for entailed, _ in logits)
         weights = [math.exp(entailed - maximum) for entailed, _ in logits]
         scores = [weight / sum(weights) for weight in weights]
-    ranked = sorted(zip(parameters.candidate_labels, scores, strict=True), key=lambda pair: -pair[1])
-    return [{"label": label, "score": score} for label, score in ranked]
+    return parameters.ranked(scores)

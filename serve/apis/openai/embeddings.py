@@ -23,7 +23,12 @@ class EmbeddingsRequest(ClientRequest):
     without_effect = frozenset({"user", "input_type", "priority"})
 
     model: str | None = None  # required by OpenAI, omitted by TEI's clients
-    input: str | Annotated[list[str], Field(min_length=1)] | TokenIds | Annotated[list[TokenIds], Field(min_length=1)]
+    input: (
+        str
+        | Annotated[list[str | dict[str, str]], Field(min_length=1)]  # objects as Jina's `{"image": …}`
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1)]
+    )
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
 
