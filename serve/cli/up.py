@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 
 from deployments.checkpoints.files import EMBEDDED_PREFIX
@@ -64,11 +63,9 @@ class Up:
         Raises:
             LoadError: no model can be served, or `strict` and one cannot.
             StartError: the cluster or its proxy does not start.
-            typer.Exit: the same as the first, found after the start and told.
         """
         self._build_embedded()
         self._leave_out(unserved_models(self._service, elsewhere=self._listening.address is not None))
-        table = route_table(self._service, self._unserved)
         self._stop = stop_on_signals()
         listening, service = self._listening, self._service
         starting = cluster(
@@ -83,10 +80,7 @@ class Up:
         )
         with starting as running:
             stop_on_signals(self._stop)  # Ray has installed its own handlers, which exit at once
-            is_over_early = self._run(table, running)
-        if is_over_early:
-            self._tell_unserved()
-            raise typer.Exit(1)
+            self._run(running)
 
     def _build_embedded(self) -> None:
         embedded = [m.model for m in self._service.models if m.model.startswith(EMBEDDED_PREFIX)]
@@ -94,7 +88,8 @@ class Up:
             show_notices(console, embedded)
             if self._service.placement != "spread":
                 where = self._listening.address
-                console.print(f"placement: {self._service.placement} has no effect on {where}, as Ray reads it first")
+                placement = self._service.placement
+                console.print(f"placement: {placement} has no effect on {where}, as Ray reads it when it starts")
             return
         try:
             build_embedded(console, embedded)
@@ -111,11 +106,15 @@ class Up:
         self._unserved |= unserved
         served = [model for model in self._service.models if model.name not in unserved]
         if not served or (unserved and self._strict):
-            raise LoadError("\n       ".join(unserved.values()))
+            raise LoadError("\n".join(f"{name}: {reason}" for name, reason in unserved.items()))
         self._service = self._service.model_copy(update={"models": served})
 
-    def _run(self, table: RouteTable, running: Cluster) -> bool:
-        """Deploy, show progress and routes, and wait for the end; whether it ended for models that are not served."""
+    def _run(self, running: Cluster) -> None:
+        """Deploy, show progress and routes, and wait for the end.
+
+        Raises:
+            LoadError: as `run`.
+        """
         # Ray Serve reads its environment when it is imported, so not before `cluster` has set it.
         from ray import serve
 
@@ -127,48 +126,37 @@ class Up:
             console.print(
                 "[dim]HAProxy is not available; Ray's own proxy serves the same routes at a higher cost per request[/]"
             )
-        if running.is_ours and (unplaceable := Nodes().unplaceable(self._service.models)):  # it does not grow
-            if self._strict or len(unplaceable) == len(self._service.models):
-                self._unserved |= unplaceable
-                return True
-            self._leave_out(unplaceable)
-            table = route_table(self._service, self._unserved)
+        if running.is_ours:  # it does not grow
+            self._leave_out(Nodes().unplaceable(self._service.models))
+        table = route_table(self._service, self._unserved)
         apps = build_apps(self._service, table)
         try:
             serve.run_many(apps, wait_for_applications_running=False)
-            is_over_early = self._follow(table, running.url)
-            console.print("stopping …")
-            return is_over_early
+            self._follow(table, running.url)
         finally:
+            console.print("stopping …")
             _delete(ServeClient(), [app.name for app in apps], SHUTDOWN_S if running.is_ours else 0)
 
-    def _follow(self, table: RouteTable, url: str) -> bool:
-        """Show progress until the models are ready, then the routes; wait for the end. As `_run`."""
+    def _follow(self, table: RouteTable, url: str) -> None:
+        """Show progress until the models are ready, then the routes; wait for the end. Raises as `_run`."""
         from serve.cli.progress import Progress, routes_table
         from serve.cluster.states import StateReader
 
         read = StateReader(self._service.models).read
         progress = Progress(console, {route.model: route.task for route in table.routes})
         failed = progress.follow(read, self._stop.is_set, ends_at_failure=self._strict)
-        self._unserved |= failed
-        served = [route for route in table.routes if route.model not in failed]
         if self._stop.is_set():
-            return False
-        if failed and (self._strict or not served):
-            return True
+            return
+        self._leave_out(failed)
+        served = [route for route in table.routes if route.model not in failed]
         console.print()
         console.print(routes_table(served, url))
         if self._service.grpc.port is not None:
             console.print(f"[dim]gRPC on port {self._service.grpc.port}[/]")
         console.print("[dim]docs at /docs, models at /v1/models, health at /health/ready; Ctrl-C stops the service[/]")
-        self._tell_unserved()
-        self._stop.wait()
-        return False
-
-    def _tell_unserved(self) -> None:
         for name, reason in self._unserved.items():
-            said = reason if reason.startswith(name) else f"{name}: {reason}"
-            error_console.print(f"[red]error:[/] not served: {escape(said)}", soft_wrap=True)
+            error_console.print(f"[red]error:[/] {escape(name)} is not served: {escape(reason)}", soft_wrap=True)
+        self._stop.wait()
 
 
 def _delete(client: "ServeClient", apps: Sequence[str], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Models on nodes of which some pretend to have a GPU."""
+"""Models on nodes of which some pretend to have a GPU, and models that have no place or cannot be served."""
 
 import json
 import os
@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from serve.cluster.launch import free_port
 from tests.checkpoints import small_checkpoint
+from tests.service.running import RunningService
 from tests.time_spent import starting
+from tests.waiting import until
 
 pytestmark = pytest.mark.ray
 
@@ -93,12 +95,44 @@ def test_nodes_say_who_fits_and_replicas_are_packed_where_that_is_wanted() -> No
     assert packed == [3, 1]  # spread, as Ray does by itself, they are on more
 
 
-def test_up_ends_when_a_model_has_no_place(tmp_path: Path) -> None:
-    checkpoint = small_checkpoint(tmp_path / "small", "bert", "SequenceClassification")
+def test_models_that_cannot_be_served_do_not_end_the_others(tmp_path: Path) -> None:
+    """One whose files are not there, one that no node has room for, and one whose weights do not fit."""
+    good, broken = (small_checkpoint(tmp_path / name, "bert", "SequenceClassification") for name in ("good", "broken"))
+    settings = json.loads((broken / "config.json").read_text())
+    labels = {str(i): f"LABEL_{i}" for i in range(5)}
+    settings |= {"id2label": labels, "label2id": {label: int(i) for i, label in labels.items()}}
+    (broken / "config.json").write_text(json.dumps(settings))
+    models = [
+        {"model": "./absent", "name": "absent"},
+        {"model": str(good), "name": "large", "resources": {"num_cpus": 65}},
+        {"model": str(broken), "name": "broken"},
+        {"model": str(good), "name": "good"},
+    ]
     config = tmp_path / "service.yaml"
-    config.write_text(f"models:\n  - {{model: {checkpoint}, name: small, device: cpu, resources: {{num_cpus: 65}}}}\n")
-    command = [sys.executable, "-m", "serve.cli.main", "up", str(config), "--port", str(free_port()), "--num-cpus", "2"]
-    with starting("up without a place"):
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 1
-    assert ran.stderr.strip() == "error: small: requests 65 CPU, which no node has; there are 2 CPU"
+    config.write_text(json.dumps({"models": models}))
+    service = RunningService(str(config), "--num-cpus", "2", log=tmp_path / "log")
+    try:
+        with starting("up beside broken models"):
+            service.wait_until_said("broken is not served")
+        answer = httpx.post(f"{service.url}/models/good", json={"inputs": "a"}, timeout=60)
+        assert answer.status_code == 200, answer.text
+
+        def health() -> httpx.Response:
+            return httpx.get(f"{service.url}/health/ready", timeout=60)
+
+        until(lambda: health().json()["status"] != "loading", what="Serve tries the broken model once more")
+        assert (health().status_code, health().json()["status"]) == (503, "failed")
+        states = health().json()["models"]
+        assert states.pop("good")["state"] == "ready"
+        words = {"absent": "no such folder", "large": "requests 65 CPU, which no node has", "broken": "not [5]"}
+        assert states.keys() == words.keys()
+        for name, part in words.items():
+            assert part in states[name]["reason"]
+            assert f"error: {name} is not served: " in service.log.read_text()
+            refused = httpx.post(f"{service.url}/models/{name}", json={"inputs": "a"}, timeout=60)
+            assert refused.status_code == 503
+            assert f"{name} cannot be served" in refused.text
+            assert part in refused.text
+    finally:
+        status = service.stop()
+    assert status == 0
