@@ -42,8 +42,10 @@ def pooling(**settings: Any) -> tuple[str, Files]:
     return "Pooling", {"word_embedding_dimension": WIDTH, **settings}
 
 
-def dense(inputs: int, outputs: int, activation: str | None = None, *, bias: bool = True) -> tuple[str, Files]:
-    settings = {"in_features": inputs, "out_features": outputs, "bias": bias}
+def dense(
+    inputs: int, outputs: int, activation: str | None = None, *, bias: bool = True, **others: Any
+) -> tuple[str, Files]:
+    settings = {"in_features": inputs, "out_features": outputs, "bias": bias, **others}
     return "Dense", settings if activation is None else settings | {"activation_function": activation}
 
 
@@ -82,6 +84,8 @@ def _draw_dense(folder: Path) -> None:
         weights = {"linear.weight": torch.randn(shape, generator=generator) / shape[1] ** 0.5}
         if settings["bias"]:
             weights["linear.bias"] = torch.randn(shape[0], generator=generator)
+        if settings.get("use_residual") and shape[0] != shape[1]:
+            weights["residual.weight"] = torch.randn(shape, generator=generator) / shape[1] ** 0.5
         if number:
             torch.save(weights, path / "pytorch_model.bin")  # as until 2023
         else:
@@ -100,7 +104,8 @@ def _save(folder: Path, name: str, **settings: Any) -> None:
     model.eval().save_pretrained(folder)
 
 
-def _qwen3(folder: Path) -> None:
+def qwen3(folder: Path) -> None:
+    """A Qwen3 with its language-model head."""
     sizes = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
     _save(folder, "Qwen3ForCausalLM", num_attention_heads=4, num_key_value_heads=2, **sizes)
 
@@ -141,6 +146,7 @@ FORMS: Mapping[str, Form] = {
     "two layers": form(_MEAN, dense(WIDTH, 64, _IDENTITY, bias=False), dense(64, 8, _IDENTITY, bias=False), _NORMALIZE),
     "a layer after normalization": form(_MEAN, _NORMALIZE, dense(WIDTH, 8, "torch.nn.modules.activation.GELU")),
     "a layer over several": form(pooling(pooling_mode=["cls", "max"]), dense(2 * WIDTH, 8)),
+    "residual connections": form(_MEAN, dense(WIDTH, WIDTH, use_residual=True), dense(WIDTH, 8, use_residual=True)),
     "dropout": form(_MEAN, ("Dropout", {"dropout": 0.5}), _NORMALIZE),
     "lower case": form(_MEAN, family="roberta", files={"sentence_bert_config.json": {"do_lower_case": True}}),
     **{
@@ -153,7 +159,7 @@ FORMS: Mapping[str, Form] = {
     "a causal language model": form(
         pooling(pooling_mode="lasttoken"),
         _NORMALIZE,
-        save=_qwen3,
+        save=qwen3,
         files={"config_sentence_transformers.json": _PROMPTS},
     ),
     "T5's encoder": form(_MEAN, dense(WIDTH, 16, _IDENTITY, bias=False), _NORMALIZE, save=_t5("T5EncoderModel")),

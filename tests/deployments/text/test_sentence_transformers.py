@@ -70,10 +70,6 @@ def test_a_pooling_cannot_be_overridden_before_layers(tmp_path: Path) -> None:
         ([("Transformer", {}), dense(32, 32), MEAN], "has modules in the order Transformer, Dense, Pooling"),
         ([("Transformer", {}), pooling(pooling_mode="median")], "requires pooling by median"),
         (
-            [("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"use_residual": True})],
-            "requires a Dense layer with a residual",
-        ),
-        (
             [("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"module_input_name": "token_embeddings"})],
             "requires a Dense layer for token_embeddings",
         ),
@@ -102,9 +98,8 @@ def test_an_activation_is_one_of_torchs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "modules", "message"),
     [
-        ({"model_type": "SparseEncoder"}, ["MLMTransformer", "SpladePooling"], "SparseEncoder is not supported"),
+        ({"model_type": "Novel"}, ["Transformer", "Novelty"], "sentence-transformers' Novel is not supported"),
         ({"model_type": "MultiVectorEncoder"}, ["Transformer", "Dense"], "MultiVectorEncoder is not supported"),
-        ({"model_type": "CrossEncoder"}, ["Transformer", "LogitScore"], "LogitScore"),
     ],
 )
 def test_what_is_no_embedding_model_is_not_taken_for_its_architecture(
