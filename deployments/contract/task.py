@@ -8,7 +8,7 @@ processes rows: in a single forward (`ForwardTask`), or by generating tokens (`G
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -108,6 +108,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         example: a request body for docs, warm-up, contract tests and load tests.
         preprocess_threads: threads that may preprocess and postprocess concurrently; 1 if a tokenizer keeps state.
         unused_weights: prefixes of weights that may be missing because no answer depends on them (an unused pooler).
+        vectors: what a task that embeds texts gives for each: a dense vector, a sparse one, or several dense ones.
     """
 
     name: ClassVar[str]
@@ -126,6 +127,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     example: ClassVar[dict[str, Any]]
     preprocess_threads: ClassVar[int] = 1
     unused_weights: ClassVar[tuple[str, ...]] = ()
+    vectors: ClassVar[Literal["dense", "sparse", "several"]] = "dense"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint

@@ -71,6 +71,8 @@ def is_embedding_model(config: ModelConfig) -> bool:
     kind = files.settings.get("model_type", "SentenceTransformer")
     if not files.modules or kind == "CrossEncoder":
         return False
+    if kind == "SparseEncoder":
+        return config.pooling is not None
     if kind != "SentenceTransformer":
         raise LoadError(
             f"{config.model}: sentence-transformers' {kind} is not supported; to serve its transformer for another "

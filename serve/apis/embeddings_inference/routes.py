@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
+from deployments.tasks.feature_extraction_sparse import SparseValue
 from serve.apis.embeddings_inference.classes import Classes, DocumentsRequest, PredictRequest, RerankRequest
 from serve.apis.embeddings_inference.info import Info
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
@@ -34,6 +35,12 @@ _RERANK_DOCUMENTS = _of_classes(
 )
 OPERATIONS = (
     _of_vectors(path="/embed", summary="A vector for each text.", request=EmbedRequest, response=list[list[float]]),
+    _of_vectors(
+        path="/embed_sparse",
+        summary="A sparse vector for each text.",
+        request=EmbedAllRequest,
+        response=list[list[SparseValue]],
+    ),
     _of_vectors(
         path="/embed_all",
         summary="A vector for each token of each text.",
@@ -76,6 +83,7 @@ def embeddings_inference_routes(client: ModelClient, limits: Limits) -> list[Rou
     vectors, classes, tokens = Vectors(client), Classes(client), Tokens(client)
     handlers: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/embed": vectors.embed,
+        "/embed_sparse": vectors.embed_sparse,
         "/embed_all": vectors.embed_all,
         "/similarity": vectors.similarity,
         "/predict": classes.predict,

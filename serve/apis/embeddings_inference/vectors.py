@@ -1,4 +1,4 @@
-"""`/embed`, `/embed_all` and `/similarity`: embeddings of texts or tokens, and their similarity."""
+"""`/embed`, `/embed_sparse`, `/embed_all` and `/similarity`: vectors of texts or tokens, and their similarity."""
 
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ from deployments.text.tokens import TokenIds
 from serve.apis.client_request import ClientRequest
 from serve.apis.embeddings_inference.requests import VECTORS, TEIRequest, Texts, Truncation, as_list
 from serve.apis.model_client import ModelClient
+from serve.apis.vector_kinds import require_vectors
 
 
 class EmbedAllRequest(Truncation):
@@ -55,10 +56,18 @@ class Vectors:
         payload: EmbedRequest = await self._client.read(request, EmbedRequest)
         return await self._pooled(request, payload.model, payload.as_task())
 
+    async def embed_sparse(self, request: Request) -> Any:
+        """`[[{index, value}]]`, the entries of each text's sparse vector that are not zero."""
+        payload: EmbedAllRequest = await self._client.read(request, EmbedAllRequest)
+        route = self._client.route(payload.model, VECTORS, "embeddings")
+        require_vectors(route, "sparse")
+        return (await self._client.post(request, route, payload.as_task())).json()
+
     async def embed_all(self, request: Request) -> Any:
         """`[[[f]]]`, a vector for each token of each text, whatever the model's pooling; not normalised."""
         payload: EmbedAllRequest = await self._client.read(request, EmbedAllRequest)
         route = self._client.route(payload.model, VECTORS, "embeddings")
+        require_vectors(route, "dense")
         body = payload.as_task() | {"pooling": "none", "normalize": False}
         return (await self._client.post(request, route, body)).json()
 
@@ -75,6 +84,7 @@ class Vectors:
 
     async def _pooled(self, request: Request, model: str | None, body: dict[str, Any]) -> list[list[float]]:
         route = self._client.route(model, VECTORS, "embeddings")
+        require_vectors(route, "dense")
         vectors: list[Any] = (await self._client.post(request, route, body)).json()
         if isinstance(vectors[0][0], list):
             raise InvalidInput(

@@ -1,0 +1,100 @@
+"""TEI's and OpenAI's routes with models of dense and of sparse vectors: each gives its own, and refuses others'."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from deployments.replica.replica import Replica
+from serve.apis.model_client import ModelClient
+from serve.apis.open_inference.inference import OpenInference
+from serve.apis.protocols import protocol_routes
+from serve.config.service import Options
+from serve.model.endpoint import build_endpoint
+from serve.routes import RouteTable
+from serve.upstream.in_process import InProcessReplica
+from tests import sparse_checkpoints
+from tests.checkpoints import small_checkpoint
+from tests.serving import answer, replica_of
+
+TEXTS = ["The river rose.", "Paris is the capital of France."]
+
+
+class Served:
+    """A model behind the protocols' routes."""
+
+    def __init__(self, name: str, replica: Replica) -> None:
+        self.replica = replica
+        table = RouteTable([(name, replica.task_class)])
+        options = Options()
+        client = ModelClient(
+            table, InProcessReplica(build_endpoint(replica, table.routes[0], options)), options.limits.body
+        )
+        inference = OpenInference(client, table, no_states)
+        self.app = Starlette(routes=list(protocol_routes(client, inference, options.limits)))
+
+    async def ask(self, path: str, **body: Any) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test") as client:
+            return await client.post(path, json=body)
+
+
+async def no_states() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
+    root = tmp_path_factory.mktemp("vectors")
+    (root / "sparse").mkdir()
+    sparse_checkpoints.FORMS["max"](root / "sparse")
+    small_checkpoint(root / "dense", "bert", "")
+    served = {
+        "dense": Served("dense", replica_of(root / "dense", pooling={"mode": "mean"})),
+        "sparse": Served("sparse", replica_of(root / "sparse")),
+    }
+    yield served
+    for each in served.values():
+        each.replica.stop()
+
+
+@pytest.fixture(scope="module")
+def own(models: dict[str, Served]) -> Any:
+    """The answer of the sparse model's own route."""
+    return answer(models["sparse"].replica, inputs=TEXTS)
+
+
+async def test_sparse_vectors(models: dict[str, Served], own: Any) -> None:
+    for inputs, expected in ((TEXTS, own), (TEXTS[0], own[:1])):
+        got = await models["sparse"].ask("/embed_sparse", inputs=inputs, model="sparse")
+        assert got.json() == expected
+    one = expected[0][0]
+    assert set(one) == {"index", "value"}
+    assert one["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "message"),
+    [
+        (
+            "/embed_sparse",
+            "dense",
+            "'dense' gives one dense vector per text, not a sparse vector per text; use /embed,",
+        ),
+        (
+            "/embed",
+            "sparse",
+            "'sparse' gives a sparse vector per text, not one dense vector per text; use /embed_sparse",
+        ),
+        ("/embed_all", "sparse", "'sparse' gives a sparse vector per text"),
+        ("/v1/embeddings", "sparse", "'sparse' gives a sparse vector per text"),
+    ],
+)
+async def test_vectors_that_a_model_does_not_give_are_refused(
+    models: dict[str, Served], path: str, name: str, message: str
+) -> None:
+    field = "input" if path.startswith("/v1") else "inputs"
+    got = await models[name].ask(path, **{field: TEXTS})
+    assert got.status_code == 422, got.text
+    assert message in got.text
