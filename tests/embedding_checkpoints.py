@@ -13,6 +13,7 @@ from typing import Any
 from tests.checkpoints import SENTENCES, draw_weights, small_checkpoint, small_tokenizer
 
 VECTORS = Path(__file__).with_name("embedding_vectors.json")
+SIMILAR = Path(__file__).with_name("embedding_similarities.json")
 RELEASE = "6.2.0"  # of sentence-transformers
 TEXTS = [*SENTENCES[:4], SENTENCES[10], "One", "UPPER and lower"]
 WIDTH = 32
@@ -167,6 +168,12 @@ FORMS: Mapping[str, Form] = {
 }
 """By name."""
 
+SIMILARITIES: Mapping[str, Form] = {
+    name: form(_MEAN, files={"config_sentence_transformers.json": {"similarity_fn_name": name}})
+    for name in ("cosine", "dot", "euclidean", "manhattan")
+}
+"""By the name of the similarity. The values are those of the first text with the others."""
+
 
 def _record() -> None:
     import sentence_transformers
@@ -175,14 +182,18 @@ def _record() -> None:
 
     assert sentence_transformers.__version__ == RELEASE
     torch.set_num_threads(1)
-    vectors = {}
-    for name, make in FORMS.items():
-        with TemporaryDirectory() as folder:
-            make(Path(folder))
-            found = SentenceTransformer(folder, device="cpu").encode(TEXTS, batch_size=1)
-        vectors[name] = [[round(float(value), 6) for value in vector] for vector in found]
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in vectors.items())
-    VECTORS.write_text(f"{{\n{lines}\n}}\n")
+    for file, forms in ((VECTORS, FORMS), (SIMILAR, SIMILARITIES)):
+        recorded = {}
+        for name, make in forms.items():
+            with TemporaryDirectory() as folder:
+                make(Path(folder))
+                model = SentenceTransformer(folder, device="cpu")
+                found = model.encode(TEXTS, batch_size=1)
+                if forms is SIMILARITIES:
+                    found = model.similarity(found[:1], found[1:])
+            recorded[name] = [[round(float(value), 6) for value in vector] for vector in found]
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in recorded.items())
+        file.write_text(f"{{\n{lines}\n}}\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pydantic import Field
 from deployments import checkpoint
 from deployments.config import ModelConfig, Pooling, PoolingMode
 from deployments.contract.pooling import VectorOptions, join_vectors, pool
+from deployments.contract.similarity import similarity_of
 from deployments.contract.task import Prepared, Row
 from deployments.errors import InvalidInput
 from deployments.text.embedder import TextEmbedder, TextInputs
@@ -46,7 +47,10 @@ class _Pooled(NamedTuple):
 
 
 class FeatureExtraction(TextEmbedder[Request, Any]):
-    """With pooling `[inputs][dim]`, also for a single text; without, `[tokens][dim]` per input."""
+    """With pooling `[inputs][dim]`, also for a single text; without, `[tokens][dim]` per input.
+
+    For sentences, the similarity of each to the source.
+    """
 
     name = "feature-extraction"
     purpose = (
@@ -56,13 +60,14 @@ class FeatureExtraction(TextEmbedder[Request, Any]):
     auto_model = "AutoModel"
     architectures = ("Model",)
     request = Request
-    response = list[list[float]] | list[list[list[float]]] | list[str] | str
+    response = list[list[float]] | list[list[list[float]]] | list[float] | list[str] | str
     example = {"inputs": "A man plays a guitar."}
     unused_weights = ("pooler",)
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.embedding = read_embedding(checkpoint.config, checkpoint.device)
         super().__init__(checkpoint, self.embedding.reading)
+        self._similarity = similarity_of(self.embedding.reading.similarity or "cosine")
         self._prompt_tokens: dict[str, int] = {}
 
     @classmethod
@@ -98,7 +103,18 @@ class FeatureExtraction(TextEmbedder[Request, Any]):
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self._pooling(request))
 
-    def join(self, request: Request, answers: list[Any]) -> Any:
+    def similarities(self, request: Request, source: Any, others: Sequence[Any]) -> Any:
+        if self._pooling(request) is None:
+            raise InvalidInput(
+                "inputs: similarity needs one vector per text; set `pooling` in the model's configuration"
+            )
+        if request.encoding_format != "float":
+            raise InvalidInput("encoding_format: similarities are numbers; leave it out")
+        import numpy as np
+
+        return self._similarity(source, np.stack(others))
+
+    def joined(self, request: Request, answers: list[Any]) -> Any:
         return join_vectors(answers, is_list=request.is_batch, pooled=self._pooling(request) is not None)
 
     def sized_example(self, words: int) -> Request:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from deployments.config import ModelConfig
+from deployments.contract.similarity import similarity_of
 from deployments.contract.task import Prepared, Row
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.text.embedder import TextEmbedder, TextInputs
@@ -24,7 +25,10 @@ class SparseValue(BaseModel):
 
 
 class SparseFeatureExtraction(TextEmbedder[TextInputs, Any]):
-    """The entries of each text's vector that are not zero, by index; always a list per input."""
+    """The entries of each text's vector that are not zero, by index; always a list per input.
+
+    For sentences, the similarity of each to the source.
+    """
 
     name = FeatureExtraction.name
     purpose = FeatureExtraction.purpose
@@ -32,13 +36,14 @@ class SparseFeatureExtraction(TextEmbedder[TextInputs, Any]):
     auto_model = "AutoModelForMaskedLM"
     architectures = ()
     request = TextInputs
-    response = list[list[SparseValue]]
+    response = list[list[SparseValue]] | list[float]
     example = FeatureExtraction.example
     vectors = "sparse"
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         self.splade = read_splade(checkpoint.config)
         super().__init__(checkpoint, self.splade.reading)
+        self._similarity = similarity_of(self.reading.similarity or "dot")
         self._decode, self.width = take_decoder(checkpoint.model, self.tokenizer("the river")["input_ids"])
 
     @classmethod
@@ -75,8 +80,16 @@ class SparseFeatureExtraction(TextEmbedder[TextInputs, Any]):
             {"index": index, "value": value} for index, value in zip(indices.tolist(), vector[indices], strict=True)
         ]
 
-    def join(self, request: TextInputs, answers: list[Any]) -> Any:
+    def joined(self, request: TextInputs, answers: list[Any]) -> Any:
         return answers
+
+    def similarities(self, request: TextInputs, source: Any, others: Sequence[Any]) -> Any:
+        import numpy as np
+
+        vectors = np.zeros((1 + len(others), self.width), np.float32)
+        for vector, entries in zip(vectors, [source, *others], strict=True):
+            vector[[entry["index"] for entry in entries]] = [entry["value"] for entry in entries]
+        return self._similarity(vectors[0], vectors[1:])
 
     def sized_example(self, words: int) -> TextInputs:
         return TextInputs(inputs=filler(words))

@@ -1,10 +1,12 @@
 """TextEmbedder: what tasks that turn texts into vectors share: prompts, texts as token ids, truncation."""
 
-from collections.abc import Hashable
+from abc import abstractmethod
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from deployments.contract.similarity import Sentences
 from deployments.contract.task import Prepared, RequestBody, ResponseT, Row
 from deployments.errors import InvalidInput
 from deployments.numerics import is_finite
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 class TextInputs(RequestBody):
     """Texts, and how they are read."""
 
-    inputs: str | list[str] | TokenIds | list[TokenIds] = Field(
-        description="A text or a list of texts. A text may be given as token ids, special tokens included."
+    inputs: str | list[str] | TokenIds | list[TokenIds] | Sentences = Field(
+        description="A text or a list of texts. A text may be given as token ids, special tokens included. For "
+        "`source_sentence` and `sentences`, the answer is the similarity of each sentence to the source."
     )
     truncate: bool = Field(
         default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
@@ -54,6 +57,28 @@ class TextEmbedder(TextTask[InputsT, ResponseT]):
             lower_cased(self.tokenizer)
         if reading.max_length and not checkpoint.config.max_length:
             self.max_length = min(self.max_length, reading.max_length)
+
+    @abstractmethod
+    def joined(self, request: InputsT, answers: list[Any]) -> Any:
+        """The response to texts, from the answer to each."""
+
+    @abstractmethod
+    def similarities(self, request: InputsT, source: Any, others: Sequence[Any]) -> Any:
+        """The similarity of each of the others to the source, from their answers.
+
+        Raises:
+            InvalidInput: the answers asked for cannot be compared.
+        """
+
+    def split(self, request: InputsT) -> list[InputsT]:
+        if isinstance(request.inputs, Sentences):
+            return [request.model_copy(update={"inputs": text}) for text in request.inputs.texts]
+        return super().split(request)
+
+    def join(self, request: InputsT, answers: list[Any]) -> Any:
+        if isinstance(request.inputs, Sentences):
+            return self.similarities(request, answers[0], answers[1:])
+        return self.joined(request, answers)
 
     def is_usable(self, output: Any) -> bool:
         return is_finite(output)

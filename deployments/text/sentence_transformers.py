@@ -28,19 +28,21 @@ _HINT = "set `pooling` in the configuration to serve the transformer with that p
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How texts are read.
+    """How texts are read, and compared.
 
     Attributes:
         prompts: texts to prepend, by name.
         default_prompt: name of the prompt for requests that name none.
         max_length: maximum number of tokens, or None.
         lower_case: whether texts are read in lower case, whatever the tokenizer does.
+        similarity: name of the similarity of two vectors, if the files name one.
     """
 
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     max_length: int | None = None
     lower_case: bool = False
+    similarity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def read_reading(files: ModuleFiles) -> Reading:
         default_prompt=files.settings.get("default_prompt_name"),
         max_length=files.transformer.get("max_seq_length"),
         lower_case=files.transformer.get("do_lower_case", False),
+        similarity=files.settings.get("similarity_fn_name"),
     )
 
 

@@ -72,15 +72,16 @@ class Vectors:
         return (await self._client.post(request, route, body)).json()
 
     async def similarity(self, request: Request, *, truncate: bool = False) -> Any:
-        """`[f]`: the cosine similarity of each sentence to the source sentence. `truncate` is the option's default."""
+        """`[f]`: the similarity of each sentence to the source sentence, by the model's own function. `truncate` is the
+        option's default."""
         payload: SimilarityRequest = await self._client.read(request, SimilarityRequest)
         parameters = payload.parameters or SimilarityParameters()
         options = {"truncate": truncate} | parameters.model_dump(
             exclude={"model"}, exclude_unset=True, exclude_none=True
         )
-        texts = [payload.inputs.source_sentence, *payload.inputs.sentences]
-        source, *others = await self._pooled(request, payload.model, {"inputs": texts, "normalize": True} | options)
-        return [sum(a * b for a, b in zip(source, other, strict=True)) for other in others]
+        route = self._client.route(payload.model, VECTORS, "embeddings")
+        body = {"inputs": payload.inputs.model_dump()} | options
+        return (await self._client.post(request, route, body)).json()
 
     async def _pooled(self, request: Request, model: str | None, body: dict[str, Any]) -> list[list[float]]:
         route = self._client.route(model, VECTORS, "embeddings")

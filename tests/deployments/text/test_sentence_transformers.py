@@ -13,7 +13,17 @@ from deployments.registry import task_of
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.text.sentence_transformers import Embedding, read_embedding
 from tests.checkpoints import small_checkpoint
-from tests.embedding_checkpoints import FORMS, TEXTS, VECTORS, dense, form, pooling, write_modules
+from tests.embedding_checkpoints import (
+    FORMS,
+    SIMILAR,
+    SIMILARITIES,
+    TEXTS,
+    VECTORS,
+    dense,
+    form,
+    pooling,
+    write_modules,
+)
 from tests.serving import answer, answers, replica_of
 
 EXPECTED = json.loads(VECTORS.read_text())
@@ -32,6 +42,27 @@ def test_vectors_are_those_of_sentence_transformers(tmp_path: Path, name: str) -
     replica = replica_of(tmp_path)
     together = [vectors[0] for vectors in answers(replica, [{"inputs": text} for text in TEXTS])]
     np.testing.assert_allclose(together, EXPECTED[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_similarities_are_those_of_sentence_transformers(tmp_path: Path, name: str) -> None:
+    SIMILARITIES[name](tmp_path)
+    replica = replica_of(tmp_path)
+    inputs = {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]}
+    (expected,) = json.loads(SIMILAR.read_text())[name]
+    np.testing.assert_allclose(answer(replica, inputs=inputs), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(InvalidInput, match="similarity needs one vector per text"):
+        answer(replica, inputs=inputs, pooling="none")
+    with pytest.raises(InvalidInput, match="similarities are numbers"):
+        answer(replica, inputs=inputs, encoding_format="base64")
+    with pytest.raises(InvalidInput, match=r"inputs\[1\]: inputs is empty"):
+        answer(replica, inputs={"source_sentence": "a", "sentences": [""]})
+
+
+def test_an_unknown_similarity_is_refused(tmp_path: Path) -> None:
+    form(MEAN, files={"config_sentence_transformers.json": {"similarity_fn_name": "hamming"}})(tmp_path)
+    with pytest.raises(LoadError, match="'hamming' is not supported; there are cosine, dot"):
+        replica_of(tmp_path)
 
 
 def test_every_form_has_vectors() -> None:

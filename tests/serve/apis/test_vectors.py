@@ -27,6 +27,7 @@ class Served:
 
     def __init__(self, name: str, replica: Replica) -> None:
         self.replica = replica
+        self.own = answer(replica, inputs=TEXTS)  # of the model's own route
         table = RouteTable([(name, replica.task_class)])
         options = Options()
         client = ModelClient(
@@ -59,19 +60,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serve
         each.replica.stop()
 
 
-@pytest.fixture(scope="module")
-def own(models: dict[str, Served]) -> Any:
-    """The answer of the sparse model's own route."""
-    return answer(models["sparse"].replica, inputs=TEXTS)
-
-
-async def test_sparse_vectors(models: dict[str, Served], own: Any) -> None:
+async def test_sparse_vectors(models: dict[str, Served]) -> None:
+    own = models["sparse"].own
     for inputs, expected in ((TEXTS, own), (TEXTS[0], own[:1])):
         got = await models["sparse"].ask("/embed_sparse", inputs=inputs, model="sparse")
         assert got.json() == expected
     one = expected[0][0]
     assert set(one) == {"index", "value"}
     assert one["value"] > 0
+
+
+async def test_similarity(models: dict[str, Served]) -> None:
+    inputs = {"source_sentence": TEXTS[0], "sentences": [TEXTS[0], TEXTS[1]]}
+    cosines = (await models["dense"].ask("/similarity", inputs=inputs)).json()
+    assert cosines[0] == pytest.approx(1, abs=1e-5)
+    assert abs(cosines[1]) < 0.999
+    products = (await models["sparse"].ask("/similarity", inputs=inputs)).json()
+    vectors = [{entry["index"]: entry["value"] for entry in vector} for vector in models["sparse"].own]
+    assert products[1] == pytest.approx(
+        sum(value * vectors[1].get(index, 0) for index, value in vectors[0].items()), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(
