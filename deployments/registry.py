@@ -11,6 +11,7 @@ from deployments.tasks.audio_classification import AudioClassification
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
 from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
+from deployments.tasks.feature_extraction_late_interaction import LateInteractionFeatureExtraction
 from deployments.tasks.feature_extraction_sparse import SparseFeatureExtraction
 from deployments.tasks.fill_mask import FillMask
 from deployments.tasks.image_classification import ImageClassification
@@ -45,7 +46,7 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
 """Every task class. Among classes of the same name, the checkpoint's medium decides."""
 
 FORMS: Mapping[type[Task[Any, Any]], Sequence[type[Task[Any, Any]]]] = {
-    FeatureExtraction: (SparseFeatureExtraction,),
+    FeatureExtraction: (SparseFeatureExtraction, LateInteractionFeatureExtraction),
     TextClassification: (CausalReranker,),
 }
 """Other forms of a task: classes for checkpoints that do it in another way, and say so in their files (`claims`)."""

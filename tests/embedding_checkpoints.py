@@ -63,7 +63,7 @@ def form(
     def make(folder: Path) -> None:
         (save or (lambda folder: _transformer(folder, family, head)))(folder)
         write_modules(folder, [("Transformer", {}), *modules], package)
-        _draw_dense(folder)
+        draw_dense(folder)
         for name, content in (files or {}).items():
             (folder / name).write_text(json.dumps(content))
 
@@ -74,7 +74,8 @@ def _transformer(folder: Path, family: str, head: str) -> None:
     small_checkpoint(folder, family, head)
 
 
-def _draw_dense(folder: Path) -> None:
+def draw_dense(folder: Path) -> None:
+    """Weights of each Dense layer in the folder."""
     import torch
     from safetensors.torch import save_file
 

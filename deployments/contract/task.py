@@ -64,11 +64,14 @@ class Row:
         length: size of the first dimension that padding would grow: tokens, samples or feature frames.
         gather_positions: token positions whose hidden states the head needs; None for all. With it fill-mask runs its
             large head only on masked positions.
+        attended: positions at the start that all positions attend to; None for all. ColBERT's queries may end in tokens
+            that attend to the query, and to which nothing attends.
     """
 
     inputs: Mapping[str, Any]
     length: int
     gather_positions: tuple[int, ...] | None = None
+    attended: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _FLAGS = {
 }
 WITHOUT_EFFECT = ("Dropout",)  # in training alone
 _LAYERS = ("Dense", "Normalize")
+_OTHER_FORMS = ("SparseEncoder", "MultiVectorEncoder", "ColBERT")  # of the task; a configured pooling replaces them
 _VECTOR = "sentence_embedding"  # what a Dense layer reads and writes
 _HINT = "set `pooling` in the configuration to serve the transformer with that pooling alone"
 
@@ -73,7 +74,7 @@ def is_embedding_model(config: ModelConfig) -> bool:
     kind = files.settings.get("model_type", "SentenceTransformer")
     if not files.modules or kind == "CrossEncoder":
         return False
-    if kind == "SparseEncoder":
+    if kind in _OTHER_FORMS:
         return config.pooling is not None
     if kind != "SentenceTransformer":
         raise LoadError(

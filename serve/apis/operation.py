@@ -23,6 +23,7 @@ class Operation:
         response: type of a JSON response.
         error: type of an error's body.
         tasks: whose models can answer; empty for any.
+        vectors: kinds of vectors whose models can answer as well.
         is_form: the request is a form, not JSON.
         is_optional: the body may be empty.
         also: content types of responses beside JSON.
@@ -34,6 +35,7 @@ class Operation:
     response: Any = dict[str, Any]
     error: Any
     tasks: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
     is_form: bool = False
     is_optional: bool = False
     also: tuple[str, ...] = ()
@@ -49,7 +51,11 @@ class Operation:
 
     def models(self, table: RouteTable) -> list[Route]:
         """The served models that can answer."""
-        return [route for route in table.routes if not self.tasks or route.task in self.tasks]
+        return [
+            route
+            for route in table.routes
+            if not self.tasks or route.task in self.tasks or route.kind.vectors in self.vectors
+        ]
 
 
 def build_routes(

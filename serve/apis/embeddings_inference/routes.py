@@ -30,7 +30,8 @@ _TYPES = {
 
 _of_vectors = partial(Operation, error=ErrorAnswer, tasks=VECTORS)
 _of_classes = partial(Operation, error=ErrorAnswer, tasks=CLASSES)
-_RERANK_DOCUMENTS = _of_classes(
+_of_ranks = partial(_of_classes, vectors=("several",))
+_RERANK_DOCUMENTS = _of_ranks(
     path="/v2/rerank", summary="Documents ranked for a query, in Cohere's and Jina's format.", request=DocumentsRequest
 )
 OPERATIONS = (
@@ -59,7 +60,7 @@ OPERATIONS = (
         request=PredictRequest,
         response=list[Any],
     ),
-    _of_classes(
+    _of_ranks(
         path="/rerank", summary="Texts ranked for a query.", request=RerankRequest, response=list[dict[str, Any]]
     ),
     _RERANK_DOCUMENTS,

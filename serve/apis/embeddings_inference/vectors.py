@@ -64,11 +64,14 @@ class Vectors:
         return (await self._client.post(request, route, payload.as_task())).json()
 
     async def embed_all(self, request: Request) -> Any:
-        """`[[[f]]]`, a vector for each token of each text, whatever the model's pooling; not normalised."""
+        """`[[[f]]]`, a vector for each token of each text, whatever the model's pooling; not normalised, unless the
+        model itself gives a vector per token."""
         payload: EmbedAllRequest = await self._client.read(request, EmbedAllRequest)
         route = self._client.route(payload.model, VECTORS, "embeddings")
-        require_vectors(route, "dense")
-        body = payload.as_task() | {"pooling": "none", "normalize": False}
+        require_vectors(route, "dense", "several")
+        body = payload.as_task()
+        if route.kind.vectors == "dense":
+            body |= {"pooling": "none", "normalize": False}
         return (await self._client.post(request, route, body)).json()
 
     async def similarity(self, request: Request, *, truncate: bool = False) -> Any:

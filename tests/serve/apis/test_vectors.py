@@ -15,7 +15,7 @@ from serve.config.service import Options
 from serve.model.endpoint import build_endpoint
 from serve.routes import RouteTable
 from serve.upstream.in_process import InProcessReplica
-from tests import sparse_checkpoints
+from tests import late_interaction_checkpoints, sparse_checkpoints
 from tests.checkpoints import small_checkpoint
 from tests.serving import answer, replica_of
 
@@ -51,9 +51,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serve
     (root / "sparse").mkdir()
     sparse_checkpoints.FORMS["max"](root / "sparse")
     small_checkpoint(root / "dense", "bert", "")
+    (root / "several").mkdir()
+    late_interaction_checkpoints.FORMS["PyLate"](root / "several")
     served = {
         "dense": Served("dense", replica_of(root / "dense", pooling={"mode": "mean"})),
         "sparse": Served("sparse", replica_of(root / "sparse")),
+        "several": Served("several", replica_of(root / "several")),
     }
     yield served
     for each in served.values():
@@ -82,6 +85,31 @@ async def test_similarity(models: dict[str, Served]) -> None:
     )
 
 
+async def test_a_vector_per_token(models: dict[str, Served]) -> None:
+    several = models["several"]
+    assert (await several.ask("/embed_all", inputs=TEXTS)).json() == several.own
+    queries = (await several.ask("/embed_all", inputs=TEXTS, prompt_name="query")).json()
+    assert [len(query) for query in queries] == [16, 16], "filled up"
+    inputs = {"source_sentence": TEXTS[0], "sentences": TEXTS}
+    scores = (await several.ask("/similarity", inputs=inputs)).json()
+    best = [
+        max(sum(a * b for a, b in zip(token, other, strict=True)) for other in several.own[1]) for token in queries[0]
+    ]
+    assert scores[1] == pytest.approx(sum(best), abs=1e-4)
+    for raw in (True, False):
+        ranked = (await several.ask("/rerank", query=TEXTS[0], texts=TEXTS, raw_scores=raw)).json()
+        assert [entry["score"] for entry in ranked] == sorted(scores, reverse=True)
+    documents = (await several.ask("/v2/rerank", query=TEXTS[0], documents=TEXTS, model="several", top_n=1)).json()
+    assert documents["results"][0]["relevance_score"] == max(scores)
+    assert documents["usage"]["prompt_tokens"] > 0
+    cut = {"query": TEXTS[0], "documents": [TEXTS[1], f"{TEXTS[1]} {TEXTS[0]}"], "max_tokens_per_doc": 3}
+    one, other = (await several.ask("/v2/rerank", **cut)).json()["results"]
+    assert one["relevance_score"] == pytest.approx(other["relevance_score"], abs=1e-5)
+    too_long = await several.ask("/rerank", query=TEXTS[0], texts=["long " * 100])
+    assert too_long.status_code == 422
+    assert "inputs[1]: inputs has" in too_long.text
+
+
 @pytest.mark.parametrize(
     ("path", "name", "message"),
     [
@@ -97,6 +125,13 @@ async def test_similarity(models: dict[str, Served]) -> None:
         ),
         ("/embed_all", "sparse", "'sparse' gives a sparse vector per text"),
         ("/v1/embeddings", "sparse", "'sparse' gives a sparse vector per text"),
+        (
+            "/embed",
+            "several",
+            "'several' gives a vector per token, not one dense vector per text; use /embed_all, /sim",
+        ),
+        ("/embed_sparse", "several", "'several' gives a vector per token"),
+        ("/predict", "several", "no served model does classification"),
     ],
 )
 async def test_vectors_that_a_model_does_not_give_are_refused(
