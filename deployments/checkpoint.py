@@ -80,16 +80,53 @@ def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
     Raises:
         LoadError: no such folder or repository, or no valid configuration in it.
     """
-    path = find_file(model, "config.json", revision)
+    config = _read_object(model, transformer_folder(model, revision) + "config.json", revision)
+    if config is None:
+        modules = _modules(model, revision)
+        kind = modules[0].get("type", "").rpartition(".")[2] if modules else ""
+        hint = f"its first module, {kind}, is no model of transformers" if kind else "is it a transformers checkpoint?"
+        raise LoadError(f"{model}: no config.json found; {hint}")
+    return config
+
+
+def transformer_folder(model: str, revision: str | None = None) -> str:
+    """The folder of a checkpoint that has the transformer, such as `0_Transformer/`; "" is the checkpoint itself.
+
+    Old checkpoints of sentence-transformers have it in a folder that `modules.json` names.
+
+    Raises:
+        LoadError: see `read_config`.
+    """
+    config = _read_object(model, "config.json", revision)
+    if config is not None and config.keys() & {"model_type", "architectures"}:
+        return ""
+    modules = _modules(model, revision)
+    folder = f"{modules[0].get('path', '')}/" if modules else "/"
+    return folder if folder != "/" and find_file(model, f"{folder}config.json", revision) else ""
+
+
+def _modules(model: str, revision: str | None) -> list[dict[str, Any]]:
+    """The entries of `modules.json`, if there is one."""
+    file = find_file(model, "modules.json", revision)
+    entries = [] if file is None else _read_json(file)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _read_object(model: str, name: str, revision: str | None) -> dict[str, Any] | None:
+    path = find_file(model, name, revision)
     if path is None:
-        raise LoadError(f"{model}: no config.json found; is it a transformers checkpoint?")
+        return None
+    content = _read_json(path)
+    if not isinstance(content, dict):
+        raise LoadError(f"{path}: not a JSON object")
+    return content
+
+
+def _read_json(path: Path) -> Any:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise LoadError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise LoadError(f"{path}: not a JSON object")
-    return config
 
 
 def read_medium(model: str, revision: str | None = None) -> Medium:
@@ -180,7 +217,7 @@ def load(
     device = choose_device(config)
     if device == "cuda":
         limit_memory(config.resources.num_gpus)
-    source = resolve(config.model)
+    source = _source(config)
     try:
         processor = load_processor(source, config.revision)
         model, report = getattr(transformers, auto_model).from_pretrained(
@@ -195,11 +232,23 @@ def load(
     _require_weights(config, auto_model, model, report, unused_weights)
     model.eval().to(device)
     model.config.use_cache = False
-    file = find_file(config.model, "config.json", config.revision)
+    file = find_file(config.model, transformer_folder(config.model, config.revision) + "config.json", config.revision)
     dtype = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), torch.float32)
     return Checkpoint(
         file.parent if file else None, model, processor, device, str(dtype).removeprefix("torch."), config
     )
+
+
+def _source(config: ModelConfig) -> str:
+    """The argument for `from_pretrained`: a hub id or a folder, in the checkpoint the one with the transformer."""
+    source, inner = resolve(config.model), transformer_folder(config.model, config.revision)
+    if not inner:
+        return source
+    if not Path(source).expanduser().is_dir():
+        from huggingface_hub import snapshot_download
+
+        source = snapshot_download(source, revision=config.revision, allow_patterns=f"{inner}*")
+    return str(Path(source).expanduser() / inner)
 
 
 def load_tokenizer(config: ModelConfig) -> Any:

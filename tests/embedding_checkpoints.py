@@ -26,9 +26,9 @@ _TANH, _IDENTITY = "torch.nn.modules.activation.Tanh", "torch.nn.modules.linear.
 _PROMPTS = {"prompts": {"query": "Represent the question: ", "document": ""}, "default_prompt_name": "query"}
 
 
-def write_modules(folder: Path, modules: Sequence[tuple[str, Files]], package: str = _LEGACY) -> None:
-    """Write `modules.json` and the configuration of each module but the first, which is at the root."""
-    places = ["", *(f"{number}_{kind}" for number, (kind, _) in enumerate(modules[1:], 1))]
+def write_modules(folder: Path, modules: Sequence[tuple[str, Files]], package: str = _LEGACY, inner: str = "") -> None:
+    """Write `modules.json` and the configuration of each module but the first, which is in the folder `inner`."""
+    places = [inner, *(f"{number}_{kind}" for number, (kind, _) in enumerate(modules[1:], 1))]
     entries = [
         {"idx": index, "name": str(index), "path": path, "type": package.format(kind)}
         for index, (path, (kind, _)) in enumerate(zip(places, modules, strict=True))
@@ -57,12 +57,13 @@ def form(
     package: str = _LEGACY,
     files: Files | None = None,
     save: Callable[[Path], None] | None = None,
+    inner: str = "",
 ) -> Form:
     """A checkpoint: a transformer of a family with the head, the modules after it, and other files."""
 
     def make(folder: Path) -> None:
-        (save or (lambda folder: _transformer(folder, family, head)))(folder)
-        write_modules(folder, [("Transformer", {}), *modules], package)
+        (save or (lambda folder: _transformer(folder, family, head)))(folder / inner)
+        write_modules(folder, [("Transformer", {}), *modules], package, inner)
         draw_dense(folder)
         for name, content in (files or {}).items():
             (folder / name).write_text(json.dumps(content))
@@ -148,6 +149,12 @@ FORMS: Mapping[str, Form] = {
     "two layers": form(_MEAN, dense(WIDTH, 64, _IDENTITY, bias=False), dense(64, 8, _IDENTITY, bias=False), _NORMALIZE),
     "a layer after normalization": form(_MEAN, _NORMALIZE, dense(WIDTH, 8, "torch.nn.modules.activation.GELU")),
     "a layer over several": form(pooling(pooling_mode=["cls", "max"]), dense(2 * WIDTH, 8)),
+    "a folder of its own": form(
+        _MEAN, inner="0_Transformer", files={"0_Transformer/sentence_bert_config.json": {"max_seq_length": 9}}
+    ),
+    "a folder of its own, and a release": form(
+        _MEAN, inner="0_Transformer", files={"config.json": {"__version__": "0.2.0"}}
+    ),
     "residual connections": form(_MEAN, dense(WIDTH, WIDTH, use_residual=True), dense(WIDTH, 8, use_residual=True)),
     "dropout": form(_MEAN, ("Dropout", {"dropout": 0.5}), _NORMALIZE),
     "lower case": form(_MEAN, family="roberta", files={"sentence_bert_config.json": {"do_lower_case": True}}),

@@ -65,7 +65,9 @@ class ModuleFiles:
     @cached_property
     def transformer(self) -> dict[str, Any]:
         """Settings of the transformer: lengths, and how texts are read."""
-        return next((found for name in LENGTHS if (found := self.read(name))), {})
+        folder = self.modules[0].folder if self.modules else ""
+        places = [f"{folder}/{name}" if folder else name for name in LENGTHS]
+        return next((found for name in places if (found := self.read(name))), {})
 
     def read(self, name: str) -> Any:
         """A JSON file's content; None if there is no such file.

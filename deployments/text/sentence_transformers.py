@@ -74,6 +74,11 @@ def is_embedding_model(config: ModelConfig) -> bool:
     kind = files.settings.get("model_type", "SentenceTransformer")
     if not files.modules or kind == "CrossEncoder":
         return False
+    if "StaticEmbedding" in files.kinds:
+        raise LoadError(
+            f"{config.model}: its vectors are a table of words (StaticEmbedding, model2vec), without a model of "
+            "transformers, which is not served; look them up in the client, with sentence-transformers or model2vec"
+        )
     if kind in _OTHER_FORMS:
         return config.pooling is not None
     if kind != "SentenceTransformer":

@@ -130,7 +130,7 @@ def test_an_activation_is_one_of_torchs(tmp_path: Path) -> None:
     ("settings", "modules", "message"),
     [
         ({"model_type": "Novel"}, ["Transformer", "Novelty"], "sentence-transformers' Novel is not supported"),
-        ({"model_type": "MultiVectorEncoder"}, ["Transformer", "Dense"], "MultiVectorEncoder is not supported"),
+        ({}, ["StaticEmbedding", "Normalize"], "its vectors are a table of words"),
     ],
 )
 def test_what_is_no_embedding_model_is_not_taken_for_its_architecture(
@@ -142,6 +142,14 @@ def test_what_is_no_embedding_model_is_not_taken_for_its_architecture(
     with pytest.raises(LoadError, match=message):
         task_of(config_of(tmp_path))
     assert task_of(config_of(tmp_path, task="fill-mask")).name == "fill-mask"
+
+
+def test_a_table_of_words_without_a_model_is_refused(tmp_path: Path) -> None:
+    write_modules(tmp_path, [("StaticEmbedding", {})], inner="0_StaticEmbedding")
+    with pytest.raises(
+        LoadError, match="no config.json found; its first module, StaticEmbedding, is no model of trans"
+    ):
+        task_of(config_of(tmp_path))
 
 
 def test_a_cross_encoder_is_a_classifier(tmp_path: Path) -> None:
