@@ -86,9 +86,12 @@ PoolingMode = Literal[Pooled, "none"]
 
 
 class Pooling(Settings):
-    """How feature-extraction pools hidden states to one vector. Default: as in the checkpoint, else no pooling."""
+    """How feature-extraction pools hidden states to one vector. Default: as in the checkpoint, else no pooling.
 
-    mode: PoolingMode | tuple[Pooled, ...] = "mean"
+    `splade`: a sparse vector over the vocabulary, from the logits of a masked language model.
+    """
+
+    mode: PoolingMode | Literal["splade"] | tuple[Pooled, ...] = "mean"
     normalize: bool = False
 
     @property

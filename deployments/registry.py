@@ -13,6 +13,8 @@ from deployments.tasks.feature_extraction_audio import AudioFeatureExtraction
 from deployments.tasks.feature_extraction_audio_text import AudioTextFeatureExtraction
 from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
 from deployments.tasks.feature_extraction_image_text import ImageTextFeatureExtraction
+from deployments.tasks.feature_extraction_late_interaction import LateInteractionFeatureExtraction
+from deployments.tasks.feature_extraction_sparse import SparseFeatureExtraction
 from deployments.tasks.fill_mask import FillMask
 from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.image_to_text import ImageToText
@@ -22,6 +24,7 @@ from deployments.tasks.speech_recognition_ctc import CTCSpeechRecognition
 from deployments.tasks.speech_recognition_seq2seq import SpeechRecognition
 from deployments.tasks.text2text_generation import Text2TextGeneration
 from deployments.tasks.text_classification import TextClassification
+from deployments.tasks.text_classification_causal import CausalReranker
 from deployments.tasks.text_generation import TextGeneration
 from deployments.tasks.token_classification import TokenClassification
 
@@ -46,6 +49,12 @@ KINDS: Sequence[type[Task[Any, Any]]] = (
 )
 """Every task class. Among classes of the same name, the checkpoint's medium decides, then its architecture; the first
 of a name and medium reads any."""
+
+FORMS: Mapping[type[Task[Any, Any]], Sequence[type[Task[Any, Any]]]] = {
+    FeatureExtraction: (SparseFeatureExtraction, LateInteractionFeatureExtraction),
+    TextClassification: (CausalReranker,),
+}
+"""Other forms of a task: classes for checkpoints that do it in another way, and say so in their files (`claims`)."""
 
 TASKS: Mapping[str, type[Task[Any, Any]]] = {
     name: next(kind for kind in KINDS if kind.name == name) for name in dict.fromkeys(kind.name for kind in KINDS)
@@ -91,11 +100,26 @@ def _architectures(config: ModelConfig) -> Sequence[str]:
 
 
 def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
-    """The configured task, else the one that follows from the checkpoint's files, `architectures` and processor.
+    """The configured task, else the one that follows from the checkpoint's files, `architectures` and processor; in the
+    form that the files claim.
 
     Raises:
         LoadError: the checkpoint names no architecture, or one of no task.
     """
+    kind = _kind_of(config)
+    return _form_of(kind, config) or kind
+
+
+def _form_of(kind: type[Task[Any, Any]], config: ModelConfig) -> type[Task[Any, Any]] | None:
+    try:
+        return next((form for form in FORMS.get(kind, ()) if form.claims(config)), None)
+    except LoadError:
+        if config.task is None:
+            raise
+        return None  # a configured task needs no files on this machine
+
+
+def _kind_of(config: ModelConfig) -> type[Task[Any, Any]]:
     kinds: Sequence[type[Task[Any, Any]]] = KINDS
     if config.task is not None:
         find_task(config.task)  # raises for an unknown name
@@ -107,7 +131,7 @@ def task_of(config: ModelConfig) -> type[Task[Any, Any]]:
     kinds = [kind for kind in kinds if kind.medium == medium]
     if config.task is not None and len(kinds) == 1:
         return kinds[0]
-    if claiming := next((kind for kind in kinds if kind.claims(config)), None):
+    if claiming := next((kind for kind in kinds if _form_of(kind, config) or kind.claims(config)), None):
         return claiming
     for architecture in architectures:
         matches = [kind for kind in kinds if architecture.endswith(kind.architectures)]

@@ -13,6 +13,7 @@ from typing import Any
 from tests.checkpoints import SENTENCES, draw_weights, small_checkpoint, small_tokenizer
 
 VECTORS = Path(__file__).with_name("embedding_vectors.json")
+SIMILAR = Path(__file__).with_name("embedding_similarities.json")
 RELEASE = "6.2.0"  # of sentence-transformers
 TEXTS = [*SENTENCES[:4], SENTENCES[10], "One", "UPPER and lower"]
 WIDTH = 32
@@ -25,9 +26,9 @@ _TANH, _IDENTITY = "torch.nn.modules.activation.Tanh", "torch.nn.modules.linear.
 _PROMPTS = {"prompts": {"query": "Represent the question: ", "document": ""}, "default_prompt_name": "query"}
 
 
-def write_modules(folder: Path, modules: Sequence[tuple[str, Files]], package: str = _LEGACY) -> None:
-    """Write `modules.json` and the configuration of each module but the first, which is at the root."""
-    places = ["", *(f"{number}_{kind}" for number, (kind, _) in enumerate(modules[1:], 1))]
+def write_modules(folder: Path, modules: Sequence[tuple[str, Files]], package: str = _LEGACY, inner: str = "") -> None:
+    """Write `modules.json` and the configuration of each module but the first, which is in the folder `inner`."""
+    places = [inner, *(f"{number}_{kind}" for number, (kind, _) in enumerate(modules[1:], 1))]
     entries = [
         {"idx": index, "name": str(index), "path": path, "type": package.format(kind)}
         for index, (path, (kind, _)) in enumerate(zip(places, modules, strict=True))
@@ -42,8 +43,10 @@ def pooling(**settings: Any) -> tuple[str, Files]:
     return "Pooling", {"word_embedding_dimension": WIDTH, **settings}
 
 
-def dense(inputs: int, outputs: int, activation: str | None = None, *, bias: bool = True) -> tuple[str, Files]:
-    settings = {"in_features": inputs, "out_features": outputs, "bias": bias}
+def dense(
+    inputs: int, outputs: int, activation: str | None = None, *, bias: bool = True, **others: Any
+) -> tuple[str, Files]:
+    settings = {"in_features": inputs, "out_features": outputs, "bias": bias, **others}
     return "Dense", settings if activation is None else settings | {"activation_function": activation}
 
 
@@ -54,13 +57,14 @@ def form(
     package: str = _LEGACY,
     files: Files | None = None,
     save: Callable[[Path], None] | None = None,
+    inner: str = "",
 ) -> Form:
     """A checkpoint: a transformer of a family with the head, the modules after it, and other files."""
 
     def make(folder: Path) -> None:
-        (save or (lambda folder: _transformer(folder, family, head)))(folder)
-        write_modules(folder, [("Transformer", {}), *modules], package)
-        _draw_dense(folder)
+        (save or (lambda folder: _transformer(folder, family, head)))(folder / inner)
+        write_modules(folder, [("Transformer", {}), *modules], package, inner)
+        draw_dense(folder)
         for name, content in (files or {}).items():
             (folder / name).write_text(json.dumps(content))
 
@@ -71,7 +75,8 @@ def _transformer(folder: Path, family: str, head: str) -> None:
     small_checkpoint(folder, family, head)
 
 
-def _draw_dense(folder: Path) -> None:
+def draw_dense(folder: Path) -> None:
+    """Weights of each Dense layer in the folder."""
     import torch
     from safetensors.torch import save_file
 
@@ -82,6 +87,8 @@ def _draw_dense(folder: Path) -> None:
         weights = {"linear.weight": torch.randn(shape, generator=generator) / shape[1] ** 0.5}
         if settings["bias"]:
             weights["linear.bias"] = torch.randn(shape[0], generator=generator)
+        if settings.get("use_residual") and shape[0] != shape[1]:
+            weights["residual.weight"] = torch.randn(shape, generator=generator) / shape[1] ** 0.5
         if number:
             torch.save(weights, path / "pytorch_model.bin")  # as until 2023
         else:
@@ -100,7 +107,8 @@ def _save(folder: Path, name: str, **settings: Any) -> None:
     model.eval().save_pretrained(folder)
 
 
-def _qwen3(folder: Path) -> None:
+def qwen3(folder: Path) -> None:
+    """A Qwen3 with its language-model head."""
     sizes = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
     _save(folder, "Qwen3ForCausalLM", num_attention_heads=4, num_key_value_heads=2, **sizes)
 
@@ -141,6 +149,13 @@ FORMS: Mapping[str, Form] = {
     "two layers": form(_MEAN, dense(WIDTH, 64, _IDENTITY, bias=False), dense(64, 8, _IDENTITY, bias=False), _NORMALIZE),
     "a layer after normalization": form(_MEAN, _NORMALIZE, dense(WIDTH, 8, "torch.nn.modules.activation.GELU")),
     "a layer over several": form(pooling(pooling_mode=["cls", "max"]), dense(2 * WIDTH, 8)),
+    "a folder of its own": form(
+        _MEAN, inner="0_Transformer", files={"0_Transformer/sentence_bert_config.json": {"max_seq_length": 9}}
+    ),
+    "a folder of its own, and a release": form(
+        _MEAN, inner="0_Transformer", files={"config.json": {"__version__": "0.2.0"}}
+    ),
+    "residual connections": form(_MEAN, dense(WIDTH, WIDTH, use_residual=True), dense(WIDTH, 8, use_residual=True)),
     "dropout": form(_MEAN, ("Dropout", {"dropout": 0.5}), _NORMALIZE),
     "lower case": form(_MEAN, family="roberta", files={"sentence_bert_config.json": {"do_lower_case": True}}),
     **{
@@ -153,13 +168,19 @@ FORMS: Mapping[str, Form] = {
     "a causal language model": form(
         pooling(pooling_mode="lasttoken"),
         _NORMALIZE,
-        save=_qwen3,
+        save=qwen3,
         files={"config_sentence_transformers.json": _PROMPTS},
     ),
     "T5's encoder": form(_MEAN, dense(WIDTH, 16, _IDENTITY, bias=False), _NORMALIZE, save=_t5("T5EncoderModel")),
     "T5 with its decoder": form(_MEAN, save=_t5("T5ForConditionalGeneration")),
 }
 """By name."""
+
+SIMILARITIES: Mapping[str, Form] = {
+    name: form(_MEAN, files={"config_sentence_transformers.json": {"similarity_fn_name": name}})
+    for name in ("cosine", "dot", "euclidean", "manhattan")
+}
+"""By the name of the similarity. The values are those of the first text with the others."""
 
 
 def _record() -> None:
@@ -169,14 +190,18 @@ def _record() -> None:
 
     assert sentence_transformers.__version__ == RELEASE
     torch.set_num_threads(1)
-    vectors = {}
-    for name, make in FORMS.items():
-        with TemporaryDirectory() as folder:
-            make(Path(folder))
-            found = SentenceTransformer(folder, device="cpu").encode(TEXTS, batch_size=1)
-        vectors[name] = [[round(float(value), 6) for value in vector] for vector in found]
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in vectors.items())
-    VECTORS.write_text(f"{{\n{lines}\n}}\n")
+    for file, forms in ((VECTORS, FORMS), (SIMILAR, SIMILARITIES)):
+        recorded = {}
+        for name, make in forms.items():
+            with TemporaryDirectory() as folder:
+                make(Path(folder))
+                model = SentenceTransformer(folder, device="cpu")
+                found = model.encode(TEXTS, batch_size=1)
+                if forms is SIMILARITIES:
+                    found = model.similarity(found[:1], found[1:])
+            recorded[name] = [[round(float(value), 6) for value in vector] for vector in found]
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in recorded.items())
+        file.write_text(f"{{\n{lines}\n}}\n")
 
 
 if __name__ == "__main__":

@@ -61,18 +61,52 @@ def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
     Raises:
         LoadError: no such folder or repository, or no valid configuration in it.
     """
-    path = find_file(model, "config.json", revision)
-    if path is None:
+    config = _read_object(model, transformer_folder(model, revision) + "config.json", revision)
+    if config is None:
         raise LoadError(f"{model}: {_without_config(model, revision)}")
+    return config
+
+
+def transformer_folder(model: str, revision: str | None = None) -> str:
+    """The folder of a checkpoint that has the transformer, such as `0_Transformer/`; "" is the checkpoint itself.
+
+    Old checkpoints of sentence-transformers have it in a folder that `modules.json` names.
+
+    Raises:
+        LoadError: see `read_config`.
+    """
+    config = _read_object(model, "config.json", revision)
+    if config is not None and config.keys() & {"model_type", "architectures"}:
+        return ""
+    modules = _modules(model, revision)
+    folder = f"{modules[0].get('path', '')}/" if modules else "/"
+    return folder if folder != "/" and find_file(model, f"{folder}config.json", revision) else ""
+
+
+def _modules(model: str, revision: str | None) -> list[dict[str, Any]]:
+    """The entries of `modules.json`, if there is one."""
+    file = find_file(model, "modules.json", revision)
+    entries = [] if file is None else _read_json(model, file)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _read_object(model: str, name: str, revision: str | None) -> dict[str, Any] | None:
+    path = find_file(model, name, revision)
+    if path is None:
+        return None
+    content = _read_json(model, path)
+    if not isinstance(content, dict):
+        raise LoadError(f"{path}: not a JSON object")
+    return content
+
+
+def _read_json(model: str, path: Path) -> Any:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         if is_pointer(path):
             require_files(model, path.parent)
         raise LoadError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise LoadError(f"{path}: not a JSON object")
-    return config
 
 
 def read_adapter(model: str, revision: str | None = None) -> Adapter | None:
@@ -164,5 +198,9 @@ def _find(model: str, name: str, revision: str | None) -> Path | None:
 
 def _without_config(model: str, revision: str | None) -> str:
     folder = Path(resolve(model)).expanduser()
-    words = without_configuration(folder) if folder.is_dir() else ""
-    return f"no config.json, but {words}" if words else "no config.json found; is it a transformers checkpoint?"
+    if folder.is_dir() and (words := without_configuration(folder)):
+        return f"no config.json, but {words}"
+    modules = _modules(model, revision)
+    kind = modules[0].get("type", "").rpartition(".")[2] if modules else ""
+    hint = f"its first module, {kind}, is no model of transformers" if kind else "is it a transformers checkpoint?"
+    return f"no config.json found; {hint}"

@@ -13,7 +13,14 @@ from typing import Any
 
 from deployments.checkpoints.adapter import Adapter, AdapterWeights, require_peft
 from deployments.checkpoints.defects import require_files, require_known, require_labels
-from deployments.checkpoints.files import base_source, find_file, read_adapter, read_config, source_of
+from deployments.checkpoints.files import (
+    base_source,
+    find_file,
+    read_adapter,
+    read_config,
+    source_of,
+    transformer_folder,
+)
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.memory import limit_memory
@@ -66,7 +73,7 @@ def require_servable(config: ModelConfig) -> None:
         require_peft(config.model, adapter)
         require_files(config.model, adapter.folder)
     settings = read_config(config.model, config.revision)
-    path = find_file(config.model, "config.json", config.revision)
+    path = find_file(config.model, transformer_folder(config.model, config.revision) + "config.json", config.revision)
     assert path is not None
     require_files(config.model, path.parent)
     require_known(config.model, settings)
@@ -116,7 +123,7 @@ def load(
     _require_weights(config, auto_model, model, report, unused_weights)
     model.eval().to(device)
     model.config.use_cache = False
-    file = find_file(config.model, "config.json", config.revision)
+    file = find_file(config.model, transformer_folder(config.model, config.revision) + "config.json", config.revision)
     dtype = next((str(p.dtype) for p in model.parameters() if p.dtype.is_floating_point), "float32")
     unused = tuple(sorted(report["unexpected_keys"]))
     if unused:
@@ -145,6 +152,18 @@ def _device_of(config: ModelConfig) -> str:
     return device
 
 
+def _source(config: ModelConfig) -> str:
+    """The argument for `from_pretrained`: a hub id or a folder, in the checkpoint the one with the transformer."""
+    source, inner = source_of(config.model, config.revision), transformer_folder(config.model, config.revision)
+    if not inner:
+        return source
+    if not Path(source).expanduser().is_dir():
+        from huggingface_hub import snapshot_download
+
+        source = snapshot_download(source, revision=config.revision, allow_patterns=f"{inner}*")
+    return str(Path(source).expanduser() / inner)
+
+
 class _Loader:
     """Calls `from_pretrained` for a checkpoint, or for the base of an adapter.
 
@@ -157,7 +176,7 @@ class _Loader:
 
     def __init__(self, config: ModelConfig, auto_model: str, adapter: Adapter | None, dtype: str) -> None:
         self._config, self._auto_model, self._adapter, self._dtype = config, auto_model, adapter, dtype
-        self._source, self._revision = source_of(config.model, config.revision), config.revision
+        self._source, self._revision = _source(config), config.revision
         if adapter is not None:
             self._source, self._revision = base_source(config.model, adapter)
 

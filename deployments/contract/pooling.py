@@ -9,7 +9,7 @@ from pydantic import Field
 
 from deployments.config import ModelConfig, Pooling
 from deployments.contract.task import RequestBody
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, LoadError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,13 @@ class VectorOptions(RequestBody):
 
 
 def configured_pooling(config: ModelConfig) -> Pooling | None:
-    """The pooling of a model without sentence-transformers files: as configured, else none."""
+    """The pooling of a model without sentence-transformers files: as configured, else none.
+
+    Raises:
+        LoadError: it is for masked language models.
+    """
+    if config.pooling is not None and config.pooling.mode == "splade":
+        raise LoadError(f"{config.model}: pooling.mode: splade is for masked language models, which read text")
     return config.pooling if config.pooling is not None and config.pooling.modes else None
 
 

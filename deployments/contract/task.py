@@ -8,7 +8,7 @@ processes rows: in a single forward (`ForwardTask`), or by generating tokens (`G
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -65,11 +65,14 @@ class Row:
         length: size of the first dimension that padding would grow: tokens, samples or feature frames.
         gather_positions: token positions whose hidden states the head needs; None for all. With it fill-mask runs its
             large head only on masked positions.
+        attended: positions at the start that all positions attend to; None for all. ColBERT's queries may end in tokens
+            that attend to the query, and to which nothing attends.
     """
 
     inputs: Mapping[str, Any]
     length: int
     gather_positions: tuple[int, ...] | None = None
+    attended: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         example: a request body for docs, warm-up, contract tests and load tests.
         preprocess_threads: threads that may preprocess and postprocess concurrently; 1 if a tokenizer keeps state.
         unused_weights: prefixes of weights that may be missing because no answer depends on them (an unused pooler).
+        vectors: what a task that embeds texts gives for each: a dense vector, a sparse one, or several dense ones.
     """
 
     name: ClassVar[str]
@@ -127,6 +131,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     example: ClassVar[dict[str, Any]]
     preprocess_threads: ClassVar[int] = 1
     unused_weights: ClassVar[tuple[str, ...]] = ()
+    vectors: ClassVar[Literal["dense", "sparse", "several"]] = "dense"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint

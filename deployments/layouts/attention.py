@@ -13,11 +13,13 @@ def attend_within(
     key: Tensor,
     value: Tensor,
     lengths: list[int],
+    attended: list[int],
     scaling: float | None,
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    """Split queries, keys and values at the boundaries of the texts, and attend within each text.
+    """Split queries, keys and values at the boundaries of the texts, and attend within each text, to its first
+    `attended` positions.
 
     Shapes: query `[1, heads, tokens, width]`, key and value the same (with fewer heads if heads are shared); returns
     `[1, tokens, heads, width]`. `window` is exclusive, as transformers passes it to flash attention.
@@ -34,11 +36,16 @@ def attend_within(
             mask = distance.abs() < window
             if causal:
                 mask = mask & (distance >= 0)
+        text_keys, text_values = keys[text], values[text]
+        if attended[text] < length:
+            text_keys, text_values = text_keys[:, :, : attended[text]], text_values[:, :, : attended[text]]
+            if mask is not None:
+                mask = mask[:, : attended[text]]
         texts.append(
             torch.nn.functional.scaled_dot_product_attention(
                 queries[text],
-                keys[text],
-                values[text],
+                text_keys,
+                text_values,
                 attn_mask=mask,
                 is_causal=causal and mask is None,
                 scale=scaling,
@@ -57,6 +64,7 @@ def attend_within_traced(
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    """The same with the lengths as a tensor, an input of the traced graph."""
-    sizes: list[int] = lengths.tolist()
-    return attend_within(query, key, value, sizes, scaling, causal, window)
+    """The same with lengths and attended positions as a tensor `[2, texts]`, an input of the traced graph."""
+    sizes: list[int] = lengths[0].tolist()
+    attended: list[int] = lengths[1].tolist()
+    return attend_within(query, key, value, sizes, attended, scaling, causal, window)

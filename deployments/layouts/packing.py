@@ -52,7 +52,8 @@ def attend(
     if jit.is_tracing():
         traced = _scripted_attention()
         return traced(query, key, value, pack.state, scaling, causal, sliding_window), None
-    return attention.attend_within(query, key, value, pack.lengths, scaling, causal, sliding_window), None
+    attended = attention.attend_within(query, key, value, *pack.lengths, scaling, causal, sliding_window)
+    return attended, None
 
 
 @functools.cache
@@ -79,7 +80,7 @@ class PackedAttention:
         self._model = model
         self._before = model.config._attn_implementation
         self.calls = 0
-        self.lengths: list[int] = []  # of the texts in the current forward
+        self.lengths: tuple[list[int], list[int]] = ([], [])  # of the texts in the current forward, and attended to
         self.state: Tensor | None = None  # the same, as an input of the traced graph
         model.set_attn_implementation(IMPLEMENTATION)
 
@@ -87,11 +88,13 @@ class PackedAttention:
         self._model.set_attn_implementation(self._before)
 
     @contextmanager
-    def of(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Within this context, the forward's row is a pack of texts of these lengths."""
+    def of(self, lengths: Sequence[int], attended: Sequence[int] | None = None) -> Iterator[None]:
+        """Within this context, the forward's row is a pack of texts of these lengths, of which the first `attended`
+        positions are attended to; all by default."""
         import torch
 
-        self.lengths, self.state = list(lengths), torch.tensor(lengths)
+        self.lengths = list(lengths), list(lengths if attended is None else attended)
+        self.state = torch.tensor(self.lengths)
         self.calls = 0
         _running.attention = self
         try:

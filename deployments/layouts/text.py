@@ -119,7 +119,7 @@ class Padded(Layout):
             name: pad([row.inputs[name] for row in rows], self.pad_token_id if name == "input_ids" else 0)
             for name in rows[0].inputs
         }
-        inputs.setdefault("attention_mask", pad([[1] * length for length in lengths], 0))  # a row may bring its own
+        inputs.setdefault("attention_mask", pad([_mask(row) for row in rows], 0))  # a row may bring its own
         device = packing.device_of(self.model)
         tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         if self.nested:
@@ -210,7 +210,12 @@ class Packed(Layout):
         positions = [place for row in rows for place in packing.positions_of(row.inputs["input_ids"], self._offset)]
         tensors["position_ids"] = torch.tensor(positions)[None].to(device)
         gather_positions = self.gather_positions(rows)
-        with torch.inference_mode(), self._attention.of(lengths), self._gathered.of_pack(gather_positions, lengths):
+        attended = [row.length if row.attended is None else row.attended for row in rows]
+        with (
+            torch.inference_mode(),
+            self._attention.of(lengths, attended),
+            self._gathered.of_pack(gather_positions, lengths),
+        ):
             output = self.calls(tensors)
         return BatchOutput(output, packing.gathered_lengths(lengths, gather_positions))
 
@@ -224,6 +229,11 @@ class Packed(Layout):
 
     def padding(self, lengths: Sequence[int]) -> float:
         return 0.0
+
+
+def _mask(row: Row) -> list[int]:
+    attended = row.length if row.attended is None else row.attended
+    return [1] * attended + [0] * (row.length - attended)
 
 
 def pad(rows: Sequence[Any], value: float, dtype: Any = "int64", shape: Sequence[int] = ()) -> Any:

@@ -1,7 +1,7 @@
 """feature-extraction: hidden states, or one vector per text if pooling is configured (`AutoModel`)."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -9,35 +9,22 @@ from deployments.checkpoints import load
 from deployments.checkpoints.files import read_config
 from deployments.config import ModelConfig, Pooling, PoolingMode
 from deployments.contract.pooling import VectorOptions, join_vectors, pool
+from deployments.contract.similarity import similarity_of
 from deployments.contract.task import Prepared, Row
 from deployments.errors import InvalidInput
-from deployments.numerics import is_finite
-from deployments.text.sentence_transformers import is_embedding_model, lower_cased, read_embedding
-from deployments.text.task import Side, TextTask, filler, require_text
-from deployments.text.tokens import TokenIds, are_ids, require_known
+from deployments.text.embedder import TextEmbedder, TextInputs
+from deployments.text.sentence_transformers import is_embedding_model, read_embedding
+from deployments.text.task import filler
 
 if TYPE_CHECKING:
     from deployments.checkpoints.load import Checkpoint
 
 
-class Request(VectorOptions):
-    inputs: str | list[str] | TokenIds | list[TokenIds] = Field(
-        description="A text or a list of texts. A text may be given as token ids, special tokens included."
-    )
+class Request(VectorOptions, TextInputs):
     pooling: PoolingMode | None = Field(
         default=None,
         description="Overrides the checkpoint's pooling; `none`: hidden states, a vector per token, not normalized.",
     )
-    truncate: bool = Field(
-        default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
-    )
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
-    prompt_name: str | None = Field(default=None, description="Name of a prompt of the checkpoint to prepend.")
-
-    @property
-    def is_batch(self) -> bool:
-        """Whether inputs is a list of texts or of lists of ids; a list of numbers is the ids of one text."""
-        return isinstance(self.inputs, list) and not are_ids(self.inputs)
 
 
 def _has_decoder(config: ModelConfig) -> bool:
@@ -60,8 +47,11 @@ class _Pooled(NamedTuple):
         return None if pooling is None else cls(pooling.modes, skip)
 
 
-class FeatureExtraction(TextTask[Request, Any]):
-    """With pooling `[inputs][dim]`, also for a single text; without, `[tokens][dim]` per input."""
+class FeatureExtraction(TextEmbedder[Request, Any]):
+    """With pooling `[inputs][dim]`, also for a single text; without, `[tokens][dim]` per input.
+
+    For sentences, the similarity of each to the source.
+    """
 
     name = "feature-extraction"
     purpose = (
@@ -69,21 +59,17 @@ class FeatureExtraction(TextTask[Request, Any]):
     )
     aliases = ("embeddings", "sentence-embeddings", "sentence-similarity")
     auto_model = "AutoModel"
-    operation = "embeddings"
     architectures = ("Model", "BertGenerationEncoder")
     request = Request
-    response = list[list[float]] | list[list[list[float]]] | list[str] | str
+    response = list[list[float]] | list[list[list[float]]] | list[float] | list[str] | str
     example = {"inputs": "A man plays a guitar."}
     unused_weights = ("pooler",)
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
-        super().__init__(checkpoint)
         self.embedding = read_embedding(checkpoint.config, checkpoint.device)
-        if self.embedding.lower_case:
-            lower_cased(self.tokenizer)
+        super().__init__(checkpoint, self.embedding.reading)
+        self._similarity = similarity_of(self.embedding.reading.similarity or "cosine")
         self._prompt_tokens: dict[str, int] = {}
-        if self.embedding.max_length and not checkpoint.config.max_length:
-            self.max_length = min(self.max_length, self.embedding.max_length)
 
     @classmethod
     def claims(cls, config: ModelConfig) -> bool:
@@ -97,13 +83,10 @@ class FeatureExtraction(TextTask[Request, Any]):
     def preprocess(self, request: Request) -> Prepared:
         pooling = self._pooling(request)
         request.check(self._width(pooling), pooling)
-        side: Side = "left" if request.truncation_direction in ("left", "Left") else "right"
         if not isinstance(request.inputs, str):
-            return self._of_ids(request, side, _Pooled.by(pooling))
-        require_text(request.inputs, "inputs")
-        prompt = self.prompt(request.prompt_name)
-        encoded = self.encode(prompt + request.inputs, truncate=request.truncate, side=side)
-        skip = 0 if self.embedding.includes_prompt else self._tokens_of_prompt(prompt)
+            return self.of_ids(request, _Pooled.by(pooling))
+        encoded = self.encode_text(request.inputs, request)
+        skip = 0 if self.embedding.includes_prompt else self._tokens_of_prompt(self.prompt(request.prompt_name))
         return Prepared([encoded.row], params=_Pooled.by(pooling, skip), truncated=encoded.truncated)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
@@ -118,13 +101,21 @@ class FeatureExtraction(TextTask[Request, Any]):
             vectors = layer(vectors)
         return list(vectors.cpu().numpy())
 
-    def is_usable(self, output: Any) -> bool:
-        return is_finite(output)
-
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self._pooling(request))
 
-    def join(self, request: Request, answers: list[Any]) -> Any:
+    def similarities(self, request: Request, source: Any, others: Sequence[Any]) -> Any:
+        if self._pooling(request) is None:
+            raise InvalidInput(
+                "inputs: similarity needs one vector per text; set `pooling` in the model's configuration"
+            )
+        if request.encoding_format != "float":
+            raise InvalidInput("encoding_format: similarities are numbers; leave it out")
+        import numpy as np
+
+        return self._similarity(source, np.stack(others))
+
+    def joined(self, request: Request, answers: list[Any]) -> Any:
         return join_vectors(answers, is_list=request.is_batch, pooled=self._pooling(request) is not None)
 
     def sized_example(self, words: int) -> Request:
@@ -133,15 +124,6 @@ class FeatureExtraction(TextTask[Request, Any]):
     def about(self) -> Mapping[str, Any]:
         pooling = self.embedding.pooling
         return {"pooling": None if pooling is None else pooling.model_dump()}
-
-    def prompt(self, name: str | None) -> str:
-        name = name or self.embedding.default_prompt
-        if name is None:
-            return ""
-        if name not in self.embedding.prompts:
-            known = ", ".join(sorted(self.embedding.prompts)) or "none"
-            raise InvalidInput(f"prompt_name {name!r} is not one of the checkpoint's prompts ({known})")
-        return self.embedding.prompts[name]
 
     def _pooling(self, request: Request) -> Pooling | None:
         """The pooling for a request; None returns hidden states."""
@@ -167,16 +149,3 @@ class FeatureExtraction(TextTask[Request, Any]):
             ids = self.tokenizer(prompt)["input_ids"]
             self._prompt_tokens[prompt] = len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
         return self._prompt_tokens[prompt]
-
-    def _of_ids(self, request: Request, side: Side, params: Hashable) -> Prepared:
-        """A row from the token ids of a text, truncated to `max_length` if allowed."""
-        ids: Any = request.inputs
-        if request.prompt_name is not None:
-            raise InvalidInput("prompt_name: a prompt can only be prepended to a text; inputs are token ids")
-        require_known(ids, self.checkpoint.model.get_input_embeddings().num_embeddings)
-        truncated = len(ids) > self.max_length
-        if truncated and not request.truncate:
-            raise InvalidInput(f"inputs has {len(ids)} tokens; the model reads at most {self.max_length}")
-        ids = ids[-self.max_length :] if side == "left" else ids[: self.max_length]
-        inputs = {name: ids if name == "input_ids" else [0] * len(ids) for name in self.input_names}
-        return Prepared([Row(inputs, len(ids))], params=params, truncated=truncated)

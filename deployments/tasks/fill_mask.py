@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from deployments.contract.labels import softmax
 from deployments.contract.task import Body, Prepared, RequestBody, Row
 from deployments.errors import InvalidInput, LoadError
-from deployments.layouts.text import Layout
 from deployments.text.task import TextTask, filler
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ class FillMask(TextTask[Request, Any]):
     request = Request
     response = list[Filling] | list[list[Filling]] | list[list[list[Filling]]]
     example = {"inputs": "Paris is the [MASK] of France."}
+    gathers = True
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
         super().__init__(checkpoint)
@@ -64,13 +64,6 @@ class FillMask(TextTask[Request, Any]):
             raise LoadError(f"{checkpoint.config.model}: the tokenizer has no mask token, which {self.name} needs")
         self.mask = str(self.tokenizer.mask_token)
         self.mask_id = int(self.tokenizer.mask_token_id)
-
-    def layouts(self) -> Sequence[Layout]:
-        """Each layout with and without gathering positions: some models have more than a head after the encoder."""
-        whole = super().layouts()
-        for layout in whole:
-            layout.trims = False
-        return [layout for pair in zip(super().layouts(), whole, strict=True) for layout in pair]
 
     def preprocess(self, request: Request) -> Prepared:
         assert isinstance(request.inputs, str)
@@ -89,14 +82,7 @@ class FillMask(TextTask[Request, Any]):
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         """Per row: logits `[masks, vocabulary]`."""
-        batch = self.run(rows)
-        outputs = []
-        for logits, length, row in zip(batch.output.logits, batch.lengths, rows, strict=True):
-            assert row.gather_positions is not None
-            trimmed = length == len(row.gather_positions)
-            masks = logits[:length] if trimmed else logits[list(row.gather_positions)]
-            outputs.append(masks.float().cpu().numpy())
-        return outputs
+        return [logits.float().cpu().numpy() for logits in self.gathered(rows)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         row = prepared.rows[0]

@@ -15,6 +15,7 @@ from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import UNBOUNDED, Alone, Layout, Packed, Padded, SameLength
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
 
     auto_processor: ClassVar[str] = "AutoTokenizer"
     nested: ClassVar[bool] = False  # the model expects a choice dimension
+    gathers: ClassVar[bool] = False  # rows name the positions that the model's head needs
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -73,9 +75,25 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         self._embedded = embedded_tokens(self.tokenizer, checkpoint.model)
 
     def layouts(self) -> Sequence[Layout]:
+        """Where rows name positions, each layout with and without gathering them: some models have more than a head
+        after the encoder."""
         kinds: tuple[type[Layout], ...] = (Packed, Padded, SameLength, Alone)
         model, pad = self.checkpoint.model, self.checkpoint.pad_token_id
-        return [kind(model, pad, nested=self.nested) for kind in kinds]
+        layouts = [kind(model, pad, nested=self.nested) for kind in kinds for _ in range(2 if self.gathers else 1)]
+        for layout in layouts[1::2] if self.gathers else ():
+            layout.trims = False
+        return layouts
+
+    def gathered(self, rows: Sequence[Row]) -> "list[Tensor]":
+        """Run the model; per row the logits `[positions, …]` at its `gather_positions`, whether the layout gathers or
+        not."""
+        batch = self.run(rows)
+        found = []
+        for logits, length, row in zip(batch.output.logits, batch.lengths, rows, strict=True):
+            assert row.gather_positions is not None
+            is_trimmed = length == len(row.gather_positions)
+            found.append(logits[:length] if is_trimmed else logits[list(row.gather_positions)])
+        return found
 
     def unusual_rows(self, row: Row) -> Sequence[Row]:
         """The row with each special token among its tokens, ending in padding, and with one token throughout.
@@ -100,16 +118,31 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         return sum(self.tokens_in(prepared) for prepared, _ in items), None
 
     def encode(
-        self, text: str, pair: str | None = None, *, truncate: bool = True, side: Side = "right", field: str = "inputs"
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        truncate: bool = True,
+        side: Side = "right",
+        field: str = "inputs",
+        special_tokens: bool = True,
+        max_length: int | None = None,
     ) -> Encoded:
-        """Tokenize a text or pair, truncated to `max_length` if allowed.
+        """Tokenize a text or pair, truncated to `max_length` (default: the model's) if allowed.
 
         Raises:
             InvalidInput: the text is empty, or too long and must not be truncated. `field` names it in the message.
         """
         require_text(text, field)
         encoding, truncated = tokenized(
-            self.tokenizer, text, pair, max_length=self.max_length, truncate=truncate, side=side, field=field
+            self.tokenizer,
+            text,
+            pair,
+            max_length=self.max_length if max_length is None else max_length,
+            truncate=truncate,
+            side=side,
+            field=field,
+            special_tokens=special_tokens,
         )
         return Encoded(self.row(encoding), truncated, encoding)
 
@@ -137,20 +170,23 @@ def tokenized(
     truncate: bool = True,
     side: Side = "right",
     field: str = "inputs",
+    special_tokens: bool = True,
 ) -> tuple[Any, bool]:
-    """Tokenize a text or pair. Returns the encoding and whether it was truncated to `max_length` tokens.
+    """Tokenize a text or pair, with the special tokens around it unless the text has its own. Returns the encoding and
+    whether it was truncated to `max_length` tokens.
 
     Raises:
         InvalidInput: too long, and must not be truncated. `field` names the text in the message.
     """
-    encoding = tokenizer(text, pair)
+    encoding = tokenizer(text, pair, add_special_tokens=special_tokens)
     tokens = len(encoding["input_ids"])
     if tokens <= max_length:
         return encoding, False
     if not truncate:
         raise InvalidInput(f"{field} has {tokens} tokens; the model reads at most {max_length}")
     tokenizer.truncation_side = side
-    return tokenizer(text, pair, truncation=True, max_length=max_length), True
+    options = {"truncation": True, "max_length": max_length, "add_special_tokens": special_tokens}
+    return tokenizer(text, pair, **options), True
 
 
 def require_text(text: str, field: str) -> None:

@@ -40,6 +40,10 @@ IGNORED_KEY = "ignored_fields"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+def _no_other(route: Route) -> bool:
+    return False
+
+
 class ReplicaError(Exception):
     """A replica answered with an error, which is passed on in the protocol's own format."""
 
@@ -100,20 +104,22 @@ class ModelClient:
         routes = self._table.routes
         return next((route for task in tasks for route in routes if route.task == task), routes[0])
 
-    def route(self, model: str | None, tasks: Collection[str], purpose: str) -> Route:
-        """The model named, or the first one of these tasks.
+    def route(
+        self, model: str | None, tasks: Collection[str], purpose: str, also: Callable[[Route], bool] = _no_other
+    ) -> Route:
+        """The model named, or the first one of these tasks; `also` says which others can answer, where there is none.
 
         Raises:
             NotFound: no such model.
             InvalidInput: the model has another task; `purpose` describes these tasks.
         """
         if model is None:
-            served = next((route for route in self._table.routes if route.task in tasks), None)
-            if served is None:
+            able = [route for route in self._table.routes if route.task in tasks or also(route)]
+            if not able:
                 raise InvalidInput(f"no served model does {purpose}")
-            return served
+            return next((route for route in able if route.task in tasks), able[0])
         route = self._table.model(model)
-        if route.task not in tasks:
+        if route.task not in tasks and not also(route):
             raise InvalidInput(f"model: {model!r} does {route.task}, not {purpose}")
         return route
 
@@ -182,13 +188,15 @@ class SingleModelClient(ModelClient):
         """The model's route."""
         return self._route
 
-    def route(self, model: str | None, tasks: Collection[str], purpose: str) -> Route:
+    def route(
+        self, model: str | None, tasks: Collection[str], purpose: str, also: Callable[[Route], bool] = _no_other
+    ) -> Route:
         """The model's route.
 
         Raises:
             InvalidInput: the model has another task.
         """
-        if self._route.task not in tasks:
+        if self._route.task not in tasks and not also(self._route):
             raise InvalidInput(f"the model {self._route.model!r} does {self._route.task}, not {purpose}")
         return self._route
 

@@ -24,6 +24,7 @@ class Operation:
         error: type of an error's body.
         tasks: whose models can answer; empty for any.
         view: a name of the task that only some of its models have, and only those can answer; None for all.
+        vectors: kinds of vectors whose models can answer as well.
         is_form: the request is a form, not JSON.
         is_optional: the body may be empty.
         also: content types of responses beside JSON.
@@ -36,6 +37,7 @@ class Operation:
     error: Any
     tasks: tuple[str, ...] = ()
     view: str | None = None
+    vectors: tuple[str, ...] = ()
     is_form: bool = False
     is_optional: bool = False
     also: tuple[str, ...] = ()
@@ -51,8 +53,12 @@ class Operation:
 
     def models(self, table: RouteTable) -> list[Route]:
         """The served models that can answer."""
-        routes = [route for route in table.routes if not self.tasks or route.task in self.tasks]
-        return [route for route in routes if self.view is None or self.view in route.kind.aliases]
+        return [
+            route
+            for route in table.routes
+            if (not self.tasks or route.task in self.tasks or route.kind.vectors in self.vectors)
+            and (self.view is None or self.view in route.kind.aliases)
+        ]
 
 
 def build_routes(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 
 from deployments.checkpoints.files import Medium
+from deployments.contract.similarity import Sentences
 from deployments.errors import InvalidInput, TooLarge, UnsupportedMedia
 from deployments.media.content import Media
 from deployments.text.tokens import are_ids
@@ -60,9 +61,9 @@ class BodyReader:
             request = await asyncio.to_thread(parse, body)
         else:
             request = parse(body)
-        inputs = getattr(request, "inputs", None)
-        if isinstance(inputs, list) and not are_ids(inputs) and len(inputs) > self._item_limit:
-            raise TooLarge(f"inputs has {len(inputs):,} items; the limit is {self._item_limit:,} per request")
+        items = _items(getattr(request, "inputs", None))
+        if items > self._item_limit:
+            raise TooLarge(f"inputs has {items:,} items; the limit is {self._item_limit:,} per request")
         return request
 
     def _parser(self, content_type: str) -> Callable[[bytes], Any]:
@@ -165,3 +166,10 @@ def parse_partial(kind: type[BaseModel], body: bytes) -> Any | None:
             good = alone
             read.append(alone.inputs)
     return None if good is None else good.model_copy(update={"inputs": read})
+
+
+def _items(inputs: Any) -> int:
+    """The number of items of a request."""
+    if isinstance(inputs, Sentences):
+        return len(inputs.texts)
+    return len(inputs) if isinstance(inputs, list) and not are_ids(inputs) else 1

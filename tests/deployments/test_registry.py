@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 import deployments.tasks
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.registry import ALIASES, KINDS, TASKS, find_task, task_of
+from deployments.registry import ALIASES, FORMS, KINDS, TASKS, find_task, task_of
 from deployments.tasks.feature_extraction_image import ImageFeatureExtraction
 from deployments.tasks.feature_extraction_image_text import ImageTextFeatureExtraction
 from deployments.text.two_towers import TwoTowers
@@ -28,7 +28,8 @@ def config_of(folder, *architectures, processor=None, **settings):
 def test_every_task_file_is_registered():
     """A file in deployments/tasks is a task; forgetting the registry would be a task that nobody can serve."""
     files = {path for path in Path(deployments.tasks.__path__[0]).glob("*.py") if path.stem != "__init__"}
-    registered = {f"{task.__module__.rsplit('.', 1)[-1]}.py" for task in KINDS}
+    forms = [form for several in FORMS.values() for form in several]
+    registered = {f"{task.__module__.rsplit('.', 1)[-1]}.py" for task in [*KINDS, *forms]}
     assert {path.name for path in files} == registered
 
 

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from pydantic import Field
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from deployments.errors import InvalidInput
 from serve.apis.embeddings_inference.requests import CLASSES, Texts, Truncation
 from serve.apis.model_client import ModelClient
+from serve.routes import Route
 from serve.upstream.replicas import Reply
 
 
@@ -56,6 +57,20 @@ class RerankRequest(Truncation):
     top_n: int | None = Field(default=None, ge=1)
 
 
+class _Ranking(NamedTuple):
+    """How well texts answer a query.
+
+    Attributes:
+        logits: texts are ranked by them: scores between 0 and 1 of very good texts are all 1.
+        scores: between 0 and 1; of a model with a vector per token MaxSim, as the logits.
+        reply: of the model.
+    """
+
+    logits: list[float]
+    scores: list[float]
+    reply: Reply
+
+
 class Classes:
     """Handles classification and reranking requests."""
 
@@ -80,8 +95,8 @@ class Classes:
         if _names_documents(body):
             return await self._ranked_documents(request, await self._client.read(request, DocumentsRequest, body))
         payload: RerankRequest = await self._client.read(request, RerankRequest, body)
-        logits, _ = await self._logits(request, payload, payload.query, payload.texts)
-        scores = logits if payload.raw_scores else [_sigmoid(logit) for logit in logits]
+        ranking = await self._ranking(request, payload, payload.query, payload.texts)
+        logits, scores = ranking.logits, ranking.logits if payload.raw_scores else ranking.scores
         return [
             {"index": index, "score": scores[index]} | ({"text": payload.texts[index]} if payload.return_text else {})
             for index in _ranked(logits)[: payload.top_n]
@@ -96,16 +111,16 @@ class Classes:
         scored = texts
         if payload.max_tokens_per_doc is not None:
             scored = await self._shortened(request, payload, texts, payload.max_tokens_per_doc)
-        logits, reply = await self._logits(request, payload, payload.query, scored)
+        ranking = await self._ranking(request, payload, payload.query, scored)
         results = [
-            {"index": index, "relevance_score": _sigmoid(logits[index])}
+            {"index": index, "relevance_score": ranking.scores[index]}
             | ({"document": _document(payload.documents[index])} if payload.return_documents else {})
-            for index in _ranked(logits)[: payload.top_n]
+            for index in _ranked(ranking.logits)[: payload.top_n]
         ]
-        prompt_tokens = int(reply.header(b"x-prompt-tokens") or 0)
+        prompt_tokens = int(ranking.reply.header(b"x-prompt-tokens") or 0)
         return {
             "id": str(uuid.uuid4()),
-            "model": self._client.route(payload.model, CLASSES, "classification").model,
+            "model": self._ranker(payload).model,
             "results": results,
             "usage": {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens},  # Jina's
             "meta": {
@@ -113,6 +128,12 @@ class Classes:
                 "tokens": {"input_tokens": prompt_tokens},
             },
         }
+
+    def _ranker(self, payload: Truncation) -> Route:
+        """The model that ranks: a classifier, or one with a vector per token."""
+        return self._client.route(
+            payload.model, CLASSES, "classification", lambda route: route.kind.vectors == "several"
+        )
 
     async def _classify(self, request: Request, payload: Truncation, inputs: list[Any], raw: bool) -> Reply:
         route = self._client.route(payload.model, CLASSES, "classification")
@@ -131,7 +152,7 @@ class Classes:
         long = [index for index, text in enumerate(texts) if len(text.encode()) >= max_tokens]  # a token has a byte
         if not long:
             return texts
-        route = self._client.route(payload.model, CLASSES, "classification")
+        route = self._ranker(payload)
         body = {"inputs": [texts[index] for index in long], "add_special_tokens": False, "offsets": "bytes"}
         tokenized = (await self._client.post(request, route, body, "/tokenize")).json()
         shortened = list(texts)
@@ -140,19 +161,25 @@ class Classes:
                 shortened[index] = texts[index].encode()[: tokens[max_tokens - 1]["stop"]].decode(errors="ignore")
         return shortened
 
-    async def _logits(
-        self, request: Request, payload: Truncation, query: str, texts: list[str]
-    ) -> tuple[list[float], Reply]:
-        """The logit of each text for a query, and the reply that has them.
+    async def _ranking(self, request: Request, payload: Truncation, query: str, texts: list[str]) -> _Ranking:
+        """The scores of each text for a query.
 
-        Texts are ranked by it: scores between 0 and 1 of very good texts are all 1.
+        Raises:
+            InvalidInput: the model is a classifier of several classes.
         """
+        route = self._ranker(payload)
+        if route.kind.vectors == "several":
+            body = {"inputs": {"source_sentence": query, "sentences": texts}, "truncate": payload.truncate}
+            body["truncation_direction"] = payload.truncation_direction
+            reply = await self._client.post(request, route, body)
+            return _Ranking(reply.json(), reply.json(), reply)
         pairs = [{"text": query, "text_pair": text} for text in texts]
         reply = await self._classify(request, payload, pairs, raw=True)
         classes = reply.json()
         if any(len(labels) != 1 for labels in classes):
             raise InvalidInput("model: has several classes; reranking needs a model with a single score")
-        return [float(labels[0]["score"]) for labels in classes], reply
+        logits = [float(labels[0]["score"]) for labels in classes]
+        return _Ranking(logits, [_sigmoid(logit) for logit in logits], reply)
 
 
 def _ranked(scores: list[float]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
+from deployments.tasks.feature_extraction_sparse import SparseValue
 from serve.apis.embeddings_inference.classes import Classes, DocumentsRequest, PredictRequest, RerankRequest
 from serve.apis.embeddings_inference.info import Info
 from serve.apis.embeddings_inference.requests import CLASSES, VECTORS
@@ -29,11 +30,18 @@ _TYPES = {
 
 _of_vectors = partial(Operation, error=ErrorAnswer, tasks=VECTORS)
 _of_classes = partial(Operation, error=ErrorAnswer, tasks=CLASSES)
-_RERANK_DOCUMENTS = _of_classes(
+_of_ranks = partial(_of_classes, vectors=("several",))
+_RERANK_DOCUMENTS = _of_ranks(
     path="/v2/rerank", summary="Documents ranked for a query, in Cohere's and Jina's format.", request=DocumentsRequest
 )
 OPERATIONS = (
     _of_vectors(path="/embed", summary="A vector for each text.", request=EmbedRequest, response=list[list[float]]),
+    _of_vectors(
+        path="/embed_sparse",
+        summary="A sparse vector for each text.",
+        request=EmbedAllRequest,
+        response=list[list[SparseValue]],
+    ),
     _of_vectors(
         path="/embed_all",
         summary="A vector for each token of each text.",
@@ -52,7 +60,7 @@ OPERATIONS = (
         request=PredictRequest,
         response=list[Any],
     ),
-    _of_classes(
+    _of_ranks(
         path="/rerank", summary="Texts ranked for a query.", request=RerankRequest, response=list[dict[str, Any]]
     ),
     _RERANK_DOCUMENTS,
@@ -76,6 +84,7 @@ def embeddings_inference_routes(client: ModelClient, limits: Limits) -> list[Rou
     vectors, classes, tokens = Vectors(client), Classes(client), Tokens(client)
     handlers: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/embed": vectors.embed,
+        "/embed_sparse": vectors.embed_sparse,
         "/embed_all": vectors.embed_all,
         "/similarity": vectors.similarity,
         "/predict": classes.predict,

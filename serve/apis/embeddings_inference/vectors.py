@@ -1,4 +1,4 @@
-"""`/embed`, `/embed_all` and `/similarity`: embeddings of texts or tokens, and their similarity."""
+"""`/embed`, `/embed_sparse`, `/embed_all` and `/similarity`: vectors of texts or tokens, and their similarity."""
 
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ from deployments.text.tokens import TokenIds
 from serve.apis.client_request import ClientRequest
 from serve.apis.embeddings_inference.requests import VECTORS, TEIRequest, Texts, Truncation, as_list
 from serve.apis.model_client import ModelClient
+from serve.apis.vector_kinds import require_vectors
 
 
 class EmbedAllRequest(Truncation):
@@ -55,26 +56,39 @@ class Vectors:
         payload: EmbedRequest = await self._client.read(request, EmbedRequest)
         return await self._pooled(request, payload.model, payload.as_task())
 
-    async def embed_all(self, request: Request) -> Any:
-        """`[[[f]]]`, a vector for each token of each text, whatever the model's pooling; not normalised."""
+    async def embed_sparse(self, request: Request) -> Any:
+        """`[[{index, value}]]`, the entries of each text's sparse vector that are not zero."""
         payload: EmbedAllRequest = await self._client.read(request, EmbedAllRequest)
         route = self._client.route(payload.model, VECTORS, "embeddings")
-        body = payload.as_task() | {"pooling": "none", "normalize": False}
+        require_vectors(route, "sparse")
+        return (await self._client.post(request, route, payload.as_task())).json()
+
+    async def embed_all(self, request: Request) -> Any:
+        """`[[[f]]]`, a vector for each token of each text, whatever the model's pooling; not normalised, unless the
+        model itself gives a vector per token."""
+        payload: EmbedAllRequest = await self._client.read(request, EmbedAllRequest)
+        route = self._client.route(payload.model, VECTORS, "embeddings")
+        require_vectors(route, "dense", "several")
+        body = payload.as_task()
+        if route.kind.vectors == "dense":
+            body |= {"pooling": "none", "normalize": False}
         return (await self._client.post(request, route, body)).json()
 
     async def similarity(self, request: Request, *, truncate: bool = False) -> Any:
-        """`[f]`: the cosine similarity of each sentence to the source sentence. `truncate` is the option's default."""
+        """`[f]`: the similarity of each sentence to the source sentence, by the model's own function. `truncate` is the
+        option's default."""
         payload: SimilarityRequest = await self._client.read(request, SimilarityRequest)
         parameters = payload.parameters or SimilarityParameters()
         options = {"truncate": truncate} | parameters.model_dump(
             exclude={"model"}, exclude_unset=True, exclude_none=True
         )
-        texts = [payload.inputs.source_sentence, *payload.inputs.sentences]
-        source, *others = await self._pooled(request, payload.model, {"inputs": texts, "normalize": True} | options)
-        return [sum(a * b for a, b in zip(source, other, strict=True)) for other in others]
+        route = self._client.route(payload.model, VECTORS, "embeddings")
+        body = {"inputs": payload.inputs.model_dump()} | options
+        return (await self._client.post(request, route, body)).json()
 
     async def _pooled(self, request: Request, model: str | None, body: dict[str, Any]) -> list[list[float]]:
         route = self._client.route(model, VECTORS, "embeddings")
+        require_vectors(route, "dense")
         vectors: list[Any] = (await self._client.post(request, route, body)).json()
         if isinstance(vectors[0][0], list):
             raise InvalidInput(

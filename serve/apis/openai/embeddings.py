@@ -10,6 +10,7 @@ from deployments.errors import InvalidInput
 from deployments.text.tokens import TokenIds, are_ids
 from serve.apis.client_request import ClientRequest
 from serve.apis.model_client import ModelClient
+from serve.apis.vector_kinds import require_vectors
 from serve.http.errors import JSONResponse
 
 TASKS = ("feature-extraction",)
@@ -48,6 +49,7 @@ class Embeddings:
     async def __call__(self, request: Request) -> Response:
         payload: EmbeddingsRequest = await self._client.read(request, EmbeddingsRequest)
         route = self._client.route(payload.model, TASKS, "embeddings")
+        require_vectors(route, "dense")
         reply = await self._client.post(request, route, payload.as_task())
         vectors = reply.json()
         if isinstance(vectors[0], list) and isinstance(vectors[0][0], list):

@@ -118,14 +118,18 @@ def test_a_missing_tokenizer_is_a_load_error(checkpoints, copy, family):
         load_as(config(folder), CLASSIFIER)
 
 
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_a_damaged_file_is_a_load_error(checkpoints, copy, file):
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("config.json", r"config.json: not readable as JSON"),
+        ("model.safetensors", "cannot be loaded as AutoModelForSequenceClassification"),
+        ("tokenizer.json", "cannot be loaded as AutoModelForSequenceClassification"),
+    ],
+)
+def test_a_damaged_file_is_a_load_error(checkpoints, copy, file, message):
     folder = copy(checkpoints("bert", "SequenceClassification"))
     (folder / file).write_bytes((folder / file).read_bytes()[:200])
-    words = (
-        "not readable as JSON" if file == "config.json" else "cannot be loaded as AutoModelForSequenceClassification"
-    )
-    with pytest.raises(LoadError, match=words):
+    with pytest.raises(LoadError, match=message):
         load_as(config(folder), CLASSIFIER)
 
 

@@ -13,7 +13,17 @@ from deployments.registry import task_of
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.text.sentence_transformers import Embedding, read_embedding
 from tests.checkpoints import small_checkpoint
-from tests.embedding_checkpoints import FORMS, TEXTS, VECTORS, dense, form, pooling, write_modules
+from tests.embedding_checkpoints import (
+    FORMS,
+    SIMILAR,
+    SIMILARITIES,
+    TEXTS,
+    VECTORS,
+    dense,
+    form,
+    pooling,
+    write_modules,
+)
 from tests.serving import answer, answers, replica_of
 
 EXPECTED = json.loads(VECTORS.read_text())
@@ -32,6 +42,27 @@ def test_vectors_are_those_of_sentence_transformers(tmp_path: Path, name: str) -
     replica = replica_of(tmp_path)
     together = [vectors[0] for vectors in answers(replica, [{"inputs": text} for text in TEXTS])]
     np.testing.assert_allclose(together, EXPECTED[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_similarities_are_those_of_sentence_transformers(tmp_path: Path, name: str) -> None:
+    SIMILARITIES[name](tmp_path)
+    replica = replica_of(tmp_path)
+    inputs = {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]}
+    (expected,) = json.loads(SIMILAR.read_text())[name]
+    np.testing.assert_allclose(answer(replica, inputs=inputs), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(InvalidInput, match="similarity needs one vector per text"):
+        answer(replica, inputs=inputs, pooling="none")
+    with pytest.raises(InvalidInput, match="similarities are numbers"):
+        answer(replica, inputs=inputs, encoding_format="base64")
+    with pytest.raises(InvalidInput, match=r"inputs\[1\]: inputs is empty"):
+        answer(replica, inputs={"source_sentence": "a", "sentences": [""]})
+
+
+def test_an_unknown_similarity_is_refused(tmp_path: Path) -> None:
+    form(MEAN, files={"config_sentence_transformers.json": {"similarity_fn_name": "hamming"}})(tmp_path)
+    with pytest.raises(LoadError, match="'hamming' is not supported; there are cosine, dot"):
+        replica_of(tmp_path)
 
 
 def test_every_form_has_vectors() -> None:
@@ -70,10 +101,6 @@ def test_a_pooling_cannot_be_overridden_before_layers(tmp_path: Path) -> None:
         ([("Transformer", {}), dense(32, 32), MEAN], "has modules in the order Transformer, Dense, Pooling"),
         ([("Transformer", {}), pooling(pooling_mode="median")], "requires pooling by median"),
         (
-            [("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"use_residual": True})],
-            "requires a Dense layer with a residual",
-        ),
-        (
             [("Transformer", {}), MEAN, ("Dense", dense(32, 8)[1] | {"module_input_name": "token_embeddings"})],
             "requires a Dense layer for token_embeddings",
         ),
@@ -102,9 +129,8 @@ def test_an_activation_is_one_of_torchs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "modules", "message"),
     [
-        ({"model_type": "SparseEncoder"}, ["MLMTransformer", "SpladePooling"], "SparseEncoder is not supported"),
-        ({"model_type": "MultiVectorEncoder"}, ["Transformer", "Dense"], "MultiVectorEncoder is not supported"),
-        ({"model_type": "CrossEncoder"}, ["Transformer", "LogitScore"], "LogitScore"),
+        ({"model_type": "Novel"}, ["Transformer", "Novelty"], "sentence-transformers' Novel is not supported"),
+        ({}, ["StaticEmbedding", "Normalize"], "its vectors are a table of words"),
     ],
 )
 def test_what_is_no_embedding_model_is_not_taken_for_its_architecture(
@@ -116,6 +142,14 @@ def test_what_is_no_embedding_model_is_not_taken_for_its_architecture(
     with pytest.raises(LoadError, match=message):
         task_of(config_of(tmp_path))
     assert task_of(config_of(tmp_path, task="fill-mask")).name == "fill-mask"
+
+
+def test_a_table_of_words_without_a_model_is_refused(tmp_path: Path) -> None:
+    write_modules(tmp_path, [("StaticEmbedding", {})], inner="0_StaticEmbedding")
+    with pytest.raises(
+        LoadError, match="no config.json found; its first module, StaticEmbedding, is no model of trans"
+    ):
+        task_of(config_of(tmp_path))
 
 
 def test_a_cross_encoder_is_a_classifier(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("/embeddings", {"input": TEXT}),
     ("/embed", {"inputs": TEXT}),
     ("/embed_all", {"inputs": TEXT}),
+    ("/embed_sparse", {"inputs": TEXT}),
     ("/similarity", {"inputs": {"source_sentence": TEXT, "sentences": ["b"]}}),
     ("/predict", {"inputs": TEXT}),
     ("/rerank", {"query": TEXT, "texts": ["a", "b"]}),

@@ -1,7 +1,8 @@
 import { h } from '../element.js';
 
 /** How alike several texts are: cosines of their vectors, as a table whose cells are the darker the more alike. */
-export function similarity(body, texts) {
+export function similarity(answer, texts) {
+  const body = scattered(answer);
   const vectors = body.map((vector) => (Array.isArray(vector[0]) ? mean(vector) : vector));
   const isPooled = !Array.isArray(body[0][0]);
   const facts = isPooled ? `${vectors.length} × ${vectors[0].length} numbers`
@@ -27,6 +28,18 @@ function strip(vector) {
   const most = Math.max(...vector.map(Math.abs), 1e-9);
   const stripe = (value) => h('span', { class: value < 0 ? 'is-negative' : '', style: { opacity: (Math.abs(value) / most).toFixed(2) } });
   return h('div', { class: 'vector', role: 'img', 'aria-label': `A vector of ${vector.length} numbers` }, vector.slice(0, 512).map(stripe));
+}
+
+/** Sparse vectors, lists of {index, value}, with their zeros; others as they are. */
+function scattered(body) {
+  const entries = body.flat().filter((entry) => entry !== null && typeof entry === 'object' && 'index' in entry);
+  if (!entries.length) return body;
+  const width = Math.max(...entries.map(({ index }) => index)) + 1;
+  return body.map((vector) => {
+    const full = new Array(width).fill(0);
+    for (const { index, value } of vector) full[index] = value;
+    return full;
+  });
 }
 
 function mean(rows) {
