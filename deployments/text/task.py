@@ -13,6 +13,7 @@ from deployments.errors import InvalidInput, LoadError, TooLarge
 from deployments.layouts.packing import position_offset
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import UNBOUNDED, Alone, Layout, Packed, Padded, SameLength
+from deployments.text.beginning import truncated_from_beginning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -178,6 +179,10 @@ def tokenized(
     Raises:
         InvalidInput: too long, and must not be truncated. `field` names the text in the message.
     """
+    if truncate and side == "right" and pair is None:
+        shortened = truncated_from_beginning(tokenizer, text, max_length, special_tokens)
+        if shortened is not None:
+            return shortened, True
     encoding = tokenizer(text, pair, add_special_tokens=special_tokens)
     tokens = len(encoding["input_ids"])
     if tokens <= max_length:
