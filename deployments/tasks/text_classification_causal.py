@@ -71,7 +71,10 @@ class CausalReranker(TextClassification):
             return self.encode(self.score.prompt + query, document, truncate=truncate, side=side)
         require_text(query, "text")
         require_text(document, "text_pair")
-        text = self.template(query, document)
+        try:
+            text = self.template(query, document)
+        except Exception as error:  # a template is a program in the checkpoint and fails in any way
+            raise InvalidInput(f"the model's chat template rejects inputs: {error}") from error
         encoded = self.encode(text, truncate=truncate, side=side, special_tokens=False)
         end, ids = self.template.end, list(encoded.row.inputs["input_ids"])
         if not encoded.truncated or not end:

@@ -180,6 +180,12 @@ def test_a_class_of_transformers_means_its_task(tmp_path, name, task):
     assert task_of(config).name == task
 
 
+def test_a_configured_task_needs_no_files(tmp_path):
+    """A gateway may run on another machine than the model."""
+    for task in ("text-classification", "fill-mask"):
+        assert task_of(ModelConfig(model=str(tmp_path / "nowhere"), name="small", task=task)).name == task
+
+
 def test_an_alias_of_several_tasks_is_found():
     assert find_task("automatic-speech-recognition").name == "speech-recognition-ctc"
 

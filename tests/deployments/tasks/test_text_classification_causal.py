@@ -94,6 +94,15 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, form: Any, message: st
         replica_of(tmp_path)
 
 
+def test_a_template_may_reject_a_pair(tmp_path: Path) -> None:
+    rejecting = "{% for message in messages if message.content == 'no' %}{{ raise_exception('never') }}{% endfor %}"
+    reranker(rejecting + FLAT, "flat")(tmp_path)
+    replica = replica_of(tmp_path)
+    assert answer(replica, inputs=pair("yes", "b"))
+    with pytest.raises(InvalidInput, match="the model's chat template rejects inputs: never"):
+        answer(replica, inputs=pair("no", "b"))
+
+
 def test_it_can_generate_text_instead(tmp_path: Path) -> None:
     FORMS["template"](tmp_path)
     assert task_of(config_of(tmp_path, task="text-generation")).name == "text-generation"

@@ -110,6 +110,23 @@ async def test_a_vector_per_token(models: dict[str, Served]) -> None:
     assert "inputs[1]: inputs has" in too_long.text
 
 
+@pytest.mark.parametrize("name", ["dense", "sparse", "several"])
+async def test_tensors(models: dict[str, Served], name: str) -> None:
+    text = {"name": "text", "datatype": "BYTES", "shape": [2], "data": TEXTS}
+    got = await models[name].ask(f"/v2/models/{name}/infer", inputs=[text])
+    assert got.status_code == 200, got.text
+    outputs = {output["name"]: output for output in got.json()["outputs"]}
+    if name == "sparse":
+        first = outputs["value"]["data"][: len(models[name].own[0])]
+        assert first == pytest.approx([entry["value"] for entry in models[name].own[0]], abs=1e-5)
+        assert outputs["count"]["data"] == [len(vector) for vector in models[name].own]
+    else:
+        assert (outputs["embedding"]["shape"][0], outputs["embedding"]["shape"][-1]) == (
+            2,
+            32 if name == "dense" else 8,
+        )
+
+
 @pytest.mark.parametrize(
     ("path", "name", "message"),
     [

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.routing import Route
 
-from deployments.registry import KINDS, TASKS
+from deployments.registry import FORMS, KINDS, TASKS
 from serve.apis.huggingface import operations as huggingface
 from serve.apis.huggingface.paths import PIPELINE, VIEWS, BelowModel
 from serve.config.service import embedded_config
@@ -15,7 +15,8 @@ from serve.http.errors import JSONResponse
 from serve.routes import RouteTable, route_table
 
 NOT_TOLD = {"/docs", "/openapi.json", "/playground", "/metrics"}
-DOCUMENT = openapi(RouteTable((f"model-{number}", kind) for number, kind in enumerate(KINDS)))
+FORMS_OF_TASKS = [form for forms in FORMS.values() for form in forms]
+DOCUMENT = openapi(RouteTable((f"model-{number}", kind) for number, kind in enumerate([*KINDS, *FORMS_OF_TASKS])))
 
 
 def references(node: Any) -> list[str]:
