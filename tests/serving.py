@@ -1,15 +1,20 @@
-"""A loaded model that answers requests as a replica does, without Ray and HTTP."""
+"""A loaded model that answers requests as a replica does, without Ray: by itself, or through its HTTP application."""
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 
 from deployments.config import ModelConfig
 from deployments.registry import task_of
 from deployments.replica.replica import Replica
+from serve.config.service import Limits, MediaSources
+from serve.model.app import ModelApp
+from serve.model.endpoint import Endpoint
+from serve.routes import RouteTable
 from tests.waiting import PATIENCE_S
 
 
@@ -30,6 +35,21 @@ def answers(replica: Replica, requests: Sequence[dict[str, Any]]) -> list[Any]:
 
     got = asyncio.run(all_of_them())
     return [each if isinstance(each, BaseException) else orjson.loads(each.body) for each in got]
+
+
+def answers_over_http(replica: Replica, bodies: Sequence[dict[str, Any]]) -> list[Any]:
+    """The JSON of requests that its HTTP application gets at once; each must succeed."""
+    (route,) = RouteTable([(replica.config.name, replica.task_class)]).routes
+    limits = Limits(request_timeout_s=PATIENCE_S)
+    application = ModelApp(Endpoint(replica, route, limits, MediaSources()), replica, route, limits)
+
+    async def all_of_them() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as client:
+            return await asyncio.gather(*(client.post(route.path, json=body, timeout=None) for body in bodies))
+
+    responses = asyncio.run(all_of_them())
+    assert [each.status_code for each in responses] == [200] * len(bodies), responses[-1].text
+    return [each.json() for each in responses]
 
 
 def answer(replica: Replica, **request: Any) -> Any:

@@ -13,7 +13,7 @@ from deployments.registry import task_of
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.feature_extraction_late_interaction import LateInteractionFeatureExtraction
 from tests.late_interaction_checkpoints import DOCUMENTS, FORMS, QUERIES, VALUES, dense, multi_vector
-from tests.serving import answer, answers, replica_of
+from tests.serving import answer, answers_over_http, replica_of
 
 EXPECTED = json.loads(VALUES.read_text())
 
@@ -29,7 +29,7 @@ def test_vectors_and_scores_are_those_of_sentence_transformers(tmp_path: Path, n
     replica = replica_of(tmp_path)
     queries = [{"inputs": text, "prompt_name": "query"} for text in QUERIES]
     compared = [{"inputs": {"source_sentence": text, "sentences": DOCUMENTS}} for text in QUERIES]
-    found = answers(replica, [*queries, *({"inputs": text} for text in DOCUMENTS), *compared])
+    found = answers_over_http(replica, [*queries, *({"inputs": text} for text in DOCUMENTS), *compared])
     replica.stop()
     expected = EXPECTED[name]
     for (vectors,), others in zip(found[:5], [*expected["queries"], *expected["documents"]], strict=True):

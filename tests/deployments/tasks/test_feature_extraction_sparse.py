@@ -15,7 +15,7 @@ from deployments.tasks.feature_extraction_sparse import SparseFeatureExtraction
 from deployments.text import splade
 from tests.checkpoints import small_checkpoint
 from tests.embedding_checkpoints import write_modules
-from tests.serving import answer, answers, replica_of
+from tests.serving import answer, answers_over_http, replica_of
 from tests.sparse_checkpoints import FORMS, TEXTS, VECTORS
 
 EXPECTED = json.loads(VECTORS.read_text())
@@ -42,7 +42,7 @@ def test_vectors_are_those_of_sentence_transformers(tmp_path: Path, name: str, m
     replica = replica_of(tmp_path)
     for logits in (splade.LOGITS, 3 * replica.task.width):
         monkeypatch.setattr(splade, "LOGITS", logits)
-        together = answers(replica, [{"inputs": text} for text in TEXTS])
+        together = answers_over_http(replica, [{"inputs": text} for text in TEXTS])
         for (vector,), expected in zip(together, EXPECTED[name], strict=True):
             assert_same(vector, expected)
     replica.stop()

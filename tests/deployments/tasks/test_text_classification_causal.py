@@ -12,7 +12,7 @@ from deployments.errors import InvalidInput, LoadError
 from deployments.registry import task_of
 from deployments.tasks.text_classification_causal import CausalReranker
 from tests.reranker_checkpoints import FLAT, FORMS, PAIRS, SCORES, reranker
-from tests.serving import answer, answers, replica_of
+from tests.serving import answer, answers_over_http, replica_of
 
 EXPECTED = json.loads(SCORES.read_text())
 WITHOUT_ROLES = "{% for message in messages %}{{ message.role }}{% endfor %}"
@@ -31,7 +31,7 @@ def test_scores_are_those_of_sentence_transformers(tmp_path: Path, name: str) ->
     FORMS[name](tmp_path)
     assert task_of(config_of(tmp_path)) is CausalReranker
     replica = replica_of(tmp_path)
-    together = answers(replica, [{"inputs": pair(*each)} for each in PAIRS])
+    together = answers_over_http(replica, [{"inputs": pair(*each)} for each in PAIRS])
     np.testing.assert_allclose([labels[0][0]["score"] for labels in together], EXPECTED[name], atol=1e-4)
     assert all(len(labels[0]) == 1 for labels in together)
 

@@ -24,7 +24,7 @@ from tests.embedding_checkpoints import (
     pooling,
     write_modules,
 )
-from tests.serving import answer, answers, replica_of
+from tests.serving import answer, answers_over_http, replica_of
 
 EXPECTED = json.loads(VECTORS.read_text())
 MEAN = pooling(pooling_mode="mean")
@@ -40,7 +40,7 @@ def test_vectors_are_those_of_sentence_transformers(tmp_path: Path, name: str) -
     FORMS[name](tmp_path)
     assert task_of(config_of(tmp_path)) is FeatureExtraction
     replica = replica_of(tmp_path)
-    together = [vectors[0] for vectors in answers(replica, [{"inputs": text} for text in TEXTS])]
+    together = [vectors[0] for vectors in answers_over_http(replica, [{"inputs": text} for text in TEXTS])]
     np.testing.assert_allclose(together, EXPECTED[name], atol=1e-4)
 
 
