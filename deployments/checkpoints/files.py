@@ -146,8 +146,9 @@ def read_medium(model: str, revision: str | None = None) -> Medium:
     Raises:
         LoadError: see `find_file`.
     """
+    folder = transformer_folder(model, revision)
     for name in ("preprocessor_config.json", "processor_config.json"):
-        path = find_file(model, name, revision)
+        path = find_file(model, folder + name, revision)
         if path is None:
             continue
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,20 @@ def test_modules_of_sentence_transformers(tmp_path):
     write_modules(folder, [("CLIPModel", {}), ("Dense", {})])
     with pytest.raises(LoadError, match="requires Dense after two towers"):
         load_task(ImageTextFeatureExtraction, folder)
+
+
+def test_a_model_in_a_folder_of_its_own(tmp_path):
+    """As sentence-transformers saved CLIP at first: nothing of transformers at the root."""
+    inner = two_towers_checkpoint(tmp_path / "0_CLIPModel", "clip")
+    entry = {"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}
+    (tmp_path / "modules.json").write_text(json.dumps([entry]))
+    config = ModelConfig(model=str(tmp_path), name="small")
+    assert task_of(config) is ImageTextFeatureExtraction
+    inputs = ["a cat", *as_files([picture(12, 9)])]
+    ours, alone = (
+        ask_together(load_task(ImageTextFeatureExtraction, folder), requests_of(inputs)) for folder in (tmp_path, inner)
+    )
+    np.testing.assert_array_equal(ours, alone)
 
 
 def test_what_a_string_is():
