@@ -1,11 +1,11 @@
 """ModuleFiles: the files that sentence-transformers writes beside a transformer, `modules.json` first."""
 
 import json
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deployments.checkpoint import find_file
+from deployments.checkpoint import EMBEDDED_PREFIX, find_file
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 
@@ -116,4 +116,13 @@ class ModuleFiles:
         return LoadError(f"{self.config.model}: {MODULES} {what}, which is not supported; {hint}")
 
     def _find(self, name: str) -> Path | None:
-        return find_file(self.config.model, name, self.config.revision)
+        model, revision = self.config.model, self.config.revision
+        if model.startswith(EMBEDDED_PREFIX) or Path(model).expanduser().is_dir():
+            return find_file(model, name, revision)
+        return _on_hub(model, name, revision)
+
+
+@lru_cache(maxsize=256)
+def _on_hub(model: str, name: str, revision: str | None) -> Path | None:
+    """Each form of a task looks for the same few files, and on the hub each look is a request."""
+    return find_file(model, name, revision)
