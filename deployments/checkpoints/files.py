@@ -5,7 +5,6 @@ Files that an adapter lacks are its base model's.
 
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,8 +114,11 @@ def read_adapter(model: str, revision: str | None = None) -> Adapter | None:
     Raises:
         LoadError: see `find_file` and `parse_adapter`.
     """
-    is_local = Path(resolve(model)).expanduser().is_dir()
-    return (_read_adapter if is_local else _read_adapter_once)(model, revision)
+    path = _find(model, ADAPTER, revision)
+    if path is None:
+        return None
+    has_weights = any(_find(model, name, revision) is not None for name in _WEIGHTS)
+    return parse_adapter(model, path, has_weights=has_weights)
 
 
 def base_source(model: str, adapter: Adapter) -> tuple[str, str | None]:
@@ -175,17 +177,6 @@ def find_file(model: str, name: str, revision: str | None = None) -> Path | None
         base, base_revision = base_source(model, adapter)
         return _find(base, name, base_revision)
     return path
-
-
-def _read_adapter(model: str, revision: str | None) -> Adapter | None:
-    path = _find(model, ADAPTER, revision)
-    if path is None:
-        return None
-    has_weights = any(_find(model, name, revision) is not None for name in _WEIGHTS)
-    return parse_adapter(model, path, has_weights=has_weights)
-
-
-_read_adapter_once = cache(_read_adapter)  # each look at the hub is a request
 
 
 def _find(model: str, name: str, revision: str | None) -> Path | None:

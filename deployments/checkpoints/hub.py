@@ -43,8 +43,9 @@ def source(model: str, revision: str | None = None) -> str:
     return model if folder is None else str(folder)
 
 
+@cache
 def find_hub_file(model: str, name: str, revision: str | None = None) -> Path | None:
-    """A file of a model, downloaded if need be; None if the model lacks it.
+    """A file of a model, downloaded if need be; None if the model lacks it. Asked once in a process.
 
     Raises:
         LoadError: the hub cannot be reached and the model is not in the cache, or the download fails.

@@ -17,9 +17,12 @@ from tests.checkpoints import small_checkpoint
 
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
-    hub.is_reachable.cache_clear()
+    caches = (hub.is_reachable, hub.find_hub_file)
+    for each in caches:
+        each.cache_clear()
     yield
-    hub.is_reachable.cache_clear()
+    for each in caches:
+        each.cache_clear()
 
 
 @pytest.fixture
