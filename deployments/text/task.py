@@ -14,6 +14,7 @@ from deployments.layouts.packing import position_offset
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import UNBOUNDED, Alone, Layout, Packed, Padded, SameLength
 from deployments.text.beginning import truncated_from_beginning
+from deployments.text.fast_tokenizers import as_fast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +75,10 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
             )
         self.max_length = max_length_of(checkpoint)
         self._embedded = embedded_tokens(self.tokenizer, checkpoint.model)
+
+    @classmethod
+    def load_processor(cls, source: str, revision: str | None) -> Any:
+        return as_fast(super().load_processor(source, revision))
 
     def layouts(self) -> Sequence[Layout]:
         """Where rows name positions, each layout with and without gathering them: some models have more than a head
