@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from deployments.contract.similarity import Sentences
 from deployments.contract.task import Body, Row
 from deployments.image.task import ImageTask, sample_image
 from deployments.layouts.media import Stacked, StackedAlone
@@ -24,13 +25,14 @@ class ImageInput(Body):
     image: Media
 
 
-Input = Annotated[str | Media | TextInput | ImageInput, BeforeValidator(read_input(ImageInput, "image"))]
+Input = Annotated[str | Media | TextInput | ImageInput | Sentences, BeforeValidator(read_input(ImageInput, "image"))]
 
 
 class Request(two_towers.Request):
     inputs: Input | list[Input] = Field(
         description="A text or an image, or a list of them. A string is an image if it is a data URL, an http or https "
-        'URL, or at least 64 characters of base64; `{"text": …}` and `{"image": …}` leave no doubt.'
+        'URL, or at least 64 characters of base64; `{"text": …}` and `{"image": …}` leave no doubt. For '
+        "`source_sentence` and `sentences`, the answer is the similarity of each sentence to the source."
     )
 
 

@@ -8,16 +8,17 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from deployments.checkpoints.files import find_file
 from deployments.checkpoints.load import Checkpoint
 from deployments.config import ModelConfig, Pooling
 from deployments.contract.pooling import VectorOptions, join_vectors
+from deployments.contract.similarity import Sentences, similarity_of
 from deployments.contract.task import Body, Prepared, Row
-from deployments.errors import LoadError
+from deployments.errors import InvalidInput, LoadError
 from deployments.layouts.packing import position_offset
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Alone, Layout, Padded, SameLength
@@ -42,14 +43,16 @@ class TextInput(Body):
 
 
 def read_input(file: type[Body], field: str) -> Callable[[Any], Any]:
-    """A validator of one input. An object with `field` is a file, any other a text; errors are of what was meant.
+    """A validator of one input. An object with `field` is a file, one with sentences is these, any other a text; errors
+    are of what was meant.
 
     A string is a file if it is base64 of at least 64 characters, a data URL, or an http or https URL.
     """
 
     def read(value: Any) -> Any:
         if isinstance(value, dict):
-            return (file if field in value else TextInput).model_validate(value)
+            kinds: dict[str, type[Body]] = {field: file, "source_sentence": Sentences, "sentences": Sentences}
+            return next((kinds[name] for name in kinds if name in value), TextInput).model_validate(value)
         return _MEDIA.validate_python(value) if isinstance(value, str) and _FILE.match(value) else value
 
     return read
@@ -62,6 +65,13 @@ class Request(VectorOptions):
         default=True, description="Truncate texts longer than the model's maximum length; if false, reject them."
     )
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+
+    @model_validator(mode="after")
+    def _sentences_alone(self) -> Self:
+        inputs: Any = getattr(self, "inputs", None)
+        if isinstance(inputs, list) and any(isinstance(each, Sentences) for each in inputs):
+            raise ValueError("inputs: sentences to compare stand alone, not in a list")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class TwoTowers(ForwardTask[RequestT, Any]):
     name = "feature-extraction"
     auto_model = "AutoModel"
     operation = "embeddings"
-    response = list[list[float]] | list[str]
+    response = list[list[float]] | list[float] | list[str]
     example: ClassVar[dict[str, Any]] = {"inputs": "A man plays a guitar."}
     preprocess_threads = 1  # the tokenizer keeps state
     media_features: ClassVar[str]
@@ -193,7 +203,19 @@ class TwoTowers(ForwardTask[RequestT, Any]):
     def postprocess(self, request: RequestT, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self.pooling)
 
+    def split(self, request: RequestT) -> list[RequestT]:
+        inputs: Any = request.inputs  # type: ignore[attr-defined]
+        if isinstance(inputs, Sentences):
+            return [request.model_copy(update={"inputs": TextInput(text=text)}) for text in inputs.texts]
+        return super().split(request)
+
     def join(self, request: RequestT, answers: list[Any]) -> Any:
+        if isinstance(request.inputs, Sentences):  # type: ignore[attr-defined]
+            if request.encoding_format != "float":
+                raise InvalidInput("encoding_format: similarities are numbers; leave it out")
+            import numpy as np
+
+            return similarity_of("cosine")(answers[0], np.stack(answers[1:]))
         return join_vectors(answers, is_list=request.is_batch, pooled=True)
 
     def tokens_in(self, prepared: Prepared) -> int:

@@ -121,6 +121,14 @@ async def test_vectors_over_every_protocol(model: Any) -> None:
     same, other = await towers.ask("/pipeline/sentence-similarity", {"inputs": inputs})
     assert same == pytest.approx(1, abs=1e-5)
     assert other < 0.999
+    own = await towers.ask("", {"inputs": inputs})
+    assert own == pytest.approx([same, other], abs=1e-6)
+    alone = await towers.ask("", {"inputs": [inputs]}, 422)
+    assert "sentences to compare stand alone, not in a list" in alone["error"]
+    numbers = await towers.ask("", {"inputs": inputs, "encoding_format": "base64"}, 422)
+    assert numbers["error"] == "encoding_format: similarities are numbers; leave it out"
+    missing = await towers.ask("", {"inputs": {"source_sentence": "a"}}, 422)
+    assert missing["error"] == "inputs.sentences: is missing"
     tensors = [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a cat"]}]
     inferred = await towers.call("/v2/models/clip/infer", json={"inputs": tensors})
     assert np.abs(np.array(inferred.json()["outputs"][0]["data"]) - text).max() < 1e-5
