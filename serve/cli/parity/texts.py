@@ -34,17 +34,25 @@ def text_vectors(source: Source) -> Answer:
 
 
 def _require_plain_modules(source: Source) -> None:
-    """Refuse modules of sentence-transformers that change the vectors in another way than pooling.
+    """Refuse files of sentence-transformers that change the vectors in another way than pooling.
 
     Raises:
         NoReference: there are such.
     """
-    path = find_file(source.config.model, "modules.json", source.config.revision)
-    if path is None or source.config.pooling is not None:
-        return
-    modules = {module["type"].rsplit(".", 1)[-1] for module in json.loads(path.read_text(encoding="utf-8"))}
-    if others := sorted(modules - {"Transformer", "Pooling", "Normalize"}):
+    modules = {module["type"].rsplit(".", 1)[-1] for module in _read(source, "modules.json") or ()}
+    others = sorted(modules - {"Transformer", "Pooling", "Normalize"})
+    if others and source.config.pooling is None:
         raise NoReference(f"modules.json has {', '.join(others)}, which transformers does not know")
+    if (_read(source, "config_sentence_transformers.json") or {}).get("default_prompt_name"):
+        raise NoReference("the checkpoint prepends a prompt to every text, which transformers does not know")
+    if (_read(source, "sentence_bert_config.json") or {}).get("do_lower_case"):
+        raise NoReference("the checkpoint reads texts in lower case, which transformers does not know")
+
+
+def _read(source: Source, name: str) -> Any:
+    """A file of the checkpoint, as JSON has it; None if there is none."""
+    path = find_file(source.config.model, name, source.config.revision)
+    return None if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 
 def text_labels(source: Source) -> Answer:

@@ -159,7 +159,9 @@ def test_a_running_service_that_answers_wrongly(config: Path, url: str) -> None:
 
 
 def test_models_in_processes_of_their_own(config: Path, tmp_path: Path) -> None:
-    (tmp_path / "inputs.txt").write_text("Never again.\nA text.\n", encoding="utf-8")
+    (tmp_path / "inputs.txt").write_text(
+        'Never again.\n{"text": "A text", "text_pair": "and more."}\n', encoding="utf-8"
+    )
     result = run(config, "--models", "classifier", "--inputs", str(tmp_path / "inputs.txt"))
     assert result.exit_code == 0, result.output
     assert rows(result)["classifier"][4] == "2"
@@ -178,11 +180,13 @@ def test_a_model_that_cannot_be_loaded_does_not_end_the_others(config: Path, tmp
     assert "Traceback" not in result.output
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--models", "clasifier"), "no model 'clasifier'; did you mean 'classifier'?"),
         (("--inputs", "nowhere.txt"), "--inputs: nowhere.txt cannot be read"),
+        (("--url", "127.0.0.1", "--models", "classifier"), "classifier: no answer from"),
     ],
 )
 def test_wrong_options(config: Path, options: tuple[str, ...], message: str) -> None:
