@@ -150,9 +150,27 @@ def write(found: Sequence[Parity]) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}", encoding="utf-8")
 
 
+def summary(lines: Sequence[str]) -> str:
+    """A row for each class of transformers, from the rows of its families."""
+    classes: dict[str, list[list[str]]] = {}
+    for line in lines:
+        entries = [entry.strip() for entry in line[1:-1].split("|")]
+        classes.setdefault(entries[1], []).append(entries)
+    made = ["| class | families | architectures | equal | largest difference |", "|---|---|---|---|---|"]
+    for name, families in classes.items():
+        numbers = [float(entry) for entries in families for entry in entries[6:9] if entry != "–"]
+        counts = (len(families), len({entries[3] for entries in families}), sum(e[-1] == "equal" for e in families))
+        largest = f"{max(numbers):.1e}" if numbers else "–"
+        made.append(f"| {name} | {' | '.join(map(str, counts))} | {largest} |")
+    return "\n".join(made)
+
+
 def table(found: Sequence[Parity]) -> str:
+    """The summary, and a row for each family."""
     head = ("task", "class", "family", "architecture", "mode", "inputs", *RUNS, "agreement", "verdict")
-    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *map(row, found)])
+    rows = [*map(row, found)]
+    families = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows]
+    return "\n".join([summary(rows), "", *families])
 
 
 if __name__ == "__main__":
