@@ -1,4 +1,4 @@
-"""`automodel-serve up | apply | check | plan | models | key | render | top`."""
+"""`automodel-serve up | apply | check | plan | parity | models | key | render | top`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.cli.apply.command import apply
 from serve.cli.embedded import build_embedded
+from serve.cli.parity.command import parity
 from serve.cli.plan.command import plan
 from serve.cli.render import render
 from serve.cli.terminal import configure_logging, console, error_console, fail
@@ -137,6 +138,7 @@ def models(
 app.command()(apply)
 app.command()(top)
 app.command()(plan)
+app.command()(parity)
 
 
 def _config(

@@ -1,0 +1,1 @@
+"""`automodel-serve parity`: a service's answers compared with those of transformers."""
