@@ -39,6 +39,16 @@ def loggers_as_before() -> Iterator[None]:
         each.setLevel(level)
 
 
+@pytest.fixture(scope="session")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`Writing` of tests/writing_checkpoints.py: each model that writes is made and loaded once in this process."""
+    from tests.writing_checkpoints import Writing
+
+    made = Writing(tmp_path_factory.mktemp("writing"))
+    yield made
+    made.stop()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(TimeSpent(), "time-spent")
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.captioning_checkpoints import captioning_checkpoint
-from tests.checkpoints import small_checkpoint
-from tests.nli_checkpoint import nli_checkpoint
 from tests.service.running import RunningService
-from tests.writing_checkpoints import writing_checkpoint
 
 
 @pytest.fixture(scope="package")  # it ends before other tests begin
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    from tests.captioning_checkpoints import captioning_checkpoint
+    from tests.checkpoints import small_checkpoint
+    from tests.nli_checkpoint import nli_checkpoint
+    from tests.writing_checkpoints import writing_checkpoint  # they import torch, which matrix.py can do without
+
     root: Path = tmp_path_factory.mktemp("clients")
     models = [writing_checkpoint(root / "llama", "llama", chat=True), writing_checkpoint(root / "t5", "t5")]
     models.append(small_checkpoint(root / "ranker", "bert", "SequenceClassification", num_labels=1))

@@ -3,25 +3,28 @@
 `OpenAIEmbeddings` sends ids of OpenAI's own vocabulary unless it is told otherwise: they mean nothing to another model,
 so `check_embedding_ctx_length=False` sends the texts, and the service does the cutting. With `tiktoken_enabled=False`
 LangChain counts with the model's tokenizer, and sends texts, too.
+
+LangChain is imported in functions: it takes seconds, in each worker that collects these tests.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import httpx
 import numpy as np
 import pytest
 from huggingface_hub import InferenceClient, constants
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, Field
 
 from deployments.checkpoints.files import resolve
 from tests.service.running import RunningService
 
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+
 pytestmark = pytest.mark.ray
 TEXTS = ["A man plays a guitar.", "Somebody makes music."]
-CHAT = [SystemMessage("Be short."), HumanMessage("Who wrote the letter?")]
+CHAT = [("system", "Be short."), ("human", "Who wrote the letter?")]
 OPTIONS: Any = {"max_new_tokens": 8, "do_sample": False}
 
 
@@ -37,11 +40,15 @@ def http() -> Iterator[httpx.Client]:
         yield client
 
 
-def embeddings(service: RunningService, http: httpx.Client, **options: Any) -> OpenAIEmbeddings:
+def embeddings(service: RunningService, http: httpx.Client, **options: Any) -> "OpenAIEmbeddings":
+    from langchain_openai import OpenAIEmbeddings
+
     return OpenAIEmbeddings(model="minilm", base_url=f"{service.url}/v1", api_key="none", http_client=http, **options)
 
 
-def chat(service: RunningService, http: httpx.Client, most: int = 8) -> ChatOpenAI:
+def chat(service: RunningService, http: httpx.Client, most: int = 8) -> "ChatOpenAI":
+    from langchain_openai import ChatOpenAI
+
     url = f"{service.url}/v1"
     return ChatOpenAI(model="llama", base_url=url, api_key="none", http_client=http, temperature=0, max_tokens=most)
 
@@ -64,6 +71,8 @@ def test_vectors_of_texts_that_langchain_counts_itself(service: RunningService, 
 @pytest.mark.client("langchain-openai", "text-generation", "chat", call="ChatOpenAI.invoke")
 @pytest.mark.client("langchain-openai", "streams", call="ChatOpenAI.stream")
 def test_a_chat(service: RunningService, http: httpx.Client) -> None:
+    from langchain_core.messages import AIMessage
+
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who wrote the letter?"}]
     (expected,) = ask(service, "text-generation", messages, **OPTIONS, details=True)
     answer = chat(service, http).invoke(CHAT)

@@ -1,7 +1,6 @@
 """What a request says means the same in flight and in static batches: texts, tokens, log-probabilities and endings."""
 
 import asyncio
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -16,13 +15,6 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
     "bart": {"forced_eos_token_id": 2, "forced_bos_token_id": 40, "min_length": 5, "max_length": 20},
     "marian": {"bad_words_ids": [[172], [237, 237]], "suppress_tokens": [60], "begin_suppress_tokens": [61]},
 }
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
 
 
 def some_parameters(random: Random) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def test_one_input_fails_and_its_neighbours_are_answered(
 
 @pytest.fixture(scope="module")
 def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
+    """Not the session's: these are broken by the tests."""
     made = Writing(tmp_path_factory.mktemp("writing"))
     yield made
     made.stop()

@@ -41,13 +41,6 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     made.stop()
 
 
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def kept(replica: Replica) -> Iterator[KeptSpans]:
     made = KeptSpans()
