@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 
 from serve.cli.parity.comparison import Failure
+from serve.config.service import Limits
 
-AT_ONCE = 64  # requests; a replica refuses more than limits.max_waiting
+AT_ONCE = 64  # requests at most
 BATCH = 16  # inputs of a client batch
 
 
@@ -20,16 +21,26 @@ class Asking:
         client: of the service, or of one model's application.
         path: of the model.
         fields: of every request, beside `inputs`.
+        limits: of the service.
         wraps: the answer to a single input is a list with one entry.
         seed: of the other order.
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, path: str, fields: Mapping[str, Any], *, wraps: bool, seed: int = 0
+        self,
+        client: httpx.AsyncClient,
+        path: str,
+        fields: Mapping[str, Any],
+        limits: Limits,
+        *,
+        wraps: bool,
+        seed: int = 0,
     ) -> None:
         self._client = client
         self._path = path
         self._fields = fields
+        self._places = asyncio.Semaphore(min(AT_ONCE, limits.max_waiting))
+        self._batch_size = min(BATCH, limits.max_batch_items)
         self._wraps = wraps
         self._seed = seed
 
@@ -39,18 +50,13 @@ class Asking:
 
     async def crowd(self, inputs: Sequence[Any]) -> list[Any]:
         """The same to requests that are all under way at once."""
-        places = asyncio.Semaphore(AT_ONCE)
-
-        async def asked(each: Any) -> Any:
-            async with places:
-                return await self._one(each)
-
-        return await asyncio.gather(*map(asked, inputs))
+        return await asyncio.gather(*map(self._one, inputs))
 
     async def reordered(self, inputs: Sequence[Any]) -> list[Any]:
         """The same to client batches of at most `BATCH` inputs in another order, all at once."""
+        size = self._batch_size
         order = Random(self._seed).sample(range(len(inputs)), len(inputs))
-        batches = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
         answers: list[Any] = [None] * len(inputs)
         found = await asyncio.gather(*(self._batch(inputs, batch) for batch in batches))
         for batch, own in zip(batches, found, strict=True):
@@ -72,7 +78,8 @@ class Asking:
 
     async def _ask(self, inputs: Any) -> Any:
         try:
-            response = await self._client.post(self._path, json={"inputs": inputs, **self._fields})
+            async with self._places:
+                response = await self._client.post(self._path, json={"inputs": inputs, **self._fields})
         except httpx.HTTPError as error:
             return Failure(f"no answer ({type(error).__name__}: {error})")
         if response.status_code != 200:

@@ -128,7 +128,8 @@ async def _parity(config: ModelConfig, route: Route, lines: Sequence[str] | None
             found.reason = str(reason)
             return found
         reference = reference_of(route.kind)
-        asking = Asking(client, route.path, reference.fields, wraps=_wraps(reference, config, about), seed=SEED)
+        wraps = _wraps(reference, config, about)
+        asking = Asking(client, route.path, reference.fields, service.limits, wraps=wraps, seed=SEED)
         for name in RUNS:
             answers = await getattr(asking, name)([case.inputs for case in cases])
             found.runs[name] = _compared(cases, answers, expected, found.tolerance)

@@ -8,9 +8,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from deployments.replica.replica import Replica
+from deployments.tasks.text_classification import TextClassification
 from serve.cli.main import app
 from serve.cli.parity import command, reference
 from serve.cli.parity.measurement import RUNS, parity_of
@@ -20,6 +23,7 @@ from tests.writing_checkpoints import writing_checkpoint
 
 NAMES = ("classifier", "embedder", "decoder", "pictures")
 SERVICE = """
+limits: {max_batch_items: 5, max_waiting: 6}
 models:
   - {model: classifier, name: classifier}
   - {model: embedder, name: embedder, pooling: {mode: mean, normalize: true}}
@@ -101,6 +105,25 @@ def shifted(load: Any) -> Any:
         return {name: changes.get(name, lambda value: value)(value) for name, value in entry.items()}
 
     return lambda source: (lambda answer: lambda inputs: [*map(change, answer(inputs))])(load(source))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_fault_that_only_a_batch_shows(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, forward, by = Replica.load, TextClassification.forward, [0.0]
+
+    def load_and_break(replica: Replica) -> None:
+        load(replica)
+        by[0] = 0.1  # after the check at load, which would find it
+
+    def broken(task: Any, rows: Any, params: Any) -> list[Any]:
+        shift = by[0] * (len(rows) > 1)
+        return [logits + shift * np.arange(len(logits)) for logits in forward(task, rows, params)]
+
+    monkeypatch.setattr(Replica, "load", load_and_break)
+    monkeypatch.setattr(TextClassification, "forward", broken)
+    result = run(config, "--models", "classifier")
+    assert result.exit_code == 1
+    assert "classifier: crowd: " in result.stderr
 
 
 @pytest.mark.usefixtures("in_this_process")
