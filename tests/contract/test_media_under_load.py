@@ -38,7 +38,7 @@ every_replica = pytest.mark.parametrize(
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-IN_FLIGHT = 120
+IN_FLIGHT = 60
 LIMITS = ReplicaLimits(media=MediaLimits(10_000_000, 10))
 
 

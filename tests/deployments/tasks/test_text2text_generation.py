@@ -14,7 +14,6 @@ from tests.checkpoints import SENTENCES
 from tests.generation_models import family_config, spread
 from tests.waiting import PATIENCE_S
 from tests.writing_checkpoints import (
-    Writing,
     ask,
     events,
     outcomes,
@@ -29,13 +28,6 @@ DRAWN = {"do_sample": True, "temperature": 1.5}
 SUMMARIES = {"num_beams": 3, "early_stopping": True, "min_length": 5, "max_length": 14, "length_penalty": 2.0}
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory):
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
 
 
 @cache

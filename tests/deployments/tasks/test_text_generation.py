@@ -9,7 +9,7 @@ import torch
 from deployments.errors import InvalidInput
 from tests.checkpoints import SENTENCES
 from tests.waiting import PATIENCE_S
-from tests.writing_checkpoints import Writing, ask, events, outcomes, request_of
+from tests.writing_checkpoints import ask, events, outcomes, request_of
 
 FAMILIES = ("gpt2", "llama", "qwen3", "gemma3", "opt", "gpt-neox", "bloom", "mamba")
 PROMPTS = (*SENTENCES, "a", " two  spaces ", "\n")
@@ -20,13 +20,6 @@ CHAT = [
 DRAWN = {"do_sample": True, "temperature": 1.5}
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory):
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

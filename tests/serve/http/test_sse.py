@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -20,13 +19,6 @@ LONG = {"max_new_tokens": 4000, "min_new_tokens": 4000}  # no test waits for its
 FAMILIES = ("bloom", "mamba")  # in flight, and in static batches; neither counts positions
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
 
 
 def app_of(replica: Replica, **limits: Any) -> Endpoint:

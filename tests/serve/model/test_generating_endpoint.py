@@ -1,6 +1,6 @@
 """The ASGI application of a generating model without a stream: token counts in headers, and the model's description."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -13,13 +13,6 @@ from serve.routes import RouteTable
 from tests.writing_checkpoints import Writing
 
 PATH = "/tasks/text-generation"
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writing]:
-    made = Writing(tmp_path_factory.mktemp("writing"))
-    yield made
-    made.stop()
 
 
 def client_of(replica: Replica) -> httpx.AsyncClient:

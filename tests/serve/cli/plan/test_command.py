@@ -1,11 +1,16 @@
 """`automodel-serve plan`, on real models in processes of their own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from deployments.config import ModelConfig
+from deployments.replica.footprint import Footprint
 from serve.cli.main import app
+from serve.cli.plan import command
+from serve.routes import Route
 from tests.checkpoints import small_checkpoint
 
 
@@ -16,6 +21,22 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "models:\n  - {model: small, name: small, resources: {num_cpus: 1}, replicas: {min: 2, max: 2}}\n"
     (folder / "service.yaml").write_text(text, encoding="utf-8")
     return folder / "service.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured_once() -> Iterator[None]:
+    """A model's footprint is the same for every plan, and takes a process that loads torch."""
+    made: dict[str, Footprint] = {}
+
+    def once(model: ModelConfig, route: Route) -> Footprint:
+        if model.name not in made:
+            made[model.name] = measure(model, route)
+        return made[model.name]
+
+    measure = command.footprint_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "footprint_of", once)
+        yield
 
 
 def run(config: Path, *options: str) -> Result:
