@@ -27,11 +27,11 @@ class AudioInput(Body):
     audio: Media
 
 
-Input = Annotated[str | Media | TextInput | AudioInput | Sentences, BeforeValidator(read_input(AudioInput, "audio"))]
+Input = Annotated[str | Media | TextInput | AudioInput, BeforeValidator(read_input(AudioInput, "audio"))]
 
 
 class Request(two_towers.Request):
-    inputs: Input | list[Input] = Field(
+    inputs: Input | list[Input] | Sentences = Field(
         description="A text or a recording, or a list of them. A string is a recording if it is a data URL, an http or "
         'https URL, or at least 64 characters of base64; `{"text": …}` and `{"audio": …}` leave no doubt. For '
         "`source_sentence` and `sentences`, the answer is the similarity of each sentence to the source."

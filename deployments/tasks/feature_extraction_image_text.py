@@ -25,11 +25,11 @@ class ImageInput(Body):
     image: Media
 
 
-Input = Annotated[str | Media | TextInput | ImageInput | Sentences, BeforeValidator(read_input(ImageInput, "image"))]
+Input = Annotated[str | Media | TextInput | ImageInput, BeforeValidator(read_input(ImageInput, "image"))]
 
 
 class Request(two_towers.Request):
-    inputs: Input | list[Input] = Field(
+    inputs: Input | list[Input] | Sentences = Field(
         description="A text or an image, or a list of them. A string is an image if it is a data URL, an http or https "
         'URL, or at least 64 characters of base64; `{"text": …}` and `{"image": …}` leave no doubt. For '
         "`source_sentence` and `sentences`, the answer is the similarity of each sentence to the source."

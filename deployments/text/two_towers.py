@@ -8,9 +8,9 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator
 
 from deployments.checkpoints.files import find_file
 from deployments.checkpoints.load import Checkpoint
@@ -43,16 +43,14 @@ class TextInput(Body):
 
 
 def read_input(file: type[Body], field: str) -> Callable[[Any], Any]:
-    """A validator of one input. An object with `field` is a file, one with sentences is these, any other a text; errors
-    are of what was meant.
+    """A validator of one input. An object with `field` is a file, any other a text; errors are of what was meant.
 
     A string is a file if it is base64 of at least 64 characters, a data URL, or an http or https URL.
     """
 
     def read(value: Any) -> Any:
         if isinstance(value, dict):
-            kinds: dict[str, type[Body]] = {field: file, "source_sentence": Sentences, "sentences": Sentences}
-            return next((kinds[name] for name in kinds if name in value), TextInput).model_validate(value)
+            return (file if field in value else TextInput).model_validate(value)
         return _MEDIA.validate_python(value) if isinstance(value, str) and _FILE.match(value) else value
 
     return read
@@ -66,12 +64,12 @@ class Request(VectorOptions):
     )
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
 
-    @model_validator(mode="after")
-    def _sentences_alone(self) -> Self:
-        inputs: Any = getattr(self, "inputs", None)
-        if isinstance(inputs, list) and any(isinstance(each, Sentences) for each in inputs):
-            raise ValueError("inputs: sentences to compare stand alone, not in a list")
-        return self
+    @field_validator("inputs", mode="before", check_fields=False)
+    @classmethod
+    def _sentences(cls, inputs: Any) -> Any:
+        """An object with sentences is these, so that errors are of what was meant."""
+        is_compared = isinstance(inputs, dict) and not inputs.keys().isdisjoint(Sentences.model_fields)
+        return Sentences.model_validate(inputs) if is_compared else inputs
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from serve.routes import Route, route_table
 console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)
 
+WIDTH = 160  # of the table in a file or a pipe, where rich would fold it at 80
 COLOURS = {"equal": "green", "no reference": "yellow", "differs": "red", "failed": "red"}
 
 
@@ -69,6 +70,8 @@ def parity(
     except (ConfigError, LoadError) as error:
         fail(str(error), error_console)
     found = _measure_all(chosen, lines, Service(url, key, service.limits))
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
     console.print(parity_table(found))
     if output is not None:
         output.write_text(json.dumps([each.as_json() for each in found], indent=2) + "\n", encoding="utf-8")

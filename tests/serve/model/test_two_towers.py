@@ -124,7 +124,7 @@ async def test_vectors_over_every_protocol(model: Any) -> None:
     own = await towers.ask("", {"inputs": inputs})
     assert own == pytest.approx([same, other], abs=1e-6)
     alone = await towers.ask("", {"inputs": [inputs]}, 422)
-    assert "sentences to compare stand alone, not in a list" in alone["error"]
+    assert alone["error"].startswith("inputs[0].text: is missing")
     numbers = await towers.ask("", {"inputs": inputs, "encoding_format": "base64"}, 422)
     assert numbers["error"] == "encoding_format: similarities are numbers; leave it out"
     missing = await towers.ask("", {"inputs": {"source_sentence": "a"}}, 422)

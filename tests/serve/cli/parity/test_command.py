@@ -50,7 +50,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(config: Path, *options: str) -> Result:
-    return CliRunner().invoke(app, ["parity", str(config), *options], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, ["parity", str(config), *options])
 
 
 def rows(result: Result) -> dict[str, list[str]]:
