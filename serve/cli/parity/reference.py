@@ -1,7 +1,7 @@
 """The references: for each class of transformers, how it answers one input by itself.
 
 Where transformers has a pipeline, it is the reference; else the model is called with one input, and its outputs are
-turned into an answer without code that the service uses.
+turned into an answer without code that the service uses. For what sentence-transformers wrote, that is the reference.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from deployments.contract.task import Task
+from deployments.tasks.feature_extraction_late_interaction import LateInteractionFeatureExtraction
+from deployments.tasks.feature_extraction_sparse import SparseFeatureExtraction
+from deployments.tasks.text_classification_causal import CausalReranker
 from deployments.text.two_towers import TwoTowers
-from serve.cli.parity import media, texts, writing
+from serve.cli.parity import media, sentence_transformers, texts, writing
 from serve.cli.parity.calls import GREEDY, NEW_TOKENS, Answer
 from serve.cli.parity.examples import Case, picture_cases, recording_cases, text_cases
 from serve.cli.parity.source import NoReference, Source
@@ -39,6 +42,10 @@ def _masked_texts(source: Source, lines: Sequence[str] | None) -> list[Case]:
 
 def _questions(source: Source, lines: Sequence[str] | None) -> list[Case]:
     return text_cases(lines, lambda text: {"question": QUESTION, "context": text})
+
+
+def _pairs(source: Source, lines: Sequence[str] | None) -> list[Case]:
+    return text_cases(lines, lambda text: {"text": QUESTION, "text_pair": text})
 
 
 def _choices(source: Source, lines: Sequence[str] | None) -> list[Case]:
@@ -114,6 +121,13 @@ REFERENCES: Mapping[tuple[str, str], Reference] = {
 }
 """By the class of transformers that a task declares, and its medium."""
 
+FORMS: Mapping[type[Task[Any, Any]], Reference] = {
+    SparseFeatureExtraction: Reference(sentence_transformers.sparse_vectors, _texts, wraps=True),
+    LateInteractionFeatureExtraction: Reference(sentence_transformers.token_vectors, _texts, wraps=True),
+    CausalReranker: Reference(sentence_transformers.pair_scores, _pairs, wraps=True),
+}
+"""Of forms of a task that transformers does not have."""
+
 
 def reference_of(kind: type[Task[Any, Any]]) -> Reference:
     """The reference for a task.
@@ -121,6 +135,8 @@ def reference_of(kind: type[Task[Any, Any]]) -> Reference:
     Raises:
         NoReference: there is none.
     """
+    if kind in FORMS:
+        return FORMS[kind]
     medium = f"{kind.medium} and text" if issubclass(kind, TwoTowers) else kind.medium
     if (kind.auto_model, medium) not in REFERENCES:
         raise NoReference(f"no reference for {kind.auto_model} with {medium}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.checkpoints.files import find_file
+from serve.cli.parity import sentence_transformers
 from serve.cli.parity.calls import Answer, run, softmax
 from serve.cli.parity.source import NoReference, Source
 from serve.cli.parity.vectors import pooled
@@ -14,9 +15,12 @@ WINDOW = 384  # tokens of a question and its context
 
 
 def text_vectors(source: Source) -> Answer:
-    """By `FeatureExtractionPipeline`: hidden states `[tokens, dim]`, or the described pooling of them, `[dim]`."""
+    """By sentence-transformers if it wrote the checkpoint and is installed; else by `FeatureExtractionPipeline`: hidden
+    states `[tokens, dim]`, or the described pooling of them, `[dim]`."""
     import numpy as np
 
+    if "Pooling" in _modules(source) and source.config.pooling is None and sentence_transformers.is_installed():
+        return sentence_transformers.vectors(source)
     _require_plain_modules(source)
     model = source.model("AutoModel")
     if model.config.model_type in ("t5", "mt5", "umt5"):  # their encoder alone is served
@@ -39,14 +43,18 @@ def _require_plain_modules(source: Source) -> None:
     Raises:
         NoReference: there are such.
     """
-    modules = {module["type"].rsplit(".", 1)[-1] for module in _read(source, "modules.json") or ()}
-    others = sorted(modules - {"Transformer", "Pooling", "Normalize"})
+    others = sorted(_modules(source) - {"Transformer", "Pooling", "Normalize"})
     if others and source.config.pooling is None:
-        raise NoReference(f"modules.json has {', '.join(others)}, which transformers does not know")
+        raise NoReference(f"modules.json has {', '.join(others)}, which wants sentence-transformers as its reference")
     if (_read(source, "config_sentence_transformers.json") or {}).get("default_prompt_name"):
-        raise NoReference("the checkpoint prepends a prompt to every text, which transformers does not know")
+        raise NoReference("a prompt is before every text, which wants sentence-transformers as its reference")
     if (_read(source, "sentence_bert_config.json") or {}).get("do_lower_case"):
-        raise NoReference("the checkpoint reads texts in lower case, which transformers does not know")
+        raise NoReference("texts are read in lower case, which wants sentence-transformers as its reference")
+
+
+def _modules(source: Source) -> set[str]:
+    """The modules that sentence-transformers wrote; none in a checkpoint of transformers alone."""
+    return {module["type"].rsplit(".", 1)[-1] for module in _read(source, "modules.json") or ()}
 
 
 def _read(source: Source, name: str) -> Any:
