@@ -1,7 +1,7 @@
 """Adapters of PEFT (LoRA and its relatives): weights that change those of a base model, into which they are merged."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,16 +121,14 @@ class AdapterWeights:
         except Exception as error:  # the file libraries' own classes
             raise LoadError(f"{model}: the adapter's weights cannot be read ({error})") from error
 
-    def replaced(self) -> Iterator[tuple[str, "torch.Tensor"]]:
-        """Weights that take the place of the base's, such as those of a head, by their name in the base."""
-        for name, value in self._weights.items():
-            if name.startswith(_PREFIX) and "lora_" not in name:
-                yield name.removeprefix(_PREFIX), value
+    def by_base_name(self) -> dict[str, "torch.Tensor"]:
+        """All weights by the names that they would have in the base; those of a head take the place of the base's."""
+        return {name.removeprefix(_PREFIX): value for name, value in self._weights.items()}
 
     def labels(self, base: Any) -> int | None:
         """The number of labels of the adapter's head, if it is not the base's."""
         state, labels = base.state_dict(), base.config.num_labels
-        for name, value in self.replaced():
+        for name, value in self.by_base_name().items():
             own, new = tuple(state[name].shape) if name in state else (), tuple(value.shape)
             if own[:1] == (labels,) and own != new and own[1:] == new[1:]:
                 return int(value.shape[0])
@@ -149,7 +147,9 @@ class AdapterWeights:
             settings.base_model_name_or_path = base.name_or_path  # else it warns of another
             tuned = get_peft_model(base, settings)
             result: Any = set_peft_model_state_dict(tuned, dict(self._weights))
-            left_out: list[str] = [*result.unexpected_keys, *(name for name in result.missing_keys if "lora_" in name)]
+            own = (tuned.base_model.prefix, ".modules_to_save.")  # in the names of an adapter's weights
+            missing = [name for name in result.missing_keys if any(part in name for part in own)]
+            left_out: list[str] = [*result.unexpected_keys, *missing]
             merged = tuned.merge_and_unload(safe_merge=True)
         except Exception as error:  # of PEFT's own making, in many classes
             raise self._unfit(str(error).splitlines()[0]) from error

@@ -16,6 +16,7 @@ from deployments.errors import LoadError
 Medium = Literal["text", "image", "audio"]
 
 EMBEDDED_PREFIX = "embedded:"
+MODULES = "modules.json"  # of sentence-transformers
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -60,10 +61,30 @@ def read_config(model: str, revision: str | None = None) -> dict[str, Any]:
     Raises:
         LoadError: no such folder or repository, or no valid configuration in it.
     """
-    config = _read_object(model, transformer_folder(model, revision) + "config.json", revision)
+    config: dict[str, Any] | None = read_json(model, transformer_folder(model, revision) + "config.json", revision)
     if config is None:
         raise LoadError(f"{model}: {_without_config(model, revision)}")
     return config
+
+
+def read_json(model: str, name: str, revision: str | None = None, kind: type[Any] = dict) -> Any:
+    """The content of a JSON file of a checkpoint, an object or a list by `kind`; None if the checkpoint lacks it.
+
+    Raises:
+        LoadError: not JSON, not of this kind, or see `find_file`.
+    """
+    path = find_file(model, name, revision)
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        if is_pointer(path):
+            require_files(model, path.parent)
+        raise LoadError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(content, kind):
+        raise LoadError(f"{path}: not a JSON {'object' if kind is dict else 'list'}")
+    return content
 
 
 def transformer_folder(model: str, revision: str | None = None) -> str:
@@ -74,38 +95,12 @@ def transformer_folder(model: str, revision: str | None = None) -> str:
     Raises:
         LoadError: see `read_config`.
     """
-    config = _read_object(model, "config.json", revision)
+    config = read_json(model, "config.json", revision)
     if config is not None and config.keys() & {"model_type", "architectures"}:
         return ""
-    modules = _modules(model, revision)
+    modules = read_json(model, MODULES, revision, list)
     folder = f"{modules[0].get('path', '')}/" if modules else "/"
     return folder if folder != "/" and find_file(model, f"{folder}config.json", revision) else ""
-
-
-def _modules(model: str, revision: str | None) -> list[dict[str, Any]]:
-    """The entries of `modules.json`, if there is one."""
-    file = find_file(model, "modules.json", revision)
-    entries = [] if file is None else _read_json(model, file)
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def _read_object(model: str, name: str, revision: str | None) -> dict[str, Any] | None:
-    path = find_file(model, name, revision)
-    if path is None:
-        return None
-    content = _read_json(model, path)
-    if not isinstance(content, dict):
-        raise LoadError(f"{path}: not a JSON object")
-    return content
-
-
-def _read_json(model: str, path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        if is_pointer(path):
-            require_files(model, path.parent)
-        raise LoadError(f"{path}: not readable as JSON ({error})") from error
 
 
 def read_adapter(model: str, revision: str | None = None) -> Adapter | None:
@@ -150,13 +145,7 @@ def read_medium(model: str, revision: str | None = None) -> Medium:
     """
     folder = transformer_folder(model, revision)
     for name in ("preprocessor_config.json", "processor_config.json"):
-        path = find_file(model, folder + name, revision)
-        if path is None:
-            continue
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise LoadError(f"{path}: not readable as JSON ({error})") from error
+        settings = read_json(model, folder + name, revision) or {}
         if _IMAGE_SETTINGS & set(settings):
             return "image"
         if _AUDIO_SETTINGS & set(settings):
@@ -192,7 +181,7 @@ def _without_config(model: str, revision: str | None) -> str:
     folder = Path(resolve(model)).expanduser()
     if folder.is_dir() and (words := without_configuration(folder)):
         return f"no config.json, but {words}"
-    modules = _modules(model, revision)
+    modules = read_json(model, MODULES, revision, list)
     kind = modules[0].get("type", "").rpartition(".")[2] if modules else ""
     hint = f"its first module, {kind}, is no model of transformers" if kind else "is it a transformers checkpoint?"
     return f"no config.json found; {hint}"

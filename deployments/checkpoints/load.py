@@ -18,6 +18,7 @@ from deployments.checkpoints.files import (
     find_file,
     read_adapter,
     read_config,
+    read_medium,
     source_of,
     transformer_folder,
 )
@@ -116,7 +117,7 @@ def load(
     device = _device_of(config)
     require_servable(config)
     adapter = read_adapter(config.model, config.revision)
-    loader = _Loader(config, auto_model, adapter, config.dtype or ("float32" if device == "cpu" else "auto"))
+    loader = _Loader(config, adapter, auto_model, config.dtype or ("float32" if device == "cpu" else "auto"))
     processor = loader.processor(load_processor)
     model, report = loader.model()
     _require_vocabulary(config, processor)
@@ -169,15 +170,18 @@ class _Loader:
 
     Args:
         config: the model's configuration.
-        auto_model: the transformers class that loads it.
         adapter: in the checkpoint, if there is one.
+        auto_model: the transformers class that loads the model.
         dtype: of the weights.
     """
 
-    def __init__(self, config: ModelConfig, auto_model: str, adapter: Adapter | None, dtype: str) -> None:
+    def __init__(
+        self, config: ModelConfig, adapter: Adapter | None, auto_model: str = "AutoModel", dtype: str = "auto"
+    ) -> None:
         self._config, self._auto_model, self._adapter, self._dtype = config, auto_model, adapter, dtype
-        self._source, self._revision = _source(config), config.revision
-        if adapter is not None:
+        if adapter is None:
+            self._source, self._revision = _source(config), config.revision
+        else:
             self._source, self._revision = base_source(config.model, adapter)
 
     def processor(self, load: Callable[[str, str | None], Any]) -> Any:
@@ -186,11 +190,15 @@ class _Loader:
         Raises:
             LoadError: it cannot be loaded.
         """
-        source, revision = self._source, self._revision
-        if self._adapter is not None and (self._adapter.folder / "tokenizer_config.json").is_file():
-            source, revision = str(self._adapter.folder), None
+        is_text = read_medium(self._config.model, self._config.revision) == "text"
         with self._refusals():
-            return load(source, revision)
+            return load(*self.place_of("tokenizer_config.json" if is_text else "preprocessor_config.json"))
+
+    def place_of(self, file: str) -> tuple[str, str | None]:
+        """The source and revision of a tokenizer or processor with this file: an adapter may have its own."""
+        if self._adapter is not None and (self._adapter.folder / file).is_file():
+            return str(self._adapter.folder), None
+        return self._source, self._revision
 
     def model(self) -> tuple[Any, Mapping[str, Any]]:
         """The model, with an adapter merged into it, and transformers' report of the load.
@@ -204,10 +212,10 @@ class _Loader:
         weights = AdapterWeights(self._config.model, self._adapter)
         if (labels := weights.labels(model)) is not None:
             model, report = self._from_pretrained(num_labels=labels)
-        replaced = {name for name, _ in weights.replaced()}
+        provided = {*weights.by_base_name()}
         model = weights.merge(model)
         logger.info("merged an adapter (%s) into %s", self._adapter.kind, self._source)
-        return model, {**report, "missing_keys": {*report["missing_keys"]} - replaced}
+        return model, {**report, "missing_keys": {*report["missing_keys"]} - provided}
 
     def _from_pretrained(self, **options: Any) -> tuple[Any, Mapping[str, Any]]:
         import transformers
@@ -243,8 +251,9 @@ def load_tokenizer(config: ModelConfig) -> Any:
     """
     from transformers import AutoTokenizer
 
+    source, revision = _Loader(config, read_adapter(config.model, config.revision)).place_of("tokenizer_config.json")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source_of(config.model, config.revision), revision=config.revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     except Exception as error:  # as in `load`
         raise LoadError(f"{config.model}: its tokenizer cannot be loaded ({_first_line(error)})") from error
     _require_vocabulary(config, tokenizer)

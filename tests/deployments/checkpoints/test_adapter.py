@@ -17,8 +17,10 @@ from deployments.checkpoints.load import require_servable
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.registry import task_of
+from deployments.tasks.speech_recognition_seq2seq import SpeechRecognition
 from tests.checkpoints import SENTENCES, load_task, run_rows, small_checkpoint
 from tests.generation_models import spread
+from tests.speech_checkpoints import load_speech, speech_checkpoint
 from tests.writing_checkpoints import ask, writing_checkpoint, writing_replica
 
 LORA = {"r": 4, "lora_alpha": 32, "target_modules": ["query", "value"]}
@@ -35,14 +37,14 @@ def base(folders: Path) -> Path:
     return small_checkpoint(folders / "roberta-base", "roberta", "MaskedLM")
 
 
-def adapted(model: Any, folder: Path, named: str | Path, **settings: Any) -> Any:
-    """Save an adapter for a model, with random weights; the model with it, as PEFT runs it."""
-    tuned = peft.get_peft_model(model, peft.LoraConfig(**{**LORA, **settings}))
+def adapted(model: Any, folder: Path, named: str | Path, config: Any = None, **settings: Any) -> Any:
+    """Save an adapter for a model, with random weights; the model with it, as PEFT runs it. `config`: not LoRA's."""
+    tuned = peft.get_peft_model(model, config or peft.LoraConfig(**{**LORA, **settings}))
     tuned.peft_config["default"].base_model_name_or_path = str(named)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():
-            if "lora_" in name or "modules_to_save" in name:
+            if tuned.base_model.prefix in name or "modules_to_save" in name:
                 parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     tuned.save_pretrained(folder, save_embedding_layers=False)
     return tuned.eval()
@@ -51,7 +53,7 @@ def adapted(model: Any, folder: Path, named: str | Path, **settings: Any) -> Any
 def classifier(base: Path, folder: Path, named: str | Path = "roberta-base", labels: int = 4, **settings: Any) -> Any:
     """Save an adapter with a head of its own, for a base without one."""
     model = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=labels, dtype="float32")
-    return adapted(model, folder, named, task_type="SEQ_CLS", **settings)
+    return adapted(model, folder, named, **{"task_type": "SEQ_CLS", **settings})
 
 
 def scores(model: Any, tokenizer: Any) -> np.ndarray:
@@ -104,6 +106,40 @@ def test_a_text_of_an_adapted_decoder_is_that_of_peft(folders: Path) -> None:
     replica = writing_replica(folders / "llama-tuned")
     assert ask(replica, SENTENCES[0]) == [{"generated_text": tokenizer.decode(ids, skip_special_tokens=True)}]
     replica.stop()
+
+
+def test_a_speech_recognizer_with_a_tokenizer_of_the_adapters_own(folders: Path) -> None:
+    """The feature extractor is the base's, the tokenizer the adapter's."""
+    base, folder = speech_checkpoint(folders / "whisper", "whisper-english"), folders / "whisper-tuned"
+    model = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(base, dtype="float32")
+    tuned = adapted(model, folder, "whisper", target_modules=["q_proj", "v_proj"])
+    transformers.AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    config = ModelConfig(model=str(folder), name="small")
+    assert task_of(config) is SpeechRecognition
+    task = load_speech(folder, SpeechRecognition)
+    bins = torch.randn((1, model.config.num_mel_bins, 2 * model.config.max_source_positions))
+    with torch.inference_mode():
+        expected, own = (each.get_encoder()(bins).last_hidden_state for each in (tuned, task.checkpoint.model))
+    torch.testing.assert_close(own, expected, atol=1e-4, rtol=0)
+    assert task.tokenizer.name_or_path == str(folder)
+    assert task.checkpoint.processor.feature_size == model.config.num_mel_bins
+
+
+@pytest.mark.parametrize("kind", [peft.IA3Config, peft.LoHaConfig])
+def test_other_kinds_are_merged_and_none_is_left_out(folders: Path, kind: Any) -> None:
+    """With a head that is one layer; PEFT cannot merge others for these kinds."""
+    base = small_checkpoint(folders / f"bert-{kind.__name__}", "bert", "SequenceClassification", num_labels=4)
+    folder = folders / kind.__name__
+    modules = {"feedforward_modules": []} if kind is peft.IA3Config else {"r": 4, "init_weights": False}
+    tuned = classifier(
+        base, folder, base, config=kind(target_modules=["query", "value"], task_type="SEQ_CLS", **modules)
+    )
+    _, own = answers(folder)
+    np.testing.assert_allclose(own, scores(tuned, transformers.AutoTokenizer.from_pretrained(base)), atol=1e-4)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"target_modules": ["query", "value", "key"]}))
+    with pytest.raises(LoadError, match=r"does not fit its base \(\d+ weights have no counterpart"):
+        answers(folder)
 
 
 def test_the_base_may_be_in_the_cache(folders: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
