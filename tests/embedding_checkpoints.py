@@ -183,25 +183,45 @@ SIMILARITIES: Mapping[str, Form] = {
 """By the name of the similarity. The values are those of the first text with the others."""
 
 
-def _record() -> None:
+def record(file: Path, forms: Mapping[str, Form], ask: Callable[[Any, str], Any]) -> None:
+    """Write into a JSON file what sentence-transformers answers for each form.
+
+    Args:
+        file: a line for each form.
+        forms: by name.
+        ask: given the package and the folder of a checkpoint, what to write.
+    """
     import sentence_transformers
     import torch
-    from sentence_transformers import SentenceTransformer
 
     assert sentence_transformers.__version__ == RELEASE
     torch.set_num_threads(1)
-    for file, forms in ((VECTORS, FORMS), (SIMILAR, SIMILARITIES)):
-        recorded = {}
-        for name, make in forms.items():
-            with TemporaryDirectory() as folder:
-                make(Path(folder))
-                model = SentenceTransformer(folder, device="cpu")
-                found = model.encode(TEXTS, batch_size=1)
-                if forms is SIMILARITIES:
-                    found = model.similarity(found[:1], found[1:])
-            recorded[name] = [[round(float(value), 6) for value in vector] for vector in found]
-        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in recorded.items())
-        file.write_text(f"{{\n{lines}\n}}\n")
+    lines = []
+    for name, make in forms.items():
+        with TemporaryDirectory() as folder:
+            make(Path(folder))
+            lines.append(f"{json.dumps(name)}: {json.dumps(ask(sentence_transformers, folder))}")
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def rounded(values: Any, digits: int = 6) -> Any:
+    """An array or a tensor as lists."""
+    return [rounded(value, digits) for value in values] if values.ndim else round(float(values), digits)
+
+
+def _similarities(package: Any, folder: str) -> Any:
+    model = package.SentenceTransformer(folder, device="cpu")
+    first, *others = model.encode(TEXTS, batch_size=1)
+    return rounded(model.similarity([first], others))
+
+
+def _record() -> None:
+    record(
+        VECTORS,
+        FORMS,
+        lambda package, folder: rounded(package.SentenceTransformer(folder, device="cpu").encode(TEXTS, batch_size=1)),
+    )
+    record(SIMILAR, SIMILARITIES, _similarities)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ sentence-transformers is installed.
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.checkpoints import SENTENCES, small_checkpoint, small_tokenizer
-from tests.embedding_checkpoints import RELEASE, WIDTH, Files, Form, draw_dense, qwen3
+from tests.embedding_checkpoints import WIDTH, Files, Form, draw_dense, qwen3, record, rounded
 
 VALUES = Path(__file__).with_name("late_interaction.json")
 QUERIES = ["Where is the bridge?", "One"]
@@ -153,32 +152,12 @@ FORMS: Mapping[str, Form] = {
 """By name."""
 
 
-def _record() -> None:
-    import sentence_transformers
-    import torch
-    from sentence_transformers import MultiVectorEncoder
-
-    assert sentence_transformers.__version__ == RELEASE
-    torch.set_num_threads(1)
-    lines = []
-    for name, make in FORMS.items():
-        with TemporaryDirectory() as folder:
-            make(Path(folder))
-            model = MultiVectorEncoder(folder, device="cpu")
-            queries, documents = (
-                model.encode_query(QUERIES, batch_size=1),
-                model.encode_document(DOCUMENTS, batch_size=1),
-            )
-            scores = model.similarity(queries, documents)
-        found = {"queries": queries, "documents": documents, "scores": scores}
-        rounded = {key: [_rounded(value) for value in values] for key, values in found.items()}
-        lines.append(f"{json.dumps(name)}: {json.dumps(rounded)}")
-    VALUES.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def _rounded(values: Any) -> Any:
-    return [_rounded(value) for value in values] if values.ndim else round(float(values), 5)
+def _ask(package: Any, folder: str) -> dict[str, Any]:
+    model = package.MultiVectorEncoder(folder, device="cpu")
+    queries, documents = model.encode_query(QUERIES, batch_size=1), model.encode_document(DOCUMENTS, batch_size=1)
+    found = {"queries": queries, "documents": documents, "scores": model.similarity(queries, documents)}
+    return {key: [rounded(value, 5) for value in values] for key, values in found.items()}
 
 
 if __name__ == "__main__":
-    _record()
+    record(VALUES, FORMS, _ask)

@@ -7,11 +7,10 @@ sentence-transformers is installed.
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.checkpoints import SENTENCES
-from tests.embedding_checkpoints import RELEASE, qwen3, write_modules
+from tests.embedding_checkpoints import qwen3, record, rounded, write_modules
 
 SCORES = Path(__file__).with_name("reranker_scores.json")
 PAIRS = [
@@ -101,21 +100,9 @@ FORMS: Mapping[str, Form] = {
 """By name."""
 
 
-def _record() -> None:
-    import sentence_transformers
-    import torch
-    from sentence_transformers import CrossEncoder
-
-    assert sentence_transformers.__version__ == RELEASE
-    torch.set_num_threads(1)
-    lines = []
-    for name, make in FORMS.items():
-        with TemporaryDirectory() as folder:
-            make(Path(folder))
-            scores = CrossEncoder(folder, device="cpu").predict(PAIRS, batch_size=1)
-        lines.append(f"{json.dumps(name)}: {json.dumps([round(float(score), 6) for score in scores])}")
-    SCORES.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
 if __name__ == "__main__":
-    _record()
+    record(
+        SCORES,
+        FORMS,
+        lambda package, folder: rounded(package.CrossEncoder(folder, device="cpu").predict(PAIRS, batch_size=1)),
+    )

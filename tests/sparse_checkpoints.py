@@ -7,11 +7,10 @@ sentence-transformers is installed.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.checkpoints import SENTENCES, small_checkpoint
-from tests.embedding_checkpoints import RELEASE, Form, write_modules
+from tests.embedding_checkpoints import Form, record, write_modules
 
 VECTORS = Path(__file__).with_name("sparse_vectors.json")
 TEXTS = [SENTENCES[0], SENTENCES[3], "One"]
@@ -54,22 +53,11 @@ FORMS: Mapping[str, Form] = {
 """By name."""
 
 
-def _record() -> None:
-    import sentence_transformers
-    import torch
-    from sentence_transformers import SparseEncoder
-
-    assert sentence_transformers.__version__ == RELEASE
-    torch.set_num_threads(1)
-    lines = []
-    for name, make in FORMS.items():
-        with TemporaryDirectory() as folder:
-            make(Path(folder))
-            found = SparseEncoder(folder, device="cpu").encode(TEXTS, batch_size=1, convert_to_sparse_tensor=False)
-        sparse = [{int(index): round(float(vector[index]), 5) for index in vector.nonzero()[:, 0]} for vector in found]
-        lines.append(f"{json.dumps(name)}: {json.dumps(sparse)}")
-    VECTORS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+def _ask(package: Any, folder: str) -> list[dict[int, float]]:
+    model = package.SparseEncoder(folder, device="cpu")
+    found = model.encode(TEXTS, batch_size=1, convert_to_sparse_tensor=False)
+    return [{int(index): round(float(vector[index]), 5) for index in vector.nonzero()[:, 0]} for vector in found]
 
 
 if __name__ == "__main__":
-    _record()
+    record(VECTORS, FORMS, _ask)

@@ -12,9 +12,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.checkpoints import load
 from deployments.checkpoints.files import Medium
-from deployments.checkpoints.load import Checkpoint
+from deployments.checkpoints.load import Checkpoint, load
 from deployments.config import ModelConfig
 from deployments.errors import InvalidInput
 from deployments.media.limits import MediaLimits
@@ -154,7 +153,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         Raises:
             LoadError: not found, not loadable with this class, or weights are missing.
         """
-        return load.load(config, cls.auto_model, cls.load_processor, cls.unused_weights)
+        return load(config, cls.auto_model, cls.load_processor, cls.unused_weights)
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None) -> Any:

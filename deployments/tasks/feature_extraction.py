@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from deployments.checkpoints import load
 from deployments.checkpoints.files import read_config
+from deployments.checkpoints.load import load
 from deployments.config import ModelConfig, Pooling, PoolingMode
 from deployments.contract.pooling import VectorOptions, join_vectors, pool
 from deployments.contract.similarity import similarity_of
@@ -78,7 +78,7 @@ class FeatureExtraction(TextEmbedder[Request, Any]):
     @classmethod
     def load_checkpoint(cls, config: ModelConfig) -> "Checkpoint":
         auto_model = "AutoModelForTextEncoding" if _has_decoder(config) else cls.auto_model
-        return load.load(config, auto_model, cls.load_processor, cls.unused_weights)
+        return load(config, auto_model, cls.load_processor, cls.unused_weights)
 
     def preprocess(self, request: Request) -> Prepared:
         pooling = self._pooling(request)

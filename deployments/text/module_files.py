@@ -1,18 +1,16 @@
 """ModuleFiles: the files that sentence-transformers writes beside a transformer, `modules.json` first."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deployments.checkpoints.files import find_file
+from deployments.checkpoints.files import MODULES, find_file, read_json
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 
 if TYPE_CHECKING:
     import torch
 
-MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
 # The settings of the transformer, in the order in which sentence-transformers looks for them.
 LENGTHS = tuple(
@@ -48,7 +46,7 @@ class ModuleFiles:
     @cached_property
     def modules(self) -> list[Module]:
         """In the order in which they are applied; none without `modules.json`."""
-        entries = self.read(MODULES) or ()
+        entries = read_json(self.config.model, MODULES, self.config.revision, list) or ()
         parts = [(entry["type"].rpartition("."), entry["path"]) for entry in entries]
         return [Module(kind, path, package) for (package, _, kind), path in parts]
 
@@ -70,18 +68,12 @@ class ModuleFiles:
         return next((found for name in places if (found := self.read(name))), {})
 
     def read(self, name: str) -> Any:
-        """A JSON file's content; None if there is no such file.
+        """A JSON file's object; None if there is no such file.
 
         Raises:
-            LoadError: it is not JSON.
+            LoadError: it is not a JSON object.
         """
-        path = self._find(name)
-        if path is None:
-            return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise LoadError(f"{self.config.model}: {name} is not readable as JSON ({error})") from error
+        return read_json(self.config.model, name, self.config.revision)
 
     def required(self, folder: str) -> dict[str, Any]:
         """The configuration of a module.

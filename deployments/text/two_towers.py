@@ -3,7 +3,6 @@
 Both towers give vectors of one space. An input is a text or a file, and its row goes through one of the towers.
 """
 
-import json
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, field_validator
 
-from deployments.checkpoints.files import find_file
+from deployments.checkpoints.files import MODULES
 from deployments.checkpoints.load import Checkpoint
 from deployments.config import ModelConfig, Pooling
 from deployments.contract.pooling import VectorOptions, join_vectors
@@ -25,6 +24,7 @@ from deployments.layouts.text import Alone, Layout, Padded, SameLength
 from deployments.layouts.two_towers import TwoTowersLayout, is_text, tower
 from deployments.media.content import Media
 from deployments.numerics import is_finite
+from deployments.text.module_files import ModuleFiles
 from deployments.text.task import Side, filler, require_text, tokenized
 
 if TYPE_CHECKING:
@@ -86,11 +86,9 @@ def _normalizes(config: ModelConfig) -> bool:
     Raises:
         LoadError: it wrote it with another module after the model.
     """
-    path = find_file(config.model, "modules.json", config.revision)
-    modules = [] if path is None else json.loads(path.read_text(encoding="utf-8"))
-    after = [module["type"].rsplit(".", 1)[-1] for module in modules[1:]]
+    _, *after = ModuleFiles(config).kinds or [""]
     if others := sorted(set(after) - {"Normalize"}):
-        raise LoadError(f"{config.model}: modules.json requires {', '.join(others)} after two towers: not supported")
+        raise LoadError(f"{config.model}: {MODULES} requires {', '.join(others)} after two towers: not supported")
     return bool(after)
 
 
