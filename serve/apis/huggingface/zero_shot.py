@@ -52,10 +52,15 @@ class ZeroShot:
         # All hypotheses in one client batch.
         body = {"inputs": payload.pairs(), "parameters": {"function_to_apply": "none"}}
         reply = await self._client.post(request, route, body | payload.others())
-        logits = [_entailment(classes) for classes in reply.json()]
-        count = len(payload.parameters.candidate_labels)
-        answers = [_ranked(payload.parameters, logits[start : start + count]) for start in range(0, len(logits), count)]
+        pairs, count = reply.json(), len(payload.parameters.candidate_labels)
+        texts = [pairs[start : start + count] for start in range(0, len(pairs), count)]
+        answers = [_error(text) or _ranked(payload.parameters, [_entailment(each) for each in text]) for text in texts]
         return JSONResponse(answers[0] if isinstance(payload.inputs, str) else answers)
+
+
+def _error(pairs: list[Any]) -> dict[str, Any] | None:
+    """The error of a text in a `partial` answer: the first of its pairs."""
+    return next((pair for pair in pairs if isinstance(pair, dict)), None)
 
 
 def _entailment(classes: list[dict[str, Any]]) -> tuple[float, float]:

@@ -129,6 +129,21 @@ async def test_similarities_are_cosines_of_the_models_vectors(model: Any) -> Non
     assert got == pytest.approx([float(a @ b) for b in others], abs=1e-5)
 
 
+async def test_a_failed_input_of_a_partial_request_has_its_error_alone(model: Any) -> None:
+    options = {"parameters": {"candidate_labels": LABELS}, "partial": True}
+    below = "/pipeline/zero-shot-classification"
+    first, failed, last = await model("nli").ask(below, {"inputs": [SENTENCES[0], "", SENTENCES[1]], **options})
+    assert failed == {"error": "inputs is empty", "error_type": "invalid_input", "status": 422}
+    assert [first, last] == await model("nli").ask(below, {"inputs": SENTENCES[:2], **options})
+    image = base64.b64encode(PICTURE).decode()
+    questions = [{"question": "What is this?", "image": each} for each in (image, "AAAA")]
+    good, bad = await model("llava").ask(
+        "/pipeline/visual-question-answering", {"inputs": questions, "parameters": GREEDY, "partial": True}
+    )
+    assert good[0]["answer"]
+    assert bad["status"] == 415
+
+
 @pytest.mark.parametrize(("view", "field"), [("summarization", "summary_text"), ("translation", "translation_text")])
 async def test_texts_under_the_names_of_the_clients(model: Any, view: str, field: str) -> None:
     t5 = model("t5")
