@@ -88,6 +88,7 @@ screenshots: install
 	PLAYGROUND_IMAGES=docs/images $(BIN)/python -m pytest tests/playground/test_screenshots.py
 
 test: install javascript
+	$(BIN)/automodel-serve build
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
 # The same with many more examples of every property, drawn anew each time; hours.

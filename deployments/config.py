@@ -199,6 +199,11 @@ class ModelConfig(Settings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = Field(
         default=None, description="Default: float32 on a CPU, the checkpoint's dtype (`auto`) on a GPU."
     )
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        default="auto",
+        description="What computes a forward on a CPU. `openvino` needs a build (`automodel-serve build`); `auto`: "
+        "openvino where there is one that agrees with torch, else torch. See docs/compute.md.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto`: cuda if num_gpus is above 0.")
     resources: Resources = Resources()
     replicas: Replicas = Replicas()

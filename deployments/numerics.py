@@ -22,6 +22,13 @@ def largest_difference(outputs: Any, reference: Any) -> float:
     return float("inf") if np.isnan(difference) else difference
 
 
+def as_float32(values: Any) -> Any:
+    """A tensor of torch or an array as a numpy array of float32."""
+    import numpy as np
+
+    return np.asarray(values, np.float32) if isinstance(values, np.ndarray) else values.float().cpu().numpy()
+
+
 def is_finite(values: Any) -> bool:
     """Whether there is no NaN and no infinity."""
     import numpy as np

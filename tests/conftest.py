@@ -15,6 +15,7 @@ from tests.time_spent import TimeSpent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["AUTOMODEL_SERVE_BUILDS"] = "use"  # nothing is exported by the way: torch computes small checkpoints
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before torch is imported
 

@@ -22,7 +22,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServic
             resolve(EMBEDDED_PREFIX + name)
         except PackageUnavailable as error:
             pytest.skip(f"an embedded model cannot be built here: {error}")
-    env = {"AUTOMODEL_SERVE_LIMITS__MAX_WAITING": str(MAX_WAITING)}
+    env = {"AUTOMODEL_SERVE_LIMITS__MAX_WAITING": str(MAX_WAITING), "AUTOMODEL_SERVE_BUILDS": "make"}
     with RunningService(log=tmp_path_factory.mktemp("service") / "log", env=env, grpc_port=free_port()) as running:
         STARTED.append(running)
         yield running

@@ -20,7 +20,7 @@ DEPLOYMENTS = (
     "tasks",
     "image audio",
     "text",
-    "generation",
+    "generation openvino",
     "layouts",
     "batching",
     "contract",
@@ -46,7 +46,7 @@ SERVE = (
 )
 WIDEST = 20  # files of one folder
 
-HEAVY = {"torch", "transformers", "PIL"}
+HEAVY = {"torch", "transformers", "openvino", "PIL"}
 KNOWS_RAY = {
     "deployments/replica/deployment.py",
     "deployments/telemetry/ray_internals.py",

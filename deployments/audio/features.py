@@ -1,7 +1,6 @@
 """AudioFeatures, the base of all audio tasks: bytes to a waveform to the model's input features."""
 
 import base64
-import inspect
 import io
 import math
 import os
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deployments.audio.whisper.transformers_internals import output_frames
+from deployments.checkpoints.facts import ExportedModel, facts_of
 from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import RequestT, ResponseT, Task
 from deployments.errors import InvalidInput, TooLarge
@@ -51,10 +51,11 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         self.extractor = checkpoint.processor
         self.sampling_rate = int(self.extractor.sampling_rate)
         self.max_seconds = checkpoint.config.audio.max_seconds
-        self.model = self.called_model(checkpoint.model)
+        model = checkpoint.model
+        self.model: Any = model if isinstance(model, ExportedModel) else self.called_model(model)
         self.feature_module = self.feature_module_of()
-        self.main_input = self.feature_module.main_input_name
-        self._takes_mask = "attention_mask" in inspect.signature(self.model.forward).parameters
+        self.main_input = facts_of(self.feature_module).main_input
+        self._takes_mask = "attention_mask" in facts_of(self.model).inputs
         short, long = (
             self._extract(_noise(seconds * self.sampling_rate))[self.main_input].shape for seconds in PROBE_S
         )
@@ -121,7 +122,12 @@ class AudioFeatures(Task[RequestT, ResponseT]):
 
         In a batch every row gets as many frames as the longest one; those beyond a row's own count are padding.
         """
-        return None if self.is_fixed else output_frames(self.feature_module, positions)
+        if self.is_fixed:
+            return None
+        if isinstance(self.model, ExportedModel):
+            frames = self.model.facts.frames
+            return None if frames is None else frames(positions)
+        return output_frames(self.feature_module, positions)
 
     def _extract(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
         import numpy as np

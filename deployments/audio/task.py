@@ -1,10 +1,12 @@
 """AudioTask: a recording (or a chunk of one) is a row, and one forward processes many rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deployments.audio.features import EXAMPLE as EXAMPLE
 from deployments.audio.features import AudioFeatures
+from deployments.checkpoints.facts import ExportedModel, Frames, ModelFacts, facts_of
 from deployments.contract.task import Prepared, RequestT, ResponseT, Row
 from deployments.layouts.media import PaddedAudio, SameLengthAudio, StackedAlone, StackedAudio
 from deployments.layouts.task import ForwardTask
@@ -26,6 +28,12 @@ class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, Respon
             return [StackedAudio(model), StackedAlone(model)]
         value = float(getattr(self.extractor, "padding_value", 0.0))
         return [PaddedAudio(model, value), SameLengthAudio(model, value), StackedAlone(model)]
+
+    def facts(self) -> ModelFacts:
+        facts = facts_of(self.model)
+        if self.is_fixed or isinstance(self.model, ExportedModel) or self.frames(MANY) is None:
+            return facts
+        return replace(facts, frames=Frames.of(lambda positions: self.frames(positions) or 0))
 
     def cost(self, row: Row) -> int:
         """Milliseconds of audio."""
@@ -51,10 +59,9 @@ class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, Respon
         is_cut = self.is_fixed and len(samples) > self.samples_per_position
         return Prepared([self.row(samples)], truncated=is_cut)
 
-    def own_frames(self, outputs: Any, rows: Sequence[Row]) -> list[Any]:
-        """The frames of each row, without padding, from `[rows, frames, ...]`; numpy arrays."""
-        array = outputs.float().cpu().numpy()
-        return [array[index, : self.frames(row.length)] for index, row in enumerate(rows)]
+    def own_frames(self, outputs: "np.ndarray[Any, Any]", rows: Sequence[Row]) -> list[Any]:
+        """The frames of each row, without padding, from `[rows, frames, ...]`."""
+        return [outputs[index, : self.frames(row.length)] for index, row in enumerate(rows)]
 
     def samples_per_frame(self) -> int | None:
         """Samples per output frame of the model; None if it cannot tell."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from deployments.checkpoints.adapter import Adapter, AdapterWeights, require_peft
 from deployments.checkpoints.defects import require_files, require_known, require_labels
+from deployments.checkpoints.facts import ExportedModel
 from deployments.checkpoints.files import (
     base_source,
     find_file,
@@ -141,12 +142,30 @@ def load(
     )
 
 
-def _device_of(config: ModelConfig) -> str:
-    """The device, with the process's share of its memory set, and transformers silenced."""
+def load_exported(
+    config: ModelConfig, model: ExportedModel, load_processor: Callable[[str, str | None], Any]
+) -> Checkpoint:
+    """Load the processor of a checkpoint whose forwards were exported. Needs no torch.
+
+    Raises:
+        LoadError: it cannot be loaded.
+    """
+    _silence()
+    processor = _Loader(config, read_adapter(config.model, config.revision)).processor(load_processor)
+    _require_vocabulary(config, processor)
+    return Checkpoint(None, model, processor, "cpu", "float32", config)
+
+
+def _silence() -> None:
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def _device_of(config: ModelConfig) -> str:
+    """The device, with the process's share of its memory set, and transformers silenced."""
+    _silence()
     device = choose_device(config)
     if device == "cuda":
         limit_memory(config.resources.num_gpus)

@@ -2,8 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -15,9 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
-def pool(hidden: "Tensor", lengths: Sequence[int], modes: Sequence[str], skip: int = 0) -> "Tensor":
+
+def pool(hidden: Any, lengths: Sequence[int], modes: Sequence[str], skip: int = 0) -> Any:
     """Pool hidden states `[rows, positions, dim]` to vectors `[rows, modes * dim]`, in a few operations for all rows.
+
+    Tensors stay on their device; arrays of numpy need no torch.
 
     The modes are those of sentence-transformers; `cls` is the first position, and `last` the last one. In
     `weightedmean` the n-th position counts n times.
@@ -28,39 +31,103 @@ def pool(hidden: "Tensor", lengths: Sequence[int], modes: Sequence[str], skip: i
         modes: of which the vectors are joined.
         skip: positions at the start of each row, those of a prompt, that are ignored; the last position never is.
     """
-    import torch
-
-    vectors = [_pool(hidden, lengths, mode, skip) for mode in modes]
-    return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
-
-
-def _pool(hidden: "Tensor", lengths: Sequence[int], mode: str, skip: int) -> "Tensor":
     import numpy as np
+
+    is_array = isinstance(hidden, np.ndarray)
+    bags = _ArrayBags(hidden) if is_array else _TensorBags(hidden)
+    vectors = [_pool(hidden, bags, lengths, mode, skip) for mode in modes]
+    if len(vectors) == 1:
+        return vectors[0]
+    if is_array:
+        return np.concatenate(vectors, axis=-1)
     import torch
+
+    return torch.cat(vectors, dim=-1)
+
+
+class _Bags(Protocol):
+    """Sums over positions `[rows * positions, dim]`; a row's bag are positions that follow one another."""
+
+    def at(self, positions: "IntArray") -> Any:
+        """The states at one position of each row."""
+
+    def reduce(self, mode: Literal["sum", "max"], real: "IntArray", starts: "IntArray", weights: Any = None) -> Any:
+        """Per bag the weighted sum or the maximum of the positions `real`, of which bags begin at `starts`."""
+
+    def scaled(self, vectors: Any, divisors: Any) -> Any:
+        """Each row's vector, divided by its number."""
+
+
+class _ArrayBags:
+    def __init__(self, hidden: Any) -> None:
+        self._states = hidden.reshape(-1, hidden.shape[-1])
+
+    def at(self, positions: "IntArray") -> Any:
+        return self._states[positions]
+
+    def reduce(self, mode: Literal["sum", "max"], real: "IntArray", starts: "IntArray", weights: Any = None) -> Any:
+        import numpy as np
+
+        states = self._states[real]
+        if mode == "max":
+            return np.maximum.reduceat(states, starts)
+        # One product per row: numpy's sum along the first axis adds one position after another, twice as slowly.
+        weights = np.ones(len(real), np.float32) if weights is None else weights
+        ends = [*starts[1:], len(real)]
+        return np.stack([weights[a:b] @ states[a:b] for a, b in zip(starts, ends, strict=True)])
+
+    def scaled(self, vectors: Any, divisors: Any) -> Any:
+        return vectors / divisors[:, None]
+
+
+class _TensorBags:
+    def __init__(self, hidden: "Tensor") -> None:
+        self._states = hidden.reshape(-1, hidden.shape[-1])
+
+    def at(self, positions: "IntArray") -> Any:
+        return self._states[self._tensor(positions)]
+
+    def reduce(self, mode: Literal["sum", "max"], real: "IntArray", starts: "IntArray", weights: Any = None) -> Any:
+        import torch
+
+        # One bag per row reads only the row's own positions. Multiplying padding by zero took eight times as long.
+        return torch.nn.functional.embedding_bag(
+            self._tensor(real),
+            self._states.float(),
+            self._tensor(starts),
+            mode=mode,
+            per_sample_weights=None if weights is None else self._tensor(weights),
+        )
+
+    def scaled(self, vectors: Any, divisors: Any) -> Any:
+        return vectors / self._tensor(divisors)[:, None]
+
+    def _tensor(self, values: Any) -> "Tensor":
+        import torch
+
+        return torch.from_numpy(values).to(self._states.device)
+
+
+def _pool(hidden: Any, bags: _Bags, lengths: Sequence[int], mode: str, skip: int) -> Any:
+    import numpy as np
 
     if mode == "cls" and not skip:
         return hidden[:, 0]
-
-    def tensor(values: Any) -> "Tensor":
-        return torch.from_numpy(values).to(hidden.device)
-
-    positions = hidden.reshape(-1, hidden.shape[-1])
     starts = np.arange(len(lengths)) * hidden.shape[1]
     ends = starts + np.asarray(lengths)
     firsts = np.minimum(starts + skip, ends - 1)
     if mode in ("cls", "last"):
-        return positions[tensor(firsts if mode == "cls" else ends - 1)]
-    # One bag per row reads only the row's own positions. Multiplying padding by zero took eight times as long.
+        return bags.at(firsts if mode == "cls" else ends - 1)
     real = np.concatenate([np.arange(first, end) for first, end in zip(firsts, ends, strict=True)])
     counts = ends - firsts
-    bags = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    bag = partial(torch.nn.functional.embedding_bag, tensor(real), positions.float(), tensor(bags))
-    if mode in ("mean", "max"):
-        return bag(mode=mode)
-    if mode == "mean_sqrt_len_tokens":
-        return bag(mode="sum") / tensor(np.sqrt(counts, dtype=np.float32))[:, None]
+    bag_starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    if mode == "max":
+        return bags.reduce("max", real, bag_starts)
+    if mode != "weightedmean":
+        divisors = counts.astype(np.float32) if mode == "mean" else np.sqrt(counts, dtype=np.float32)
+        return bags.scaled(bags.reduce("sum", real, bag_starts), divisors)
     weights = (real - np.repeat(starts, counts) + 1).astype(np.float32)
-    return bag(mode="sum", per_sample_weights=tensor(weights)) / tensor(np.add.reduceat(weights, bags))[:, None]
+    return bags.scaled(bags.reduce("sum", real, bag_starts, weights), np.add.reduceat(weights, bag_starts))
 
 
 class VectorOptions(RequestBody):

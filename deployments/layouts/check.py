@@ -41,36 +41,73 @@ class LayoutChoice:
     trace: TraceChoice
 
 
+class Reference:
+    """Rows of all lengths and what the model answers to them alone, to compare layouts with.
+
+    Args:
+        task: loaded.
+
+    Raises:
+        LoadError: the model fails on an example.
+    """
+
+    def __init__(self, task: ForwardTask[Any, Any]) -> None:
+        self._task = task
+        alone = task.layouts()[-1]
+        prepared = [task.preprocess(example) for words in WORDS for example in task.sized_examples(words)]
+        self.rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
+        try:
+            self._outputs = _run(task, alone, self.rows)
+        except Exception as error:
+            raise LoadError(f"the model fails on an example ({type(error).__name__}: {error})") from error
+        self._unusual = _unusual_rows(task, alone, self.rows)
+
+    def difference(self, layout: Layout) -> float:
+        """The largest difference of a layout's outputs; of ordinary rows alone if that is too large already.
+
+        Raises:
+            Exception: of any kind, if the model fails in this layout.
+        """
+        difference = _difference(self._task, layout, self.rows, self._outputs)
+        if self._unusual and difference <= tolerance(self._task):
+            others, expected = zip(*self._unusual, strict=True)
+            difference = max(difference, _difference(self._task, layout, others, expected, splits=True))
+        return difference
+
+
 def choose_layout(task: ForwardTask[Any, Any], layout_name: str = "auto") -> LayoutChoice:
     """Set `task.layout` to the first layout that passes the check.
 
     Raises:
         LoadError: the requested layout, or every layout, fails the check.
     """
-    layouts = task.layouts()
-    candidates = [layout for layout in layouts if layout_name in ("auto", layout.name)]
-    prepared = [task.preprocess(example) for words in WORDS for example in task.sized_examples(words)]
-    rows = [(row, item.params) for item in prepared for row in item.rows[:ROWS_OF_EACH]]
-    try:
-        reference = _run(task, layouts[-1], rows)
-    except Exception as error:
-        raise LoadError(f"the model fails on an example ({type(error).__name__}: {error})") from error
-    unusual = _unusual_rows(task, layouts[-1], rows)
+    reference = Reference(task)
+    layout, difference, refused = first_layout(task, reference, layout_name)
+    layout.attach()
+    task.layout = layout
+    logger.info("layout %s: outputs differ from running alone by at most %.1e", layout.name, difference)
+    return LayoutChoice(layout.name, difference, refused, trace_calls(task, reference.rows))
+
+
+def first_layout(
+    task: ForwardTask[Any, Any], reference: Reference, layout_name: str = "auto"
+) -> tuple[Layout, float, dict[str, str]]:
+    """The first layout that passes the check, its difference, and why others were refused.
+
+    Raises:
+        LoadError: the requested layout, or every layout, fails the check.
+    """
     refused: dict[str, str] = {}
-    for layout in candidates:
+    for layout in task.layouts():
+        if layout_name not in ("auto", layout.name):
+            continue
         try:
-            difference = _difference(task, layout, rows, reference)
-            if unusual and difference <= tolerance(task):
-                others, expected = zip(*unusual, strict=True)
-                difference = max(difference, _difference(task, layout, others, expected, splits=True))
+            difference = reference.difference(layout)
         except Exception as error:  # a model may fail in any way in a layout; the next one is tried
             reason = f"{type(error).__name__}: {error}"
         else:
             if difference <= tolerance(task):
-                layout.attach()
-                task.layout = layout
-                logger.info("layout %s: outputs differ from running alone by at most %.1e", layout.name, difference)
-                return LayoutChoice(layout.name, difference, refused, trace_calls(task, rows))
+                return layout, difference, refused
             reason = f"outputs differ from running alone by {difference:.1e}"
         refused[layout.name] = reason
         logger.info("layout %s fails the check: %s", layout.name, reason)

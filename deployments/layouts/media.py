@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from deployments.batching.selection import ArrivalOrder, NearestLength, Selection
 from deployments.config import Batching
 from deployments.contract.task import Row
-from deployments.layouts.packing import device_of
-from deployments.layouts.text import UNBOUNDED, BatchOutput, EqualLengths, Layout, pad
+from deployments.layouts.packing import tensors
+from deployments.layouts.text import UNBOUNDED, Arrays, BatchOutput, EqualLengths, Layout, pad
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 IMAGE = 224 * 224  # pixels, the input size of most image models
 
@@ -27,27 +27,30 @@ class Stacked(Layout):
     cpu_cost = 8 * IMAGE
     gpu_cost = 64 * IMAGE
 
-    def run(self, rows: Sequence[Row]) -> BatchOutput:
+    def arrays(self, rows: Sequence[Row]) -> Arrays:
         import numpy as np
 
-        arrays = {name: np.stack([row.inputs[name] for row in rows]) for name in rows[0].inputs}
-        return BatchOutput(self._call(arrays), [row.length for row in rows])
+        inputs = {name: np.stack([row.inputs[name] for row in rows]) for name in rows[0].inputs}
+        return Arrays(inputs, [row.length for row in rows], self.gather_positions(rows), [])
+
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
+        """Run the model, with floats cast to its precision."""
+        import torch
+
+        arrays = self.arrays(rows)
+        weights: torch.Tensor = next(self.model.parameters())
+        inputs = {
+            name: tensor.to(weights.dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in tensors(self.model, arrays.inputs).items()
+        }
+        with torch.inference_mode():
+            return BatchOutput(self.model(**inputs), arrays.lengths)
 
     def selection(self, batching: Batching, device: str) -> Selection:
         return ArrivalOrder(*self._bounds(batching, device))
 
     def padding(self, lengths: Sequence[int]) -> float:
         return 0.0
-
-    def _call(self, arrays: dict[str, Any]) -> Any:
-        """Call the model, with floats cast to its precision."""
-        import torch
-
-        weights: torch.Tensor = next(self.model.parameters())
-        tensors = {name: torch.from_numpy(array).to(device_of(self.model)) for name, array in arrays.items()}
-        inputs = {name: t.to(weights.dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-        with torch.inference_mode():
-            return self.model(**inputs)
 
 
 class StackedAlone(Stacked):
@@ -79,16 +82,16 @@ class PaddedAudio(StackedAudio):
 
     name = "padded"
 
-    def __init__(self, model: "torch.nn.Module", padding_value: float = 0.0) -> None:
+    def __init__(self, model: Any, padding_value: float = 0.0) -> None:
         super().__init__(model)
         self._padding_value = padding_value
 
-    def run(self, rows: Sequence[Row]) -> BatchOutput:
-        arrays = {
+    def arrays(self, rows: Sequence[Row]) -> Arrays:
+        inputs = {
             name: _pad([row.inputs[name] for row in rows], 0 if name == "attention_mask" else self._padding_value)
             for name in rows[0].inputs
         }
-        return BatchOutput(self._call(arrays), [row.length for row in rows])
+        return Arrays(inputs, [row.length for row in rows], self.gather_positions(rows), [])
 
     def selection(self, batching: Batching, device: str) -> Selection:
         max_cost, max_rows = self._bounds(batching, device)

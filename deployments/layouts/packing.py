@@ -7,10 +7,9 @@ a row names the positions that its head needs, only those are gathered.
 """
 
 import functools
-import inspect
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -41,19 +40,10 @@ def attend(
 
     `sliding_window` is exclusive, as transformers passes it to flash attention.
     """
-    import torch
-
-    from deployments.layouts import attention
-
-    jit: Any = torch.jit
-    pack: PackedAttention = _running.attention
+    pack: PackedAttention | RectangularAttention = _running.attention
     pack.calls += 1
     causal = bool(getattr(module, "is_causal", False))
-    if jit.is_tracing():
-        traced = _scripted_attention()
-        return traced(query, key, value, pack.state, scaling, causal, sliding_window), None
-    attended = attention.attend_within(query, key, value, *pack.lengths, scaling, causal, sliding_window)
-    return attended, None
+    return pack.attend(query, key, value, scaling, causal, sliding_window), None
 
 
 @functools.cache
@@ -65,10 +55,10 @@ def _scripted_attention() -> Any:
     return torch.jit.script(attention.attend_within_traced)
 
 
-class PackedAttention:
+class _InstalledAttention:
     """Installs the packed attention in a model, until removed.
 
-    `calls` counts its calls within the last `of`; it stays 0 for a model that does not use `AttentionInterface`.
+    `calls` counts its calls within the last forward; it stays 0 for a model that does not use `AttentionInterface`.
     """
 
     def __init__(self, model: Any) -> None:
@@ -80,12 +70,42 @@ class PackedAttention:
         self._model = model
         self._before = model.config._attn_implementation
         self.calls = 0
-        self.lengths: tuple[list[int], list[int]] = ([], [])  # of the texts in the current forward, and attended to
-        self.state: Tensor | None = None  # the same, as an input of the traced graph
         model.set_attn_implementation(IMPLEMENTATION)
 
     def remove(self) -> None:
         self._model.set_attn_implementation(self._before)
+
+    @contextmanager
+    def _installed(self) -> Iterator[None]:
+        self.calls = 0
+        _running.attention = self
+        try:
+            yield
+        finally:
+            del _running.attention
+
+
+class PackedAttention(_InstalledAttention):
+    """One call of attention per text."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.lengths: tuple[list[int], list[int]] = ([], [])  # of the texts in the current forward, and attended to
+        self.state: Tensor | None = None  # the same, as an input of the traced graph
+
+    def attend(
+        self, query: "Tensor", key: "Tensor", value: "Tensor", scaling: float | None, causal: bool, window: int | None
+    ) -> "Tensor":
+        """Attend within each text; shapes as in `attention`."""
+        import torch
+
+        from deployments.layouts import attention
+
+        jit: Any = torch.jit
+        if jit.is_tracing():
+            traced: Tensor = _scripted_attention()(query, key, value, self.state, scaling, causal, window)
+            return traced
+        return attention.attend_within(query, key, value, *self.lengths, scaling, causal, window)
 
     @contextmanager
     def of(self, lengths: Sequence[int], attended: Sequence[int] | None = None) -> Iterator[None]:
@@ -95,12 +115,53 @@ class PackedAttention:
 
         self.lengths = list(lengths), list(lengths if attended is None else attended)
         self.state = torch.tensor(self.lengths)
-        self.calls = 0
-        _running.attention = self
-        try:
+        with self._installed():
             yield
-        finally:
-            del _running.attention
+
+
+class RectangularAttention(_InstalledAttention):
+    """One call of attention for all texts: what it reads is gathered to a padded rectangle, and back.
+
+    No operation depends on the number of texts, so that an exported graph holds for any pack.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._shared_heads = any(getattr(module, "num_key_value_groups", 1) != 1 for module in model.modules())
+
+    @contextmanager
+    def of(self, places: "Mapping[str, Tensor]") -> Iterator[None]:
+        """Within this context, the forward's row is a pack with these `rectangle` arrays."""
+        self._places = places
+        with self._installed():
+            yield
+
+    def attend(
+        self, query: "Tensor", key: "Tensor", value: "Tensor", scaling: float | None, causal: bool, window: int | None
+    ) -> "Tensor":
+        """Attend within each text; shapes as in `attention`."""
+        import torch
+
+        into, back = self._places["pack_into"], self._places["pack_back"]
+        texts, longest = into.shape[0], into.shape[1]
+
+        def padded(states: "Tensor") -> "Tensor":
+            rows = states[0].transpose(0, 1).index_select(0, into.reshape(-1))
+            return rows.reshape(texts, longest, states.shape[1], states.shape[3]).transpose(1, 2)
+
+        mask = self._places["pack_mask"][:, None, None, :]
+        if causal or window is not None:
+            place = torch.arange(longest, device=query.device)
+            distance = place[:, None] - place[None]
+            if window is not None:
+                mask = mask & (distance.abs() < window)[None, None]
+            if causal:
+                mask = mask & (distance >= 0)[None, None]
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            padded(query), padded(key), padded(value), attn_mask=mask, scale=scaling, enable_gqa=self._shared_heads
+        )
+        flat = attended.transpose(1, 2).reshape(-1, attended.shape[1], attended.shape[3])
+        return flat.index_select(0, back)[None]
 
 
 class GatheredPositions:
@@ -121,11 +182,7 @@ class GatheredPositions:
     @contextmanager
     def of_pack(self, gather_positions: Gather, lengths: Sequence[int]) -> Iterator[None]:
         """Within this context, the stack outputs `[1, sum(lengths), width]`."""
-        starts, start = [], 0
-        for length in lengths:
-            starts.append(start)
-            start += length
-        with self._indexed(gather_positions, lengths, starts):
+        with self._of_arrays(head_positions(gather_positions, lengths, stride=None)):
             yield
 
     @contextmanager
@@ -134,26 +191,18 @@ class GatheredPositions:
         if all(positions is None for positions in gather_positions):
             yield
             return
-        with self._indexed(
-            gather_positions, [stride] * len(gather_positions), [row * stride for row in range(len(gather_positions))]
-        ):
+        with self._of_arrays(head_positions(gather_positions, [stride] * len(gather_positions), stride)):
             yield
 
-    @contextmanager
-    def _indexed(self, gather_positions: Gather, lengths: Sequence[int], starts: Sequence[int]) -> Iterator[None]:
-        import numpy as np
+    def _of_arrays(self, index: Any) -> AbstractContextManager[None]:
         import torch
 
-        # numpy, here and wherever an operation runs per text: each torch operation releases the GIL and waits for it
-        # again, small numpy operations do not.
-        width = max(gathered_lengths(lengths, gather_positions))
-        index = np.zeros((len(gather_positions), width), dtype=np.int64)
-        for row, (positions, length, start) in enumerate(zip(gather_positions, lengths, starts, strict=True)):
-            if positions is None:
-                index[row, :length] = np.arange(start, start + length)
-            else:
-                index[row, : len(positions)] = np.array(positions, dtype=np.int64) + start
-        self.state = torch.from_numpy(index).to(self._device)
+        return self.at(torch.from_numpy(index).to(self._device))
+
+    @contextmanager
+    def at(self, index: "Tensor") -> Iterator[None]:
+        """Within this context, the stack's output is gathered at these positions, as from `head_positions`."""
+        self.state = index
         try:
             yield
         finally:
@@ -176,6 +225,46 @@ class GatheredPositions:
         return output
 
 
+def rectangle(lengths: Sequence[int], attended: Sequence[int]) -> dict[str, Any]:
+    """How a pack becomes a padded rectangle: `pack_into` `[texts, longest]`, indices of tokens; `pack_back` `[tokens]`,
+    indices into the flattened rectangle; `pack_mask` `[texts, longest]`, whether a position is attended to."""
+    import numpy as np
+
+    longest = max(lengths)
+    into = np.zeros((len(lengths), longest), np.int64)
+    mask = np.zeros((len(lengths), longest), np.bool_)
+    back, start = [], 0
+    for text, (length, known) in enumerate(zip(lengths, attended, strict=True)):
+        into[text, :length] = np.arange(start, start + length)
+        mask[text, :known] = True
+        back.append(np.arange(text * longest, text * longest + length))
+        start += length
+    return {"pack_into": into, "pack_back": np.concatenate(back), "pack_mask": mask}
+
+
+def head_positions(gather_positions: Gather, lengths: Sequence[int], stride: int | None) -> Any:
+    """The positions of each row that go on to the head, `[rows, most of a row]`, as indices into all tokens.
+
+    Args:
+        gather_positions: of each row; None for all.
+        lengths: of the rows.
+        stride: from the start of a row to that of the next one; None: rows follow one another without padding.
+    """
+    import numpy as np
+
+    # numpy, here and wherever an operation runs per text: each torch operation releases the GIL and waits for it again,
+    # small numpy operations do not.
+    index = np.zeros((len(lengths), max(gathered_lengths(lengths, gather_positions))), dtype=np.int64)
+    start = 0
+    for row, (positions, length) in enumerate(zip(gather_positions, lengths, strict=True)):
+        if positions is None:
+            index[row, :length] = np.arange(start, start + length)
+        else:
+            index[row, : len(positions)] = np.array(positions, dtype=np.int64) + start
+        start += length if stride is None else stride
+    return index
+
+
 def gathered_lengths(lengths: Sequence[int], gather_positions: Gather) -> list[int]:
     """The number of positions of each row after gathering."""
     return [
@@ -190,21 +279,13 @@ def encoder_stack(model: Any) -> Any:
     return getattr(base, "encoder", None) or getattr(base, "transformer", None) or base
 
 
-def position_offset(model: Any) -> int:
-    """The position id of a text's first token; RoBERTa and related models count from after the padding index."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return int(module.padding_idx) + 1
-    return 0
-
-
 def positions_of(ids: Sequence[int], offset: int) -> Iterable[int]:
     """The position ids of a text, `[length]`.
 
     Args:
         ids: of its tokens.
-        offset: as from `position_offset`. Above 0, tokens of the padding id before it, which a text may contain by
-            name, have that id as their position and are not counted.
+        offset: the position of the first token. Above 0, tokens of the padding id before it, which a text may
+            contain by name, have that id as their position and are not counted.
     """
     padding = offset - 1
     if not offset or padding not in ids:
@@ -213,8 +294,12 @@ def positions_of(ids: Sequence[int], offset: int) -> Iterable[int]:
     return [padding if token == padding else padding + count for token, count in zip(ids, real, strict=True)]
 
 
-def takes_token_types(model: Any) -> bool:
-    return "token_type_ids" in inspect.signature(model.forward).parameters
+def tensors(model: Any, arrays: Mapping[str, Any]) -> "dict[str, Tensor]":
+    """Arrays as tensors on the model's device."""
+    import torch
+
+    device = device_of(model)
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
 def device_of(model: Any) -> "torch.device":

@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from deployments.checkpoints.facts import ModelFacts, facts_of
 from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Output, RequestT, ResponseT, Row, Task
 from deployments.numerics import are_logits
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class ForwardTask(Task[RequestT, ResponseT]):
-    """A task without generation: one forward gives the outputs of a batch."""
+    """A task without generation: one forward gives the outputs of a batch.
+
+    Class attributes:
+        outputs: names of the model's outputs that `forward` reads.
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -22,6 +29,14 @@ class ForwardTask(Task[RequestT, ResponseT]):
     @abstractmethod
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:
         """One forward for all `rows`; returns one output per row, in order."""
+
+    def needs_torch(self) -> str:
+        """Why the forward cannot run from an exported graph; empty if it can."""
+        return ""
+
+    def facts(self) -> ModelFacts:
+        """The facts of the model that is called."""
+        return facts_of(self.checkpoint.model)
 
     def is_usable(self, output: Output) -> bool:
         """Whether a row's output can become an answer; by default it is an array of logits.

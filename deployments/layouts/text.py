@@ -9,19 +9,36 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 
 from deployments.batching.selection import ArrivalOrder, NearestLength, Selection
+from deployments.checkpoints.facts import ModelFacts, facts_of
 from deployments.config import Batching
 from deployments.contract.task import Row
 from deployments.layouts import packing
 from deployments.layouts.relative_positions import CutPositions
 from deployments.layouts.traced_graph import TracedCalls
-
-if TYPE_CHECKING:
-    import torch
+from deployments.numerics import as_float32
 
 UNBOUNDED = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The inputs of one forward, as numpy arrays.
+
+    Attributes:
+        inputs: the model's inputs by name.
+        lengths: positions of each row.
+        gather_positions: those of each row that go on to the head; None for all.
+        attended: in a pack, how many positions at the start of each row are attended to.
+    """
+
+    inputs: dict[str, Any]
+    lengths: list[int]
+    gather_positions: packing.Gather
+    attended: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +46,24 @@ class BatchOutput:
     """A model's output for several rows.
 
     Attributes:
-        output: transformers' ModelOutput; row i of its tensors belongs to row i of the batch.
+        output: with the model's outputs as attributes; row i of each belongs to row i of the batch. Tensors from torch,
+            numpy arrays from an exported graph.
         lengths: positions of each row (all tokens, or the gathered ones); positions beyond are padding.
     """
 
     output: Any
     lengths: list[int]
 
+    def array(self, name: str) -> Any:
+        """An output as a numpy array of float32."""
+        return as_float32(getattr(self.output, name))
+
 
 class Layout(ABC):
     """Turns a batch of rows into the inputs of one forward of a model.
 
     Args:
-        model: a transformers model in eval mode.
+        model: a transformers model in eval mode, or an exported one for the arrays alone.
         pad_token_id: padding value of `input_ids`.
         nested: add a choice dimension of 1 to the inputs, as `AutoModelForMultipleChoice` expects.
     """
@@ -52,13 +74,18 @@ class Layout(ABC):
     gpu_cost: ClassVar[int] = 16384
     gpu_rows: ClassVar[int] = 64
 
-    def __init__(self, model: "torch.nn.Module", pad_token_id: int = 0, *, nested: bool = False) -> None:
+    def __init__(self, model: Any, pad_token_id: int = 0, *, nested: bool = False) -> None:
         self.model = model
         self.pad_token_id = pad_token_id
         self.nested = nested
         self.trims = (
             True  # positions outside a row's `gather_positions` do not go on to the head; settable until `attach`
         )
+
+    @cached_property
+    def facts(self) -> ModelFacts:
+        """Facts of the model."""
+        return facts_of(self.model)
 
     def gather_positions(self, rows: Sequence[Row]) -> packing.Gather:
         """The positions of each row to gather for the head; None for all."""
@@ -69,6 +96,10 @@ class Layout(ABC):
 
     def detach(self) -> None:  # noqa: B027
         """Undo `attach`."""
+
+    def arrays(self, rows: Sequence[Row]) -> Arrays:
+        """The inputs of one forward for all rows. A layout without them cannot be exported."""
+        raise NotImplementedError(f"the layout {self.name} has no arrays")
 
     @abstractmethod
     def run(self, rows: Sequence[Row]) -> BatchOutput:
@@ -111,20 +142,22 @@ class Padded(Layout):
         if self._positions is not None:
             self._positions.remove()
 
-    def run(self, rows: Sequence[Row]) -> BatchOutput:
-        import torch
-
-        lengths = [row.length for row in rows]
+    def arrays(self, rows: Sequence[Row]) -> Arrays:
         inputs = {
             name: pad([row.inputs[name] for row in rows], self.pad_token_id if name == "input_ids" else 0)
             for name in rows[0].inputs
         }
         inputs.setdefault("attention_mask", pad([_mask(row) for row in rows], 0))  # a row may bring its own
-        device = packing.device_of(self.model)
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
         if self.nested:
-            tensors = {name: tensor[:, None] for name, tensor in tensors.items()}
-        gather_positions = self.gather_positions(rows)
+            inputs = {name: array[:, None] for name, array in inputs.items()}
+        return Arrays(inputs, [row.length for row in rows], self.gather_positions(rows), [])
+
+    def run(self, rows: Sequence[Row]) -> BatchOutput:
+        import torch
+
+        arrays = self.arrays(rows)
+        lengths, gather_positions = arrays.lengths, arrays.gather_positions
+        tensors = packing.tensors(self.model, arrays.inputs)
         with torch.inference_mode(), self._gathered.of_rows(gather_positions, stride=max(lengths)):
             output = self.model(**tensors)
         return BatchOutput(output, packing.gathered_lengths(lengths, gather_positions))
@@ -185,8 +218,6 @@ class Packed(Layout):
         self._gathered = packing.GatheredPositions(self.model)
         self._attention = packing.PackedAttention(self.model)
         self.calls = TracedCalls(self.model, [self._attention, self._gathered])
-        self._offset = packing.position_offset(self.model)
-        self._wants_types = packing.takes_token_types(self.model)
 
     def detach(self) -> None:
         self._attention.remove()
@@ -197,26 +228,32 @@ class Packed(Layout):
         """Calls of the packed attention in the last run; must be one per layer."""
         return self._attention.calls
 
+    def arrays(self, rows: Sequence[Row]) -> Arrays:
+        import numpy as np
+
+        facts = self.facts
+        inputs = {name: np.array([value for row in rows for value in row.inputs[name]]) for name in rows[0].inputs}
+        if "token_type_ids" in facts.inputs and "token_type_ids" not in inputs:
+            # Models take default token types from a buffer of the length of one text; a pack may be longer.
+            inputs["token_type_ids"] = np.zeros_like(inputs["input_ids"])
+        inputs = {name: array[None, None] if self.nested else array[None] for name, array in inputs.items()}
+        offset = facts.position_offset
+        positions = [place for row in rows for place in packing.positions_of(row.inputs["input_ids"], offset)]
+        inputs["position_ids"] = np.array(positions)[None]
+        attended = [row.length if row.attended is None else row.attended for row in rows]
+        return Arrays(inputs, [row.length for row in rows], self.gather_positions(rows), attended)
+
     def run(self, rows: Sequence[Row]) -> BatchOutput:
         import torch
 
-        lengths = [row.length for row in rows]
-        device = packing.device_of(self.model)
-        tensors = {name: torch.tensor([value for row in rows for value in row.inputs[name]]) for name in rows[0].inputs}
-        if self._wants_types and "token_type_ids" not in tensors:
-            # Models take default token types from a buffer of the length of one text; a pack may be longer.
-            tensors["token_type_ids"] = torch.zeros_like(tensors["input_ids"])
-        tensors = {name: (t[None, None] if self.nested else t[None]).to(device) for name, t in tensors.items()}
-        positions = [place for row in rows for place in packing.positions_of(row.inputs["input_ids"], self._offset)]
-        tensors["position_ids"] = torch.tensor(positions)[None].to(device)
-        gather_positions = self.gather_positions(rows)
-        attended = [row.length if row.attended is None else row.attended for row in rows]
+        arrays = self.arrays(rows)
+        lengths, gather_positions = arrays.lengths, arrays.gather_positions
         with (
             torch.inference_mode(),
-            self._attention.of(lengths, attended),
+            self._attention.of(lengths, arrays.attended),
             self._gathered.of_pack(gather_positions, lengths),
         ):
-            output = self.calls(tensors)
+            output = self.calls(packing.tensors(self.model, arrays.inputs))
         return BatchOutput(output, packing.gathered_lengths(lengths, gather_positions))
 
     def selection(self, batching: Batching, device: str) -> Selection:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deployments.batching.selection import Selection
 from deployments.config import Batching
 from deployments.contract.task import Row
-from deployments.layouts.text import BatchOutput, Layout
+from deployments.layouts.text import Arrays, BatchOutput, Layout
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +41,11 @@ class TwoTowersLayout(Layout):
         self._text.detach()
         self._media.detach()
 
+    def arrays(self, rows: Sequence[Row]) -> Arrays:
+        return self._of(rows).arrays(rows)
+
     def run(self, rows: Sequence[Row]) -> BatchOutput:
-        return (self._text if is_text(rows[0]) else self._media).run(rows)
+        return self._of(rows).run(rows)
 
     def selection(self, batching: Batching, device: str) -> Selection:
         return self._text.selection(batching, device)
@@ -52,6 +55,9 @@ class TwoTowersLayout(Layout):
 
     def padding(self, lengths: Sequence[int]) -> float:
         return self._text.padding(lengths)
+
+    def _of(self, rows: Sequence[Row]) -> Layout:
+        return self._text if is_text(rows[0]) else self._media
 
 
 def is_text(row: Row) -> bool:

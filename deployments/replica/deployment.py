@@ -16,6 +16,8 @@ from deployments import asgi
 from deployments.asgi import ASGIApp
 from deployments.config import ModelConfig, Start, Watch
 from deployments.contract.task import Task
+from deployments.errors import LoadError
+from deployments.openvino.backend import choose_backend
 from deployments.replica import fork_client, stages
 from deployments.replica.limits import ReplicaLimits
 from deployments.replica.replica import Replica
@@ -61,7 +63,15 @@ class ModelDeployment:
         self._tracer = observer.tracer = open_tracer(
             watch.tracing, replica_id, model_attributes(config.name, task.name, task.operation)
         )
-        self._replica = Replica(config, task, limits=limits, stage=self._report, health=watch.health, observer=observer)
+        self._replica = Replica(
+            config,
+            task,
+            limits=limits,
+            stage=self._report,
+            health=watch.health,
+            observer=observer,
+            owns_process=True,
+        )
         self._endpoint = build_endpoint(self._replica)
         try:
             await asyncio.to_thread(self._replica.load)
@@ -134,6 +144,7 @@ def build_deployment(
     """
     watch = watch or Watch()
     modules = (Replica.__module__, task.__module__, build_endpoint.__module__)  # of this project, for the fork server
+    forked = (_backend_of(config, task), *modules) if start == "fork" else ()
     threads = config.resources.cpu_threads or cpu_threads
     resources = config.resources.model_copy(update={"cpu_threads": threads})
     config = config.model_copy(update={"resources": resources})
@@ -143,7 +154,7 @@ def build_deployment(
         max_ongoing_requests=limits.max_waiting + 256,
         max_queued_requests=4096,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
-        ray_actor_options=_actor_options(config, threads, modules if start == "fork" else ()),
+        ray_actor_options=_actor_options(config, threads, forked),
         max_constructor_retry_count=2,
         graceful_shutdown_wait_loop_s=0.5,
         graceful_shutdown_timeout_s=shutdown_s,
@@ -159,10 +170,19 @@ def build_deployment(
     return deployment.bind(config, task, build_endpoint, limits, watch)
 
 
-def _actor_options(config: ModelConfig, threads: int, forked_modules: tuple[str, ...]) -> dict[str, Any]:
+def _backend_of(config: ModelConfig, task: type[Task[Any, Any]]) -> str:
+    """What the model's replicas will probably compute with, as far as this machine tells."""
+    try:
+        return "torch" if choose_backend(config, task).build is None else "openvino"
+    except LoadError:  # the replica tells
+        return "torch"
+
+
+def _actor_options(config: ModelConfig, threads: int, forked: tuple[str, ...]) -> dict[str, Any]:
     """Placement, the thread variables, which must be set before torch is imported, and the interpreter.
 
-    On Linux without GPUs, a worker is a fork of a process that has imported `forked_modules`, if there are any.
+    On Linux without GPUs, a worker is a fork of a process that has imported a backend and modules, if `forked` names
+    them.
     """
     variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
     options: dict[str, Any] = {
@@ -170,8 +190,9 @@ def _actor_options(config: ModelConfig, threads: int, forked_modules: tuple[str,
         "num_gpus": config.resources.num_gpus,
         "runtime_env": {"env_vars": variables},
     }
-    if forked_modules and sys.platform == "linux" and not config.resources.num_gpus:
-        interpreter = [sys.executable, "-I", "-S", fork_client.__file__, ",".join(forked_modules)]
+    if forked and sys.platform == "linux" and not config.resources.num_gpus:
+        backend, *modules = forked
+        interpreter = [sys.executable, "-I", "-S", fork_client.__file__, backend, ",".join(modules)]
         options["runtime_env"]["py_executable"] = shlex.join(interpreter)
     if config.resources.memory_gib is not None:
         options["memory"] = int(config.resources.memory_gib * 2**30)

@@ -65,7 +65,7 @@ def engine_for(task: Task[Any, Any], name: str, observer: Observer) -> BuiltEngi
 
 def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) -> BuiltEngine:
     batching = task.checkpoint.config.batching
-    chosen = choose_layout(task, batching.layout)
+    chosen = choose_layout(task, batching.layout) if task.layout is None else None
     layout = task.layout
     assert layout is not None
     selection = layout.selection(batching, task.checkpoint.device)
@@ -79,15 +79,14 @@ def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) 
         forward_time=ForwardTime(),
         name=name,
     )
-    description = {
-        "layout": chosen.layout,
-        "layout_difference": chosen.difference,
-        "layouts_refused": chosen.refused,
-        "recorded": chosen.trace.taken,
-        "recording_refused": chosen.trace.refused,
-        "max_cost": selection.max_cost,
-        "max_rows": selection.max_rows,
-    }
+    description = {"layout": layout.name, "max_cost": selection.max_cost, "max_rows": selection.max_rows}
+    if chosen is not None:
+        description |= {
+            "layout_difference": chosen.difference,
+            "layouts_refused": chosen.refused,
+            "recorded": chosen.trace.taken,
+            "recording_refused": chosen.trace.refused,
+        }
     return BuiltEngine(batcher, description)
 
 

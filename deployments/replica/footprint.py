@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.checkpoints.facts import facts_of
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded
-from deployments.replica.replica import Replica, weight_bytes
+from deployments.replica.replica import Replica
 
 CALLERS = 32  # at once, so that batches fill
 WORDS = 128  # of each text; images and audio in proportion
@@ -56,7 +57,7 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
         checkpoint = replica.task.checkpoint
         return Footprint(
             parameters=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
-            weights_bytes=weight_bytes(checkpoint.model),
+            weights_bytes=facts_of(checkpoint.model).weight_bytes,
             memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             gpu_bytes=_max_gpu_bytes(checkpoint.device),
             dtype=checkpoint.dtype,

@@ -1,9 +1,10 @@
 """Starts a worker of Ray as a fork of the fork server, in place of a new Python. Ray runs this script as interpreter.
 
-    python -I -S fork_client.py MODULES worker.py arguments…
+    python -I -S fork_client.py torch MODULES worker.py arguments…
 
-`MODULES` are the names of modules that the fork server imports, joined by commas. It is started by the first client on
-a node. If anything fails before the fork, this process becomes a plain Python that runs the worker.
+The first argument is `torch` or `openvino`: what the worker computes with, and so which libraries its server imports.
+`MODULES` are the names of further modules that the server imports, joined by commas. It is started by the first client
+on a node. If anything fails before the fork, this process becomes a plain Python that runs the worker.
 
 Only the standard library may be imported here, and little of it: the script runs once for each worker, without site.
 """
@@ -24,12 +25,12 @@ RETRY_S = 0.02
 
 
 def main() -> None:
-    modules, *arguments = sys.argv[1:]
+    kind, modules, *arguments = sys.argv[1:]
     python = [sys.executable, *arguments]
     while arguments and arguments[0].startswith("-"):  # of the interpreter, such as -u
         arguments = arguments[1:]
     try:
-        worker = _fork(modules, arguments)
+        worker = _fork(kind, modules, arguments)
     except OSError as error:
         print(f"no fork server, a new Python starts: {error}", file=sys.stderr)
         os.execv(sys.executable, python)
@@ -40,9 +41,9 @@ def main() -> None:
     os.execv("/bin/sh", ["sh", "-c", "read -r _ <&3"])
 
 
-def _fork(modules: str, arguments: list[str]) -> socket.socket:
+def _fork(kind: str, modules: str, arguments: list[str]) -> socket.socket:
     """The connection to a new worker, which has this process's environment, folder and standard streams."""
-    connection = _connected(modules)
+    connection = _connected(kind, modules)
     connection.settimeout(IMPORT_TIMEOUT_S)
     request = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}
     body = json.dumps(request).encode()
@@ -55,15 +56,15 @@ def _fork(modules: str, arguments: list[str]) -> socket.socket:
     return connection
 
 
-def _connected(modules: str) -> socket.socket:
-    """A connection to this node's server, which is started if there is none."""
+def _connected(kind: str, modules: str) -> socket.socket:
+    """A connection to this node's server of a kind, which is started if there is none."""
     raylet = os.getppid()
-    address = f"automodel-fork-{os.getuid()}-{raylet}-{_start_time(raylet)}"
+    address = f"automodel-fork-{kind}-{os.getuid()}-{raylet}-{_start_time(raylet)}"
     end = time.monotonic() + BIND_TIMEOUT_S
     connection = _try_connect(address)
     if connection is not None:
         return connection
-    ended = _start_server(address, raylet, modules)
+    ended = _start_server(kind, address, raylet, modules)
     while True:
         has_ended = bool(select.select([ended], [], [], RETRY_S)[0])
         connection = _try_connect(address)
@@ -91,25 +92,25 @@ def _try_connect(address: str) -> "socket.socket | None":
     return connection
 
 
-def _start_server(address: str, raylet: int, modules: str) -> int:
+def _start_server(kind: str, address: str, raylet: int, modules: str) -> int:
     """Start a server; of several that start at once, the first stays. Returns a pipe that ends with the server."""
     ended, open_end = os.pipe()
     child = os.fork()
     if child == 0:
-        _become_server(address, raylet, modules, open_end)
+        _become_server(kind, address, raylet, modules, open_end)
     os.close(open_end)
     os.waitpid(child, 0)
     return ended
 
 
-def _become_server(address: str, raylet: int, modules: str, open_end: int) -> NoReturn:
+def _become_server(kind: str, address: str, raylet: int, modules: str, open_end: int) -> NoReturn:
     os.set_inheritable(open_end, True)
     os.setsid()
     if os.fork():  # the server is nobody's child, so that its end leaves nothing to wait for
         os._exit(0)
     # Nothing that one worker sets may stay for all: each fork sets its number of threads.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    command = [sys.executable, "-m", "deployments.replica.fork_server", address, str(raylet), modules]
+    command = [sys.executable, "-m", "deployments.replica.fork_server", kind, address, str(raylet), modules]
     os.execve(sys.executable, command, environment | {"OPENBLAS_NUM_THREADS": "1"})
 
 

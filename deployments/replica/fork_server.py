@@ -1,10 +1,12 @@
-"""The fork server: a process that has imported torch and transformers, of which workers of Ray are forks.
+"""The fork server: a process that has imported the libraries, of which workers of Ray are forks.
 
 Importing them takes most of a replica's start and of its own memory. A fork has both at once, and shares the memory.
 The method is that of `multiprocessing`'s fork server and of Android's zygote. Ray knows a worker by a token, not by the
 process that it started, so that a worker may be a fork of another process.
 
-    python -m deployments.replica.fork_server ADDRESS RAYLET MODULES
+    python -m deployments.replica.fork_server torch|openvino ADDRESS RAYLET MODULES
+
+A node has one for replicas that compute with torch, and one without torch for those that run builds of OpenVINO.
 
 It serves the workers of one node, and ends with the node's raylet. Linux only.
 
@@ -26,35 +28,47 @@ import struct
 import sys
 from typing import Any, NoReturn
 
+from deployments.openvino.graph import forbid_reports
+from deployments.openvino.without_torch import forbid_torch
+
 # What Ray Serve imports of others, and what all tasks need of transformers. A model's own files are imported in the
 # fork.
-LIBRARIES = (
+_SHARED = (
     "fastapi",
     "jsonschema",
     "numpy",
     "requests",
     "uvicorn",
-    "torch",
     "transformers",
-    "transformers.generation.utils",
-    "transformers.modeling_utils",
-    "transformers.models.auto.modeling_auto",
     "transformers.models.auto.processing_auto",
     "transformers.models.auto.tokenization_auto",
 )
+LIBRARIES = {
+    "torch": (
+        "torch",
+        *_SHARED,
+        "transformers.generation.utils",
+        "transformers.modeling_utils",
+        "transformers.models.auto.modeling_auto",
+    ),
+    "openvino": (*_SHARED, "openvino"),
+}
 
 CLIENT_TIMEOUT_S = 10.0  # for a client to send its request
 
 
 def main() -> None:
-    address, raylet, modules = sys.argv[1:]
+    kind, address, raylet, modules = sys.argv[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
             listener.bind("\0" + address)  # no file: it ends with this process
         except OSError:  # another server was faster
             return
         listener.listen(128)  # clients wait while this imports
-        for name in (*modules.split(","), *LIBRARIES):
+        if kind == "openvino":
+            forbid_torch()
+            forbid_reports()
+        for name in (*modules.split(","), *LIBRARIES[kind]):
             importlib.import_module(name)
         if "ray" in sys.modules:
             raise SystemExit("fork server: a module that it imports imports ray")

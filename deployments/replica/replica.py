@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments.batching.drain_rate import DrainRate
 from deployments.batching.scheduler import Scheduler
+from deployments.checkpoints.facts import facts_of
 from deployments.config import Health, ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
+from deployments.layouts.task import ForwardTask
+from deployments.openvino.backend import choose_backend
+from deployments.openvino.load import load_build
+from deployments.openvino.manifest import Build
+from deployments.openvino.without_torch import allow_torch, forbid_torch
 from deployments.replica.call import Call, Render, job_of
 from deployments.replica.downloading import report_download
 from deployments.replica.engines import engine_for
@@ -52,6 +58,7 @@ class Replica:
             "ready".
         health: when the replica counts as broken.
         observer: notified of requests, batches and the load.
+        owns_process: nothing else runs in this process, which does without torch where none is needed.
 
     Attributes:
         description: of the engine, for the answer to `GET /tasks/<task>`.
@@ -68,8 +75,10 @@ class Replica:
         stage: Stage = lambda stage, detail: None,
         health: Health | None = None,
         observer: Observer | None = None,
+        owns_process: bool = False,
     ) -> None:
         self.config = config
+        self._owns_process = owns_process
         self.limits = limits or ReplicaLimits()
         self.task_class = task
         self.task: Task[Any, Any] | None = None
@@ -91,19 +100,14 @@ class Replica:
         Raises:
             LoadError: the model cannot be served as configured.
         """
-        import torch
-
         sys.setswitchinterval(SWITCH_INTERVAL_S)  # of the whole process, which has no other replica
-        if self.config.resources.cpu_threads:
-            torch.set_num_threads(self.config.resources.cpu_threads)
         self._stage("loading")
-        with report_download(self.config.model, lambda progress: self._report_stage("downloading", progress)):
-            loaded = self.task_class.load_checkpoint(self.config)
-        self.task = self.task_class(loaded)
+        backend = choose_backend(self.config, self.task_class)
+        self.task = self._load_torch() if backend.build is None else self._load_build(backend.build)
         self.task.limits = self.limits.media
         self._stage("checking")
         engine = engine_for(self.task, f"model-{self.config.name}", self.observer)
-        self._scheduler, self.description = engine.scheduler, engine.description
+        self._scheduler, self.description = engine.scheduler, {**backend.description, **engine.description}
         self._scheduler.start()
         self._text.start()
         self._stage("warming")
@@ -112,8 +116,23 @@ class Replica:
                 self._run_example(request)
         self._watchdog = Watchdog(self.config.name, self.task, self._scheduler, self._text, self._health, self.observer)
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
-        self.observer.ready(weight_bytes(self.task.checkpoint.model))
+        self.observer.ready(facts_of(self.task.checkpoint.model).weight_bytes)
         self._stage("ready")
+
+    def _load_torch(self) -> Task[Any, Any]:
+        allow_torch()
+        import torch
+
+        if self.config.resources.cpu_threads:
+            torch.set_num_threads(self.config.resources.cpu_threads)
+        with report_download(self.config.model, lambda progress: self._report_stage("downloading", progress)):
+            return self.task_class(self.task_class.load_checkpoint(self.config))
+
+    def _load_build(self, build: Build) -> Task[Any, Any]:
+        assert issubclass(self.task_class, ForwardTask)
+        if self._owns_process:
+            forbid_torch()
+        return load_build(self.config, self.task_class, build)
 
     def _stage(self, stage: str) -> None:
         now = time.monotonic()
@@ -292,9 +311,3 @@ class Replica:
         if job.error is not None:
             raise LoadError(f"{self.config.name}: the model fails on its own example ({job.error})") from job.error
         self.task.postprocess(request, prepared, job.outputs)
-
-
-def weight_bytes(model: Any) -> int:
-    """Bytes of a model's weights and buffers; shared memory is counted once."""
-    tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -32,7 +32,7 @@ class AudioClassification(AudioTask[Request, list[Label]]):
         return self.prepare(request.inputs)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        return list(self.run(rows).output.logits.float().cpu().numpy())
+        return list(self.run(rows).array("logits"))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         config, parameters = self.checkpoint.model.config, request.parameters

@@ -12,6 +12,7 @@ from deployments.contract.pooling import VectorOptions, join_vectors, pool
 from deployments.contract.similarity import similarity_of
 from deployments.contract.task import Prepared, Row
 from deployments.errors import InvalidInput
+from deployments.numerics import as_float32
 from deployments.text.embedder import TextEmbedder, TextInputs
 from deployments.text.sentence_transformers import is_embedding_model, read_embedding
 from deployments.text.task import filler
@@ -63,6 +64,7 @@ class FeatureExtraction(TextEmbedder[Request, Any]):
     request = Request
     response = list[list[float]] | list[list[list[float]]] | list[float] | list[str] | str
     example = {"inputs": "A man plays a guitar."}
+    outputs = ("last_hidden_state",)
     unused_weights = ("pooler",)
 
     def __init__(self, checkpoint: "Checkpoint") -> None:
@@ -80,6 +82,9 @@ class FeatureExtraction(TextEmbedder[Request, Any]):
         auto_model = "AutoModelForTextEncoding" if _has_decoder(config) else cls.auto_model
         return load(config, auto_model, cls.load_processor, cls.unused_weights)
 
+    def needs_torch(self) -> str:
+        return "the layers after its pooling run in torch" if self.embedding.layers else ""
+
     def preprocess(self, request: Request) -> Prepared:
         pooling = self._pooling(request)
         request.check(self._width(pooling), pooling)
@@ -94,12 +99,12 @@ class FeatureExtraction(TextEmbedder[Request, Any]):
         batch = self.run(rows)
         hidden = batch.output.last_hidden_state
         if not isinstance(params, _Pooled):
-            states = hidden.float().cpu().numpy()
+            states = as_float32(hidden)
             return [states[i, :length] for i, length in enumerate(batch.lengths)]
-        vectors = pool(hidden, batch.lengths, params.modes, params.skip).float()
+        vectors = pool(hidden, batch.lengths, params.modes, params.skip)
         for layer in self.embedding.layers:
-            vectors = layer(vectors)
-        return list(vectors.cpu().numpy())
+            vectors = layer(vectors.float())
+        return list(as_float32(vectors))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         return request.finish(outputs[0], self._pooling(request))

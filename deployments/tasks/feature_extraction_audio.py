@@ -10,7 +10,7 @@ from deployments.checkpoints.load import Checkpoint
 from deployments.contract.pooling import VectorOptions, configured_pooling, join_vectors, pool
 from deployments.contract.task import Prepared, Row
 from deployments.media.content import Media
-from deployments.numerics import is_finite
+from deployments.numerics import as_float32, is_finite
 
 
 class Request(VectorOptions):
@@ -30,6 +30,7 @@ class AudioFeatureExtraction(AudioTask[Request, Any]):
     request = Request
     response = list[list[float]] | list[list[list[float]]] | list[str] | str
     example = {"inputs": EXAMPLE}
+    outputs = ("last_hidden_state",)
     unused_weights = ("pooler", "masked_spec_embed")
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -48,9 +49,9 @@ class AudioFeatureExtraction(AudioTask[Request, Any]):
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         hidden = self.run(rows).output.last_hidden_state
         if self.pooling is None:
-            return self.own_frames(hidden, rows)
+            return self.own_frames(as_float32(hidden), rows)
         lengths = [self.frames(row.length) or hidden.shape[1] for row in rows]
-        return list(pool(hidden, lengths, self.pooling.modes).float().cpu().numpy())
+        return list(as_float32(pool(hidden, lengths, self.pooling.modes)))
 
     def is_usable(self, output: Any) -> bool:
         return is_finite(output)

@@ -10,7 +10,7 @@ from deployments.contract.pooling import VectorOptions, configured_pooling, join
 from deployments.contract.task import Prepared, Row
 from deployments.image.task import EXAMPLE, ImageTask, sample_image
 from deployments.media.content import Media
-from deployments.numerics import is_finite
+from deployments.numerics import as_float32, is_finite
 
 
 class Request(VectorOptions):
@@ -30,6 +30,7 @@ class ImageFeatureExtraction(ImageTask[Request, Any]):
     request = Request
     response = list[list[float]] | list[list[list[float]]] | list[list[list[list[float]]]] | list[str] | str
     example = {"inputs": EXAMPLE}
+    outputs = ("last_hidden_state",)
     unused_weights = ("pooler",)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -44,9 +45,9 @@ class ImageFeatureExtraction(ImageTask[Request, Any]):
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         hidden = self.run(rows).output.last_hidden_state
         if self.pooling is not None:
-            patches = hidden.flatten(2).transpose(1, 2) if hidden.dim() == 4 else hidden
+            patches = hidden.reshape(*hidden.shape[:2], -1).swapaxes(1, 2) if hidden.ndim == 4 else hidden
             hidden = pool(patches, [patches.shape[1]] * len(rows), self.pooling.modes)
-        return list(hidden.float().cpu().numpy())
+        return list(as_float32(hidden))
 
     def is_usable(self, output: Any) -> bool:
         return is_finite(output)

@@ -75,6 +75,9 @@ class LateInteractionFeatureExtraction(TextEmbedder[Request, Any]):
         roles = ["query", *["document"] * len(request.inputs.sentences)]
         return [item.model_copy(update={"prompt_name": role}) for item, role in zip(items, roles, strict=True)]
 
+    def needs_torch(self) -> str:
+        return "the layers after the model run in torch"
+
     def preprocess(self, request: Request) -> Prepared:
         """The context is the positions that count."""
         if not isinstance(request.inputs, str):

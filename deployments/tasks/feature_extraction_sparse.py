@@ -53,6 +53,9 @@ class SparseFeatureExtraction(TextEmbedder[TextInputs, Any]):
     def about(self) -> Mapping[str, Any]:
         return {"pooling": {"mode": MODE}}
 
+    def needs_torch(self) -> str:
+        return "its vectors are made of hidden states by torch"
+
     def preprocess(self, request: TextInputs) -> Prepared:
         if not isinstance(request.inputs, str):
             return self.of_ids(request)

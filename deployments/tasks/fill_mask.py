@@ -82,7 +82,7 @@ class FillMask(TextTask[Request, Any]):
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         """Per row: logits `[masks, vocabulary]`."""
-        return [logits.float().cpu().numpy() for logits in self.gathered(rows)]
+        return self.gathered(rows)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         row = prepared.rows[0]

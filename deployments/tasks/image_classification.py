@@ -38,7 +38,7 @@ class ImageClassification(ImageTask[Request, list[Label]]):
         return self.prepare(request.inputs)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        return list(self.run(rows).output.logits.float().cpu().numpy())
+        return list(self.run(rows).array("logits"))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         config, parameters = self.checkpoint.model.config, request.parameters

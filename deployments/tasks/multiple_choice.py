@@ -66,7 +66,7 @@ class MultipleChoice(TextTask[Request, list[Choice]]):
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         """Per row: one logit, from the model's `[rows, 1]`."""
-        return list(self.run(rows).output.logits[:, 0].float().cpu().numpy())
+        return list(self.run(rows).array("logits")[:, 0])
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         import numpy as np

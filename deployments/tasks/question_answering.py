@@ -78,6 +78,7 @@ class QuestionAnswering(TextTask[Request, Any]):
     purpose = "Find the answer to a question in a text of any length, verbatim, with its position and score."
     auto_model = "AutoModelForQuestionAnswering"
     architectures = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")
+    outputs = ("start_logits", "end_logits")
     request = Request
     response = Answer | list[Answer] | list[list[Answer]]
     example = {
@@ -105,10 +106,10 @@ class QuestionAnswering(TextTask[Request, Any]):
         return Prepared(windows.rows, context=Passage(windows, side), truncated=question != item.question)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        import torch
+        import numpy as np
 
         batch = self.run(rows)
-        logits = torch.stack([batch.output.start_logits, batch.output.end_logits], dim=1).float().cpu().numpy()
+        logits = np.stack([batch.array(name) for name in self.outputs], axis=1)
         return [logits[i, :, :length] for i, length in enumerate(batch.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:

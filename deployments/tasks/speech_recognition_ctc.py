@@ -69,7 +69,7 @@ class CTCSpeechRecognition(AudioTask[Request, Transcript]):
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         """Per row: logits `[frames, vocabulary]`, without padding."""
-        return self.own_frames(self.run(rows).output.logits, rows)
+        return self.own_frames(self.run(rows).array("logits"), rows)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         import numpy as np

@@ -66,7 +66,7 @@ class TextClassification(TextTask[Request, list[Label]]):
         return Prepared([encoded.row], truncated=encoded.truncated)
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
-        return list(self.run(rows).output.logits.float().cpu().numpy())
+        return list(self.run(rows).array("logits"))
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         parameters = request.parameters

@@ -52,11 +52,7 @@ class CausalReranker(TextClassification):
         """Per row the logit `[1]`."""
         score, logits = self.score, self.gathered(rows)
         return [
-            (row[:, score.true_token] - (0 if score.false_token is None else row[:, score.false_token]))
-            .float()
-            .cpu()
-            .numpy()
-            for row in logits
+            row[:, score.true_token] - (0 if score.false_token is None else row[:, score.false_token]) for row in logits
         ]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> list[Label]:

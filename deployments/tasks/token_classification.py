@@ -86,7 +86,7 @@ class TokenClassification(TextTask[Request, list[Any]]):
 
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Any]:
         batch = self.run(rows)
-        logits = batch.output.logits.float().cpu().numpy()
+        logits = batch.array("logits")
         return [logits[i, :length] for i, length in enumerate(batch.lengths)]
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> list[Any]:

@@ -111,7 +111,7 @@ class TextEmbedder(TextTask[InputsT, ResponseT]):
         ids: Any = request.inputs
         if request.prompt_name is not None:
             raise InvalidInput("prompt_name: a prompt can only be prepended to a text; inputs are token ids")
-        require_known(ids, self.checkpoint.model.get_input_embeddings().num_embeddings)
+        require_known(ids, self.embeddings)
         truncated = len(ids) > self.max_length
         if truncated and not request.truncate:
             raise InvalidInput(f"inputs has {len(ids)} tokens; the model reads at most {self.max_length}")

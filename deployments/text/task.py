@@ -3,21 +3,20 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from deployments.checkpoints.facts import facts_of
 from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Prepared, RequestT, ResponseT, Row
 from deployments.errors import InvalidInput, LoadError, TooLarge
-from deployments.layouts.packing import position_offset
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import UNBOUNDED, Alone, Layout, Packed, Padded, SameLength
+from deployments.numerics import as_float32
 from deployments.text.beginning import truncated_from_beginning
 from deployments.text.fast_tokenizers import as_fast
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
 logger = logging.getLogger(__name__)
@@ -68,9 +67,11 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         if not getattr(self.tokenizer, "is_fast", False):
             raise LoadError(f"{checkpoint.config.model}: no fast tokenizer (tokenizer.json), which {self.name} needs")
         self.input_names = set(self.tokenizer.model_input_names) - {"attention_mask"}
-        if "bbox" in signature(checkpoint.model.forward).parameters:
+        facts = self.facts()
+        self.embeddings = facts.embeddings or 0
+        if "bbox" in facts.inputs:
             raise LoadError(
-                f"{checkpoint.config.model}: {type(checkpoint.model).__name__} also reads where on a page each word is "
+                f"{checkpoint.config.model}: {facts.class_name} also reads where on a page each word is "
                 "(bbox), which a text does not have; it would answer as if all words lay on one another"
             )
         self.max_length = max_length_of(checkpoint)
@@ -90,7 +91,7 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
             layout.trims = False
         return layouts
 
-    def gathered(self, rows: Sequence[Row]) -> "list[Tensor]":
+    def gathered(self, rows: Sequence[Row]) -> list[Any]:
         """Run the model; per row the logits `[positions, …]` at its `gather_positions`, whether the layout gathers or
         not."""
         batch = self.run(rows)
@@ -98,7 +99,7 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         for logits, length, row in zip(batch.output.logits, batch.lengths, rows, strict=True):
             assert row.gather_positions is not None
             is_trimmed = length == len(row.gather_positions)
-            found.append(logits[:length] if is_trimmed else logits[list(row.gather_positions)])
+            found.append(as_float32(logits[:length] if is_trimmed else logits[list(row.gather_positions)]))
         return found
 
     def unusual_rows(self, row: Row) -> Sequence[Row]:
@@ -108,7 +109,7 @@ class TextTask(ForwardTask[RequestT, ResponseT]):
         masks, RoBERTa's positions skip padding, classifiers on decoders look for the last token that is no padding.
         """
         ids = row.inputs["input_ids"]
-        known = self.checkpoint.model.get_input_embeddings().num_embeddings
+        known = self.embeddings
         pad = [self.checkpoint.pad_token_id]
         special = [token for token in dict.fromkeys([*pad, *self.tokenizer.all_special_ids]) if token < known]
         variants = [
@@ -221,8 +222,8 @@ def require_length(text: str, field: str) -> None:
 
 def embedded_tokens(tokenizer: Any, model: Any) -> int | None:
     """The number of tokens that a model has embeddings for, if its tokenizer has others, too; else None."""
-    embedded: int = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) <= embedded:
+    embedded = facts_of(model).embeddings
+    if embedded is None or len(tokenizer) <= embedded:
         return None
     logger.warning(
         "the tokenizer has %d tokens and the model embeddings for %d; texts with others are refused",
@@ -256,7 +257,7 @@ def max_length_of(checkpoint: Checkpoint) -> int:
         limits.append(checkpoint.processor.model_max_length)
     positions = getattr(checkpoint.model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        limits.append(positions - position_offset(checkpoint.model))
+        limits.append(positions - facts_of(checkpoint.model).position_offset)
     if checkpoint.config.max_length:
         limits.append(checkpoint.config.max_length)
     return int(min(limits))

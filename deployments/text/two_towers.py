@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, field_validator
 
+from deployments.checkpoints.facts import position_offset
 from deployments.checkpoints.files import MODULES
 from deployments.checkpoints.load import Checkpoint
 from deployments.config import ModelConfig, Pooling
@@ -18,7 +19,6 @@ from deployments.contract.pooling import VectorOptions, join_vectors
 from deployments.contract.similarity import Sentences, similarity_of
 from deployments.contract.task import Body, Prepared, Row
 from deployments.errors import InvalidInput, LoadError
-from deployments.layouts.packing import position_offset
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Alone, Layout, Padded, SameLength
 from deployments.layouts.two_towers import TwoTowersLayout, is_text, tower
@@ -164,6 +164,9 @@ class TwoTowers(ForwardTask[RequestT, Any]):
         stacked, alone = self.media_layouts(tower(model, self.media_features, getattr(model, self.media_tower)))
         together = [TwoTowersLayout(kind(texts, pad), stacked) for kind in (Padded, SameLength)]
         return [*together, TwoTowersLayout(Alone(texts, pad), alone)]
+
+    def needs_torch(self) -> str:
+        return "a model with two towers has two forwards"
 
     def cost(self, row: Row) -> int:
         """Tokens of a text, positions of a file."""

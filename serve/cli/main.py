@@ -1,4 +1,4 @@
-"""`automodel-serve up | apply | check | plan | parity | models | key | render | top`."""
+"""`automodel-serve up | apply | build | check | plan | parity | models | key | render | top`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.text import Text
 from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
 from serve.cli.apply.command import apply
+from serve.cli.build.command import build
 from serve.cli.embedded import build_embedded
 from serve.cli.parity.command import parity
 from serve.cli.plan.command import plan
@@ -135,6 +136,7 @@ def models(
         console.print(Padding(Text(entry.summary, "dim"), (0, 0, 0, 2)))
 
 
+app.command()(build)
 app.command()(apply)
 app.command()(top)
 app.command()(plan)

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
+from serve.cli.build.builds import make_builds, unbuilt
 from serve.cli.embedded import build_embedded, show_notices
 from serve.cli.terminal import console, error_console, stop_on_signals
 from serve.cluster.launch import Cluster, cluster, uses_haproxy
@@ -66,6 +67,7 @@ class Up:
         """
         self._build_embedded()
         self._leave_out(unserved_models(self._service, elsewhere=self._listening.address is not None))
+        self._make_builds()
         self._stop = stop_on_signals()
         listening, service = self._listening, self._service
         starting = cluster(
@@ -96,6 +98,12 @@ class Up:
         except LoadError:
             if self._strict:
                 raise  # else it is found again, and left out
+
+    def _make_builds(self) -> None:
+        """Export models that have no build, on the machine that serves them."""
+        service = self._service
+        if self._listening.address is None and service.builds == "make" and (missing := unbuilt(service.models)):
+            make_builds(console, missing)
 
     def _leave_out(self, unserved: Mapping[str, str]) -> None:
         """Serve without these models.

@@ -129,6 +129,11 @@ class Service(Options):
         description="Replicas on all nodes, or on as few as possible (`pack`). Read when Ray starts.",
     )
     grpc: Grpc = Grpc()
+    builds: Literal["make", "use"] = Field(
+        default="make",
+        description="Whether `up` and `apply` export models that have no build yet, once, before they start them; "
+        "`use`: what has no build is computed by torch.",
+    )
 
     @field_validator("models")
     @classmethod

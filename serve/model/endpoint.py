@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from deployments.checkpoints.facts import facts_of
 from deployments.errors import InvalidInput, MethodNotAllowed, NotFound, Overloaded, did_you_mean
 from deployments.replica.replica import Replica
 from deployments.telemetry.measurements import Answer
@@ -144,7 +145,7 @@ class Endpoint:
             description |= {
                 "source": self._replica.config.model,
                 "revision": self._replica.config.revision,
-                "architecture": type(task.checkpoint.model).__name__,
+                "architecture": facts_of(task.checkpoint.model).class_name,
                 "dtype": task.checkpoint.dtype,
                 "device": task.checkpoint.device,
                 "max_length": getattr(task, "max_length", None),

@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deployments.layouts.packing import position_offset
+from deployments.checkpoints.facts import position_offset
 
 if TYPE_CHECKING:
     import torch

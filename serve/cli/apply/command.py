@@ -18,6 +18,7 @@ from serve.cli.apply.discovery import running_service
 from serve.cli.apply.executor import Outcome, execute
 from serve.cli.apply.running_service import ApplyError
 from serve.cli.apply.steps import Step, steps
+from serve.cli.build.builds import make_builds, unbuilt
 from serve.cli.embedded import build_embedded, show_notices
 from serve.cli.terminal import configure_logging, console, error_console, fail, stop_on_signals
 from serve.cluster.launch import Cluster, StartError
@@ -95,7 +96,7 @@ def _apply(
     if dry_run or not planned:
         console.print("[dim]dry run: nothing was changed[/]" if planned else "[green]✓[/] no changes")
         return
-    _prepare(changes, is_local=is_local)
+    _prepare(changes, is_local=is_local, makes_builds=service.builds == "make")
     stop = stop_on_signals()
     console.print()
     outcome = execute(
@@ -125,8 +126,8 @@ def _fail_with(outcome: Outcome) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _prepare(changes: Sequence[Change], *, is_local: bool) -> None:
-    """Check placement and build embedded models, before anything is changed.
+def _prepare(changes: Sequence[Change], *, is_local: bool, makes_builds: bool) -> None:
+    """Check placement, build embedded models and export models, before anything is changed.
 
     Raises:
         LoadError: a model fits on no node, or cannot be built.
@@ -140,6 +141,8 @@ def _prepare(changes: Sequence[Change], *, is_local: bool) -> None:
     embedded = [model.model for model in models if model.model.startswith(EMBEDDED_PREFIX)]
     if is_local:
         build_embedded(console, embedded)
+        if makes_builds and (missing := unbuilt(models)):
+            make_builds(console, missing)
     else:  # they are built on the cluster's nodes
         show_notices(console, embedded)
 

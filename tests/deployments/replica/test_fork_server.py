@@ -33,7 +33,7 @@ atexit.register(print, "ended", file=sys.stderr)
 
 def client(modules: str, *arguments: str) -> list[str]:
     """The command that Ray runs."""
-    return [sys.executable, "-I", "-S", fork_client.__file__, modules, "-u", *arguments]
+    return [sys.executable, "-I", "-S", fork_client.__file__, "torch", modules, "-u", *arguments]
 
 
 def under_a_raylet(program: str) -> "subprocess.CompletedProcess[str]":

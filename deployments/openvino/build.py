@@ -1,0 +1,88 @@
+"""Makes the build of a model: exports its forwards, and keeps the graph if it answers as torch does. Needs torch."""
+
+import logging
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+from deployments.contract.task import Row
+from deployments.layouts.check import Reference, first_layout, tolerance
+from deployments.layouts.task import ForwardTask
+from deployments.layouts.text import Layout
+from deployments.openvino.export import WAYS, Export, exportable
+from deployments.openvino.graph import Graph, import_openvino
+from deployments.openvino.layouts import GraphLayout, graph_inputs
+from deployments.openvino.manifest import GRAPH, REFERENCE, Manifest, versions
+
+logger = logging.getLogger(__name__)
+
+REFERENCE_WORDS = (3, 24)  # lengths of the examples that a replica runs before it is ready
+EXAMPLE_ROWS = 5  # of the forward that is exported; enough to have rows of several lengths
+
+
+def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
+    """Export the model of a task into a folder.
+
+    The graph is that of the layout that torch would serve in, so that no model is slower with it. It is compared as
+    layouts are: rows of all lengths and unusual ones, together, with what torch answers to them alone.
+
+    Args:
+        task: loaded, on a CPU, in float32.
+        folder: empty.
+
+    Returns:
+        The manifest, not yet written. If torch must answer, it says why.
+
+    Raises:
+        LoadError: the model cannot be served at all.
+    """
+    if reason := task.needs_torch():
+        return Manifest(refused=reason, versions=versions())
+    reference = Reference(task)
+    layout, _, _ = first_layout(task, reference, task.checkpoint.config.batching.layout)
+    refused = []
+    for way in WAYS:
+        try:
+            graph = _exported(task, layout, way, reference.rows)
+            difference = reference.difference(GraphLayout(layout, Graph(graph, task.outputs)))
+        except Exception as error:  # models fail in many ways where they are exported; the next way is tried
+            refused.append(f"{way.__name__}: {type(error).__name__}: {str(error).splitlines()[0]}")
+        else:
+            if difference <= tolerance(task):
+                return _finished(task, layout, graph, difference, folder)
+            refused.append(f"{way.__name__}: outputs differ from torch's by {difference:.1e}")
+        logger.info("%s: not exported by %s", task.checkpoint.config.name, refused[-1])
+    return Manifest(refused="; ".join(refused), versions=versions())
+
+
+def reference_rows(task: ForwardTask[Any, Any]) -> list[tuple[Row, Hashable]]:
+    """The rows whose outputs a build keeps."""
+    prepared = [task.preprocess(example) for words in REFERENCE_WORDS for example in task.sized_examples(words)]
+    return [(item.rows[0], item.params) for item in prepared]
+
+
+def _exported(task: ForwardTask[Any, Any], layout: Layout, way: Export, rows: Sequence[tuple[Row, Hashable]]) -> Any:
+    params = rows[0][1]
+    shortest = sorted((row for row, its in rows if its == params), key=lambda row: row.length)
+    lengths = {row.length: row for row in shortest if row.length > 1} or {0: shortest[0]}
+    examples = [*lengths.values()][:EXAMPLE_ROWS]
+    examples = examples if len(examples) > 1 else examples * 2  # a dimension of 1 would stay 1
+    with exportable(layout, task.outputs) as module:
+        return way(module, graph_inputs(layout, layout.arrays(examples)), task.outputs)
+
+
+def _finished(task: ForwardTask[Any, Any], layout: Layout, graph: Any, difference: float, folder: Path) -> Manifest:
+    import numpy as np
+
+    openvino = import_openvino()
+    openvino.save_model(graph, str(folder / GRAPH), compress_to_fp16=False)
+    task.checkpoint.model.config.save_pretrained(folder)
+    alone = task.layouts()[-1]
+    alone.attach()
+    task.layout = alone
+    outputs = [task.forward([row], params)[0] for row, params in reference_rows(task)]
+    alone.detach()
+    np.savez(folder / REFERENCE, *outputs)
+    return Manifest(
+        layout=layout.name, trims=layout.trims, difference=difference, facts=task.facts(), versions=versions()
+    )

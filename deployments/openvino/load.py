@@ -1,0 +1,47 @@
+"""Loads a task whose forwards run from a build. Needs no torch."""
+
+from typing import Any
+
+from deployments.checkpoints.facts import ExportedModel
+from deployments.checkpoints.load import load_exported
+from deployments.config import ModelConfig
+from deployments.errors import LoadError
+from deployments.layouts.check import tolerance
+from deployments.layouts.task import ForwardTask
+from deployments.numerics import largest_difference
+from deployments.openvino.build import reference_rows
+from deployments.openvino.graph import Graph
+from deployments.openvino.layouts import GraphLayout
+from deployments.openvino.manifest import GRAPH, REFERENCE, Build
+
+
+def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Build) -> ForwardTask[Any, Any]:
+    """The task with its layout, once the graph has answered as torch did where it was built.
+
+    Raises:
+        LoadError: its processor cannot be loaded, or the graph answers otherwise here.
+    """
+    from transformers import AutoConfig
+
+    manifest = build.manifest
+    assert manifest.facts is not None
+    model = ExportedModel(AutoConfig.from_pretrained(build.folder), manifest.facts)
+    task = kind(load_exported(config, model, kind.load_processor))
+    layout = next(each for each in task.layouts() if (each.name, each.trims) == (manifest.layout, manifest.trims))
+    task.layout = GraphLayout(layout, Graph(build.folder / GRAPH, task.outputs, config.resources.cpu_threads))
+    _require_reference(task, build)
+    return task
+
+
+def _require_reference(task: ForwardTask[Any, Any], build: Build) -> None:
+    import numpy as np
+
+    with np.load(build.folder / REFERENCE) as stored:
+        expected = [stored[name] for name in stored.files]
+    outputs = [task.forward([row], params)[0] for row, params in reference_rows(task)]
+    difference = largest_difference(outputs, expected)
+    if difference > tolerance(task):
+        raise LoadError(
+            f"{task.checkpoint.config.name}: OpenVINO answers otherwise on this machine than torch did at the "
+            f"build, by {difference:.1e}; remove {build.folder}, or set `backend: torch`"
+        )

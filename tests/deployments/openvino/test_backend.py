@@ -1,0 +1,55 @@
+"""Which backend computes a model, and what says why."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.config import ModelConfig
+from deployments.errors import LoadError
+from deployments.openvino.backend import choose_backend
+from deployments.openvino.manifest import Manifest, make_build, versions
+from deployments.tasks.text_classification import TextClassification
+from deployments.tasks.text_generation import TextGeneration
+
+NOT_BUILT = "it has no build on this machine (automodel-serve build)"
+
+
+@pytest.fixture(autouse=True)
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AUTOMODEL_SERVE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "reason"),
+    [
+        ({}, TextClassification, NOT_BUILT),
+        ({"backend": "torch"}, TextClassification, ""),
+        ({"dtype": "bfloat16"}, TextClassification, "its dtype is bfloat16"),
+        ({"device": "cuda"}, TextClassification, "it runs on a GPU"),
+        ({"resources": {"num_gpus": 1}}, TextClassification, "it runs on a GPU"),
+        ({}, TextGeneration, "it generates tokens"),
+    ],
+)
+def test_torch_and_why(checkpoint: Path, settings: dict[str, Any], kind: Any, reason: str) -> None:
+    chosen = choose_backend(ModelConfig.model_validate({"model": str(checkpoint), **settings}), kind)
+    assert chosen.build is None
+    assert chosen.reason == reason
+    told = {"backend_reason": reason} if reason else {}
+    assert chosen.description == {"backend": "torch", **told}
+
+
+def test_a_build_that_says_no(checkpoint: Path) -> None:
+    config = ModelConfig(model=str(checkpoint))
+    make_build(config, TextClassification, lambda folder: Manifest(refused="outputs differ", versions=versions()))
+    assert choose_backend(config, TextClassification).reason == "outputs differ"
+
+
+def test_openvino_as_configured_and_impossible(checkpoint: Path) -> None:
+    config = ModelConfig(model=str(checkpoint), name="small", backend="openvino")
+    with pytest.raises(LoadError, match="small: backend: openvino cannot compute it: it has no build"):
+        choose_backend(config, TextClassification)
