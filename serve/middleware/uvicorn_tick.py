@@ -14,9 +14,11 @@ TICK_S = 0.5
 
 def tick_less_often() -> None:
     """Replace the loop of every server of this process that is not started yet."""
-    uvicorn.Server.main_loop = _main_loop  # type: ignore[method-assign]
+    uvicorn.Server.main_loop = _main_loop  # type: ignore[method-assign,assignment]
 
 
 async def _main_loop(server: uvicorn.Server) -> None:
-    while not await server.on_tick(0):  # at 0, it also renews the `Date` of its answers
+    while True:
+        if await server.on_tick(0):  # at 0, it also renews the `Date` of its answers
+            return
         await asyncio.sleep(TICK_S)
