@@ -13,7 +13,7 @@ from serve.middleware.uvicorn_tick import tick_less_often
 
 
 @pytest.fixture(autouse=True)
-def uvicorns_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop of uvicorn is there again after the test."""
     monkeypatch.setattr(uvicorn.Server, "main_loop", uvicorn.Server.main_loop)
 
@@ -42,7 +42,10 @@ async def test_a_server_answers_and_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not any(ticks)  # at each, the date is renewed
 
 
-def test_ray_asks_for_it_in_every_process_that_listens() -> None:
-    before = uvicorn.Server.main_loop
+def test_ray_asks_for_it_in_every_process_that_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def uvicorns_own(server: uvicorn.Server) -> None:
+        """In place of the loop, which another test may have replaced already."""
+
+    monkeypatch.setattr(uvicorn.Server, "main_loop", uvicorns_own)
     ray_proxy.middlewares()
-    assert uvicorn.Server.main_loop is not before
+    assert uvicorn.Server.main_loop is not uvicorns_own
