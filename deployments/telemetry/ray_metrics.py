@@ -37,6 +37,7 @@ class RayExporter:
         self._counters: dict[str, tuple[Any, tuple[str, ...]]] = {}
         self._gauges: dict[Metric, Any] = {}
         self._exported: dict[Key, float] = {}
+        self._read: dict[Key, tuple[float, list[int]]] = {}
         for metric in metrics:
             self._declare(metric)
         self._flushing = threading.Lock()
@@ -55,6 +56,8 @@ class RayExporter:
             for series in self._meter.read():
                 if series.metric.kind == "gauge":
                     self._set(series)
+                elif not self._has_changed(series):
+                    continue
                 elif series.metric.kind == "counter":
                     self._add(series.metric.name, series.labels, series.value)
                 else:
@@ -73,6 +76,13 @@ class RayExporter:
             labels = (*metric.labels, "le") if part == "_bucket" else metric.labels
             name = metric.name + part
             self._counters[name] = (ray_metrics.Counter(name, metric.description, labels), labels)
+
+    def _has_changed(self, series: Series) -> bool:
+        """Whether the series is new, or has another value than at the last flush. In an idle replica few have."""
+        key, now = (series.metric.name, series.labels), (series.value, series.counts)
+        before = self._read.get(key)
+        self._read[key] = now
+        return before != now
 
     def _set(self, series: Series) -> None:
         tags = dict(zip(series.metric.labels, series.labels, strict=True))

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.cluster.haproxy_overload import REFUSED_BEFORE, has_overload_rules
 from serve.middleware.load_shedding import LoadSheddingMiddleware
+from serve.middleware.uvicorn_tick import tick_less_often
 
 RENAMED = {b"x-request-timeout-seconds": b"timeout"}
 DROPPED = frozenset({b"x-request-disconnect-disabled"})
@@ -38,5 +39,6 @@ class RayHeadersMiddleware:
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray puts around its own handling of a request."""
+    """What Ray puts around its own handling of a request. Ray asks before it starts the server."""
+    tick_less_often()
     return [Middleware(RayHeadersMiddleware), Middleware(LoadSheddingMiddleware)]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from serve.cluster.haproxy_overload import BINARY_VARIABLE, with_overload_rules
-from serve.proxy.connections import with_user_timeout, without_unasked_ports
+from serve.proxy.connections import with_one_check_of_the_backup, with_user_timeout, without_unasked_ports
 from serve.proxy.path_table import cached_path_table
 from serve.proxy.routing import with_routing_rules
 from serve.proxy.waiting import with_waiting_rules
@@ -37,7 +37,8 @@ def extended(original: Path) -> Path:
         table = cached_path_table(original.with_name("paths.json"))
         configuration = with_overload_rules(configuration, table.refusals)
         configuration = with_routing_rules(configuration, table, original.parent)
-    configuration = with_user_timeout(with_waiting_rules(configuration))
+    configuration = with_one_check_of_the_backup(with_waiting_rules(configuration))
+    configuration = with_user_timeout(configuration)
     file = original.with_name(f"{original.name}.extended")
     file.write_text(configuration)
     return file
