@@ -1,8 +1,9 @@
 """For all tests: nothing is asked of a model hub, torch keeps to one thread, and what asks a service comes first."""
 
+import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -52,6 +53,18 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(TimeSpent(), "time-spent")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes stays to the end: the garbage collector need not look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

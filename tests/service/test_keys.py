@@ -1,8 +1,7 @@
 """With a file of keys, every route of every application asks for one, but the health checks and the page's files."""
 
-import subprocess
-import sys
 import threading
+from subprocess import CompletedProcess
 
 import httpx
 import numpy as np
@@ -11,6 +10,7 @@ import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from tests.chromium import browser
+from tests.command_line import run
 from tests.service.configured import EVERYTHING, LIMIT, LIMITED, bearer
 from tests.service.running import RunningService
 from tests.watched_page import watched_page
@@ -33,9 +33,8 @@ def service(configured: RunningService) -> RunningService:
     return configured
 
 
-def top(service: RunningService, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "serve.cli.main", "top", "--url", service.url, "--once", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def top(service: RunningService, *options: str) -> "CompletedProcess[str]":
+    return run("top", "--url", service.url, "--once", *options)
 
 
 def test_top_shows_what_models_do_to_those_with_a_key(service: RunningService) -> None:

@@ -16,6 +16,7 @@ from loadtests.processes.process_tree import ProcessTree
 from serve.cluster.launch import free_port
 from serve.http.messages import new_request_id
 from tests.checkpoints import small_checkpoint
+from tests.command_line import run
 from tests.replica_processes import replicas_among
 from tests.service.running import START_S, RunningService
 from tests.time_spent import starting
@@ -84,9 +85,9 @@ class Cluster:
         """The configuration as Ray Serve reads it."""
         source, target = self.folder / f"{name}.yaml", self.folder / f"{name}-serve.yaml"
         source.write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "serve.cli.main", "render", "k8s", str(source), "--serve-config"]
-        rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        config = yaml.safe_load(rendered)
+        rendered = run("render", "k8s", str(source), "--serve-config")
+        assert rendered.returncode == 0, rendered.stderr
+        config = yaml.safe_load(rendered.stdout)
         config["http_options"] |= {"host": "127.0.0.1", "port": self.port}
         target.write_text(yaml.safe_dump(config), encoding="utf-8")
         return target

@@ -13,17 +13,12 @@ import httpx
 import pytest
 
 from tests.checkpoints import small_checkpoint
+from tests.command_line import run
 from tests.service.configured import EVERYTHING, bearer
 from tests.service.running import RunningService
 from tests.waiting import until_async
 
 pytestmark = pytest.mark.ray
-
-
-def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "serve.cli.main", *arguments], capture_output=True, text=True, timeout=timeout
-    )
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +31,9 @@ def test_a_port_in_use_is_refused(checkpoint: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ended = run("up", "--model", str(checkpoint), "--port", str(port))
+        # It comes so far that it would start Ray: in a process of its own.
+        command = [sys.executable, "-m", "serve.cli.main", "up", "--model", str(checkpoint), "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 1
     assert f"port {port} on 127.0.0.1 cannot be used: Address already in use" in ended.stderr
 
