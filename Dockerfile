@@ -37,7 +37,7 @@ FROM build AS models-none
 RUN mkdir -p /var/cache/automodel-serve
 
 FROM build AS models-default
-RUN AUTOMODEL_SERVE_CACHE=/var/cache/automodel-serve automodel-serve models --build
+RUN AUTOMODEL_SERVE_CACHE=/var/cache/automodel-serve automodel-serve build
 
 # hadolint ignore=DL3006
 FROM models-${EMBEDDED} AS models

@@ -23,7 +23,7 @@ class Resources(Settings):
     accelerator_type: str | None = Field(default=None, description="Accelerator type as named by Ray, such as `L4`.")
     memory_gib: float | None = Field(default=None, gt=0, description="Memory per replica in GiB, for placement only.")
     cpu_threads: int | None = Field(
-        default=None, ge=1, description="torch threads per replica; default: an equal share of the node's cores."
+        default=None, ge=1, description="Compute threads per replica; default: an equal share of the node's cores."
     )
 
     @model_validator(mode="after")
@@ -76,7 +76,7 @@ class Batching(Settings):
     )
     record: bool = Field(
         default=True,
-        description="Packed layout: run the model from a traced graph, without Python, if outputs are bit-identical; "
+        description="Packed layout in torch: run the model from a traced graph, without Python, if outputs are bit-identical; "
         "see docs/architecture.md.",
     )
 

@@ -29,6 +29,9 @@ class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, Respon
         value = float(getattr(self.extractor, "padding_value", 0.0))
         return [PaddedAudio(model, value), SameLengthAudio(model, value), StackedAlone(model)]
 
+    def has_one_shape(self) -> bool:
+        return self.is_fixed
+
     def facts(self) -> ModelFacts:
         facts = facts_of(self.model)
         if self.is_fixed or isinstance(self.model, ExportedModel) or self.frames(MANY) is None:

@@ -2,13 +2,14 @@
 were exported, in a process without torch."""
 
 import inspect
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import LoadError
 
-_MANY = 100_000_000  # positions; so many that those lost at the edges do not count
+_MANY = 1_000_000  # positions, a minute of samples; some models count in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,10 @@ class Frames:
         Raises:
             LoadError: it is none.
         """
-        stride = round(_MANY / (count(2 * _MANY) - count(_MANY)))
-        low, high = 1, 8 * stride + _MANY // 1000  # between them is the first length with four frames
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if count(middle) >= 4 else (middle + 1, high)
-        frames = cls(stride, 4 * stride - low)
-        probes = [*range(1, 4 * stride, max(1, stride // 7)), *range(low - 2, low + 3), *range(9000, _MANY, 999_983)]
+        fourth, fifth = (bisect_left(range(_MANY), frames, key=count) for frames in (4, 5))
+        stride = max(1, fifth - fourth)
+        frames = cls(stride, 4 * stride - fourth)
+        probes = [*range(1, 9 * stride, max(1, stride // 7)), *range(fourth - 2, fourth + 3), *range(9000, _MANY, 9973)]
         if any(max(0, frames(positions)) != max(0, count(positions)) for positions in probes):
             raise LoadError("the model's number of frames is no division of its number of positions")
         return frames

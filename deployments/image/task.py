@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # become one of 224 x 4,480,000.
 MAX_ASPECT_RATIO = 100
 
+SIDE = 64  # pixels of an image for probing the processor
+
 # 8 x 8 pixels as base64; short, because the docs show it.
 EXAMPLE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAIUlEQVR42mNkYPjPoHKbQeUOgyoyeYdFhQE7wC2hOoA6AENUCRwn"
@@ -38,6 +40,10 @@ class ImageTask(ForwardTask[RequestT, ResponseT]):
 
     def layouts(self) -> Sequence[Layout]:
         return [Stacked(self.checkpoint.model), StackedAlone(self.checkpoint.model)]
+
+    def has_one_shape(self) -> bool:
+        """Whether the image processor brings every image to one size, also one that is no square."""
+        return self.prepare(sample_image(SIDE, SIDE // 2)).params == self.prepare(sample_image(SIDE)).params
 
     def cost(self, row: Row) -> int:
         """Pixels of the model's input."""
@@ -75,14 +81,14 @@ def read_for_processor(media: Media, limits: MediaLimits, *, field: str = "input
     return image
 
 
-def sample_image(side: int) -> Media:
-    """A square image of waves of colour, different for each `side` (in pixels)."""
+def sample_image(side: int, height: int | None = None) -> Media:
+    """An image of waves of colour, different for each `side` (in pixels); a square without a height."""
     import numpy as np
     from PIL import Image
 
     phase = np.linspace(0, 2 * np.pi, side)
     waves = [np.sin((side % 5 + 1) * phase)[:, None], np.cos((side % 3 + 1) * phase)[None], np.sin(phase + side)[None]]
-    pixels = 127.5 * (1 + np.stack(np.broadcast_arrays(*waves), axis=-1))
+    pixels = 127.5 * (1 + np.stack(np.broadcast_arrays(*waves), axis=-1))[:height]
     buffer = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG", compress_level=1)
     return Media(buffer.getvalue())

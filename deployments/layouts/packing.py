@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IMPLEMENTATION = "automodel_packed"
 
+SHORTEST_ROW = 48  # positions of a rectangle's row; many short rows cost more than a few with several texts
+
 Gather = Sequence[tuple[int, ...] | None]
 
 # The attention function is called deep inside the model; the pack of the current call is passed per thread.
@@ -143,15 +145,15 @@ class RectangularAttention(_InstalledAttention):
         import torch
 
         into, back = self._places["pack_into"], self._places["pack_back"]
-        texts, longest = into.shape[0], into.shape[1]
+        count, width = into.shape[0], into.shape[1]
 
         def padded(states: "Tensor") -> "Tensor":
             rows = states[0].transpose(0, 1).index_select(0, into.reshape(-1))
-            return rows.reshape(texts, longest, states.shape[1], states.shape[3]).transpose(1, 2)
+            return rows.reshape(count, width, states.shape[1], states.shape[3]).transpose(1, 2)
 
-        mask = self._places["pack_mask"][:, None, None, :]
+        mask = self._places["pack_mask"][:, None]
         if causal or window is not None:
-            place = torch.arange(longest, device=query.device)
+            place = torch.arange(width, device=query.device)
             distance = place[:, None] - place[None]
             if window is not None:
                 mask = mask & (distance.abs() < window)[None, None]
@@ -226,20 +228,45 @@ class GatheredPositions:
 
 
 def rectangle(lengths: Sequence[int], attended: Sequence[int]) -> dict[str, Any]:
-    """How a pack becomes a padded rectangle: `pack_into` `[texts, longest]`, indices of tokens; `pack_back` `[tokens]`,
-    indices into the flattened rectangle; `pack_mask` `[texts, longest]`, whether a position is attended to."""
+    """How the tokens of a pack become a rectangle for attention, as wide as the longest text; short texts share a row.
+
+    Returns:
+        `pack_into` `[rows, width]`, indices of tokens; `pack_back` `[tokens]`, indices into the flattened rectangle;
+        `pack_mask` `[rows, width, width]`, which positions attend to which.
+    """
     import numpy as np
 
-    longest = max(lengths)
-    into = np.zeros((len(lengths), longest), np.int64)
-    mask = np.zeros((len(lengths), longest), np.bool_)
-    back, start = [], 0
-    for text, (length, known) in enumerate(zip(lengths, attended, strict=True)):
-        into[text, :length] = np.arange(start, start + length)
-        mask[text, :known] = True
-        back.append(np.arange(text * longest, text * longest + length))
-        start += length
-    return {"pack_into": into, "pack_back": np.concatenate(back), "pack_mask": mask}
+    width = max(SHORTEST_ROW, *lengths)
+    rows = _rows_of(lengths, width)
+    into = np.zeros((len(rows), width), np.int64)
+    mask = np.zeros((len(rows), width, width), np.bool_)
+    starts = np.cumsum([0, *lengths])
+    back = np.empty(starts[-1], np.int64)
+    for index, texts in enumerate(rows):
+        place = 0
+        for text in texts:
+            start, length = starts[text], lengths[text]
+            end = place + length
+            into[index, place:end] = np.arange(start, start + length)
+            back[start : start + length] = np.arange(index * width + place, index * width + end)
+            mask[index, place:end, place : place + attended[text]] = True
+            place = end
+        mask[index, place:, :1] = True  # a position that attends to none would be NaN
+    return {"pack_into": into, "pack_back": back, "pack_mask": mask}
+
+
+def _rows_of(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Texts by row, the longest first, each in the first row with room for it (first fit decreasing)."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for text in sorted(range(len(lengths)), key=lambda text: -lengths[text]):
+        row = next((row for row, left in enumerate(room) if left >= lengths[text]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(width)
+        rows[row].append(text)
+        room[row] -= lengths[text]
+    return rows
 
 
 def head_positions(gather_positions: Gather, lengths: Sequence[int], stride: int | None) -> Any:

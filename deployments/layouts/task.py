@@ -34,6 +34,10 @@ class ForwardTask(Task[RequestT, ResponseT]):
         """Why the forward cannot run from an exported graph; empty if it can."""
         return ""
 
+    def has_one_shape(self) -> bool:
+        """Whether the inputs of all rows have the same shape."""
+        return False
+
     def facts(self) -> ModelFacts:
         """The facts of the model that is called."""
         return facts_of(self.checkpoint.model)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.contract.task import Row
+from deployments.errors import LoadError
 from deployments.layouts.check import Reference, first_layout, tolerance
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout
@@ -38,6 +39,10 @@ def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
     """
     if reason := task.needs_torch():
         return Manifest(refused=reason, versions=versions())
+    try:
+        facts = task.facts()
+    except LoadError as error:
+        return Manifest(refused=str(error), versions=versions())
     reference = Reference(task)
     layout, _, _ = first_layout(task, reference, task.checkpoint.config.batching.layout)
     refused = []
@@ -49,7 +54,8 @@ def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
             refused.append(f"{way.__name__}: {type(error).__name__}: {str(error).splitlines()[0]}")
         else:
             if difference <= tolerance(task):
-                return _finished(task, layout, graph, difference, folder)
+                _write(task, graph, folder)
+                return Manifest("", layout.name, layout.trims, difference, facts, versions())
             refused.append(f"{way.__name__}: outputs differ from torch's by {difference:.1e}")
         logger.info("%s: not exported by %s", task.checkpoint.config.name, refused[-1])
     return Manifest(refused="; ".join(refused), versions=versions())
@@ -68,10 +74,11 @@ def _exported(task: ForwardTask[Any, Any], layout: Layout, way: Export, rows: Se
     examples = [*lengths.values()][:EXAMPLE_ROWS]
     examples = examples if len(examples) > 1 else examples * 2  # a dimension of 1 would stay 1
     with exportable(layout, task.outputs) as module:
-        return way(module, graph_inputs(layout, layout.arrays(examples)), task.outputs)
+        return way(module, graph_inputs(layout, layout.arrays(examples)), task.has_one_shape())
 
 
-def _finished(task: ForwardTask[Any, Any], layout: Layout, graph: Any, difference: float, folder: Path) -> Manifest:
+def _write(task: ForwardTask[Any, Any], graph: Any, folder: Path) -> None:
+    """The graph, the model's configuration, and the outputs of its reference rows."""
     import numpy as np
 
     openvino = import_openvino()
@@ -83,6 +90,3 @@ def _finished(task: ForwardTask[Any, Any], layout: Layout, graph: Any, differenc
     outputs = [task.forward([row], params)[0] for row, params in reference_rows(task)]
     alone.detach()
     np.savez(folder / REFERENCE, *outputs)
-    return Manifest(
-        layout=layout.name, trims=layout.trims, difference=difference, facts=task.facts(), versions=versions()
-    )

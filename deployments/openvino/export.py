@@ -21,11 +21,11 @@ from deployments.openvino.layouts import HEAD, PACK
 if TYPE_CHECKING:
     import torch
 
-Export = Callable[["torch.nn.Module", Mapping[str, Any], Sequence[str]], Any]
+Export = Callable[["torch.nn.Module", Mapping[str, Any], bool], Any]
 
 
-def trace(module: "torch.nn.Module", inputs: Mapping[str, Any], outputs: Sequence[str]) -> Any:
-    """The graph of a module, traced with example inputs.
+def trace(module: "torch.nn.Module", inputs: Mapping[str, Any], one_shape: bool) -> Any:
+    """The graph of a module, traced with example inputs; its shapes are variables in any case.
 
     Raises:
         LoadError: a value that depends on the inputs would become a constant.
@@ -59,21 +59,28 @@ def trace(module: "torch.nn.Module", inputs: Mapping[str, Any], outputs: Sequenc
     return graph
 
 
-def export(module: "torch.nn.Module", inputs: Mapping[str, Any], outputs: Sequence[str]) -> Any:
+def export(module: "torch.nn.Module", inputs: Mapping[str, Any], one_shape: bool) -> Any:
     """The graph of a module, by transformers' exporter.
+
+    With `one_shape`, only the number of rows may change. Of a model with windows (Swin), variable sizes would take the
+    exporter many minutes.
 
     Raises:
         Exception: of many kinds, if the module cannot be exported.
     """
     import logging
 
+    import torch
+
     import_openvino()
     from transformers.exporters.exporter_openvino import OpenVINOConfig, OpenVINOExporter
 
     logging.getLogger("torch").setLevel(logging.ERROR)  # it tells of each dimension that stays fixed
+    shapes = {name: {0: torch.export.Dim.AUTO} for name in inputs} if one_shape else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what torch itself does in an old way
-        exported = OpenVINOExporter().export(module, _tensors(inputs, dict), OpenVINOConfig(dynamic=True))
+        config = OpenVINOConfig(dynamic=True, dynamic_shapes=shapes)
+        exported = OpenVINOExporter().export(module, _tensors(inputs, dict), config)
     return exported.program
 
 

@@ -26,6 +26,21 @@ def ask(client: httpx.Client, path: str, body: Any) -> Any:
     return answer.json()
 
 
+def test_what_one_forward_answers_needs_no_torch(client: httpx.Client, service: RunningService) -> None:
+    """Such replicas run builds, and have not even mapped torch's libraries."""
+    models = client.get("/v1/models").json()["data"]
+    described = {model["id"]: client.get(f"/models/{model['id']}").json() for model in models}
+    backends = {name: about["backend"] for name, about in described.items()}
+    generating = {"whisper-tiny-en", "digit-strips", "glosses", "pronunciation"}
+    assert backends == {name: "torch" if name in generating else "openvino" for name in DEFAULT}
+    assert all(about["backend_difference"] < 1e-4 for name, about in described.items() if name not in generating)
+    assert described["glosses"]["backend_reason"] == "it generates tokens"
+    for name in DEFAULT:
+        for process in service.replicas(name):
+            libraries = {Path(each.path).name.split(".")[0] for each in process.memory_maps()}
+            assert ("libtorch_cpu" in libraries) == (name in generating), name
+
+
 def test_embeddings_of_like_texts_lie_close(client: httpx.Client) -> None:
     texts = ["A man plays a guitar.", "Somebody makes music on a string instrument.", "The stock market fell today."]
     vectors = np.array(ask(client, "/tasks/feature-extraction", {"inputs": texts}))

@@ -15,6 +15,8 @@ from deployments.openvino.backend import unbuildable
 from deployments.openvino.manifest import find_build
 from deployments.registry import task_of
 
+PROCESS = "serve.cli.build.process"
+
 Event = Callable[[str, str, str], None]  # of a model: its name, its state, and details
 
 
@@ -66,7 +68,7 @@ def _lacks_build(model: ModelConfig) -> bool:
 
 def _run(models: Sequence[ModelConfig], event: Event) -> None:
     configs: list[dict[str, Any]] = [model.model_dump(mode="json") for model in models]
-    command = [sys.executable, "-m", "serve.cli.build.process"]
+    command = [sys.executable, "-m", PROCESS]
     with (
         tempfile.TemporaryFile("w+") as complaints,
         subprocess.Popen(

@@ -8,17 +8,31 @@ its process, or takes all the memory, does not end the others.
 
 import json
 import os
+import signal
 import sys
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.layouts.task import ForwardTask
 from deployments.openvino.build import build_model
-from deployments.openvino.manifest import Manifest, make_build
+from deployments.openvino.manifest import Manifest, make_build, versions
 from deployments.registry import task_of
 
+MAX_S = 600.0  # for a model; torch computes one whose export takes longer
+POLL_S = 0.1
 AT_ONCE = 4  # models, at most; each takes one core, and a few times the memory of its weights
+
+
+@dataclass(slots=True)
+class Running:
+    """A model that is being built."""
+
+    config: ModelConfig
+    began: float
+    is_late: bool = False
 
 
 def main() -> None:
@@ -34,7 +48,7 @@ def main() -> None:
             _build(config)
         return
     places = max(1, min(AT_ONCE, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1))
-    running: dict[int, ModelConfig] = {}
+    running: dict[int, Running] = {}
     for config in configs:
         if len(running) == places:
             _await(running)
@@ -42,15 +56,28 @@ def main() -> None:
         if (child := os.fork()) == 0:
             _build(config)
             os._exit(0)
-        running[child] = config
+        running[child] = Running(config, time.monotonic())
     while running:
         _await(running)
 
 
-def _await(running: dict[int, ModelConfig]) -> None:
-    child, status = os.wait()
-    config = running.pop(child)
-    if (code := os.waitstatus_to_exitcode(status)) != 0:
+def _await(running: dict[int, Running]) -> None:
+    """Wait until a model is built, or has taken too long."""
+    child, status = os.waitpid(-1, os.WNOHANG)
+    while not child:
+        time.sleep(POLL_S)
+        for process, each in running.items():
+            if not each.is_late and time.monotonic() > each.began + MAX_S:
+                each.is_late = True
+                os.kill(process, signal.SIGKILL)
+        child, status = os.waitpid(-1, os.WNOHANG)
+    ended = running.pop(child)
+    config = ended.config
+    if ended.is_late:
+        reason = f"its export took longer than {MAX_S / 60:.0f} minutes"
+        make_build(config, task_of(config), lambda folder: Manifest(refused=reason, versions=versions()))
+        _tell(config, "refused", detail=reason)
+    elif (code := os.waitstatus_to_exitcode(status)) != 0:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
         _tell(config, "failed", detail=f"the process that built it {how}")
 

@@ -1,0 +1,58 @@
+"""`automodel-serve build`: a process of its own exports what has no build; the table says what each model runs on."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from deployments.config import ModelConfig
+from serve.cli.build.builds import make_builds, unbuilt
+from tests.checkpoints import small_checkpoint
+from tests.command_line import run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AUTOMODEL_SERVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "160")
+    small_checkpoint(tmp_path / "judge", "bert", "SequenceClassification")
+    return tmp_path
+
+
+def config_of(folder: Path, *models: dict[str, object]) -> Path:
+    file = folder / "service.yaml"
+    file.write_text(yaml.safe_dump({"models": list(models)}))
+    return file
+
+
+def test_models_are_built_once(folder: Path) -> None:
+    small_checkpoint(folder / "broken", "bert", "SequenceClassification")
+    (folder / "broken" / "model.safetensors").write_bytes(b"no weights")
+    judge = {"model": str(folder / "judge"), "name": "judge"}
+    file = config_of(
+        folder,
+        judge,
+        {**judge, "name": "configured", "backend": "torch"},
+        {"model": str(folder / "broken"), "name": "broken", "task": "text-classification"},
+    )
+    first = run("build", str(file))
+    assert first.returncode == 1  # one could not be built
+    rows = [line.split(None, 2) for line in first.stdout.splitlines()]
+    assert ["judge:", "is", "exported for OpenVINO (once)"] in rows
+    assert ["configured", "torch", "as configured"] in [[cell.strip() for cell in row] for row in rows]
+    assert any(row[:2] == ["judge", "openvino"] and "packed; differs from torch by at most" in row[2] for row in rows)
+    assert any(row[:2] == ["broken", "torch"] and "cannot be loaded" in row[2] for row in rows)
+    models = [ModelConfig.model_validate(judge)]
+    assert not unbuilt(models)
+    again = run("build", str(config_of(folder, judge)))
+    assert again.returncode == 0
+    assert "is exported" not in again.stdout
+
+
+def test_a_process_that_ends_leaves_the_models_to_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.cli.build.builds.PROCESS", "serve.cli.build.absent")
+    models = [ModelConfig(model=str(folder / "judge"), name="judge")]
+    failed = make_builds(Console(), models)
+    assert failed.keys() == {"judge"}
+    assert "No module named serve.cli.build.absent" in failed["judge"]
