@@ -76,8 +76,8 @@ class Batching(Settings):
     )
     record: bool = Field(
         default=True,
-        description="Packed layout in torch: run the model from a traced graph, without Python, if outputs are bit-identical; "
-        "see docs/architecture.md.",
+        description="Packed layout in torch: run the model from a traced graph, without Python, if outputs are "
+        "bit-identical; see docs/architecture.md.",
     )
 
 

@@ -30,7 +30,7 @@ class AudioTask(AudioFeatures[RequestT, ResponseT], ForwardTask[RequestT, Respon
         return [PaddedAudio(model, value), SameLengthAudio(model, value), StackedAlone(model)]
 
     def has_one_shape(self) -> bool:
-        return self.is_fixed
+        return bool(self.is_fixed)
 
     def facts(self) -> ModelFacts:
         facts = facts_of(self.model)
