@@ -129,11 +129,6 @@ class Service(Options):
         description="Replicas on all nodes, or on as few as possible (`pack`). Read when Ray starts.",
     )
     grpc: Grpc = Grpc()
-    builds: Literal["make", "use"] = Field(
-        default="make",
-        description="Whether `up` and `apply` export models that have no build yet, once, before they start them; "
-        "`use`: what has no build is computed by torch.",
-    )
 
     @field_validator("models")
     @classmethod
@@ -155,6 +150,12 @@ class ServiceConfig(BaseSettings, Service):
 
     model_config = SettingsConfigDict(
         env_prefix="AUTOMODEL_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True, protected_namespaces=()
+    )
+
+    builds: Literal["make", "use"] = Field(
+        default="make",
+        description="Whether `up` and `apply` export models that have no build yet, once, before they start them; "
+        "`use`: what has no build is computed by torch.",
     )
 
     @classmethod
