@@ -51,7 +51,8 @@ def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
             graph = _exported(task, layout, way, reference.rows)
             difference = reference.difference(GraphLayout(layout, Graph(graph, task.outputs)))
         except Exception as error:  # models fail in many ways where they are exported; the next way is tried
-            refused.append(f"{way.__name__}: {type(error).__name__}: {str(error).splitlines()[0]}")
+            line, _, _ = str(error).partition("\n")
+            refused.append(f"{way.__name__}: {type(error).__name__}: {line}")
         else:
             if difference <= tolerance(task):
                 _write(task, graph, folder)

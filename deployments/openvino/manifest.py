@@ -20,7 +20,7 @@ from deployments.checkpoints.facts import Frames, ModelFacts
 from deployments.checkpoints.files import find_file, read_adapter, read_json, transformer_folder
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.zoo.cache import cache_folder
+from deployments.zoo.cache import cache_folder, remove_abandoned
 
 FORMAT = 1  # of the folder; another one is built anew
 MANIFEST = "manifest.json"
@@ -119,7 +119,9 @@ def make_build(config: ModelConfig, task: type[Any], fill: Callable[[Path], Mani
         task: its task.
         fill: writes the build's files into a folder.
     """
-    workspace = cache_folder() / "builds" / f".{config.name}-{uuid.uuid4().hex}"
+    builds = cache_folder() / "builds"
+    remove_abandoned(builds)
+    workspace = builds / f".{config.name}-{uuid.uuid4().hex}"
     workspace.mkdir(parents=True)
     try:
         fill(workspace).write(workspace)

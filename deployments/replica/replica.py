@@ -16,7 +16,7 @@ from deployments.config import Health, ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
 from deployments.layouts.task import ForwardTask
-from deployments.openvino.backend import choose_backend
+from deployments.openvino.backend import Backend, choose_backend
 from deployments.openvino.load import load_build
 from deployments.openvino.manifest import Build
 from deployments.openvino.without_torch import allow_torch, forbid_torch
@@ -102,8 +102,7 @@ class Replica:
         """
         sys.setswitchinterval(SWITCH_INTERVAL_S)  # of the whole process, which has no other replica
         self._stage("loading")
-        backend = choose_backend(self.config, self.task_class)
-        self.task = self._load_torch() if backend.build is None else self._load_build(backend.build)
+        self.task, backend = self._load_task(choose_backend(self.config, self.task_class))
         self.task.limits = self.limits.media
         self._stage("checking")
         engine = engine_for(self.task, f"model-{self.config.name}", self.observer)
@@ -118,6 +117,18 @@ class Replica:
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
         self.observer.ready(facts_of(self.task.checkpoint.model).weight_bytes)
         self._stage("ready")
+
+    def _load_task(self, backend: Backend) -> tuple[Task[Any, Any], Backend]:
+        """The task, and the backend that it has: torch, if the build does not hold on this machine."""
+        if backend.build is None:
+            return self._load_torch(), backend
+        try:
+            return self._load_build(backend.build), backend
+        except LoadError as error:
+            if self.config.backend == "openvino":
+                raise
+            logger.warning("torch computes %s: %s", self.config.name, error)
+            return self._load_torch(), Backend(None, str(error))
 
     def _load_torch(self) -> Task[Any, Any]:
         allow_torch()

@@ -38,7 +38,7 @@ def build_once(model: EmbeddedModel, cache: Path, progress: Progress) -> Path:
     finished = built_folder(model, cache)
     if finished.is_dir():
         return finished
-    _remove_abandoned(finished.parent)
+    remove_abandoned(finished.parent)
     workspace = finished.parent / f".{finished.name}-{uuid.uuid4().hex}"
     fresh = workspace / "model"
     fresh.mkdir(parents=True)
@@ -61,7 +61,8 @@ def _move_into_place(fresh: Path, finished: Path) -> None:
             raise
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
+    """Remove what interrupted builds have left in a folder, once it is certain that none of them runs."""
     for leftover in folder.glob(".*"):
         try:
             age = time.time() - leftover.stat().st_mtime

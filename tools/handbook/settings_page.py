@@ -1,7 +1,7 @@
 """The reference of a configuration file, from the models that read it."""
 
 from serve.config.service import ServiceConfig
-from tools.handbook.fields import object_of, tables
+from tools.handbook.fields import tables
 
 HEAD = """# Configuration reference
 
@@ -11,12 +11,8 @@ together. `automodel-serve check FILE` names the line and the nearest key of eve
 
 
 def page() -> str:
-    """Markdown: a table for each section."""
+    """Markdown: a table of the keys that are no section, and one for each section."""
     schema = ServiceConfig.model_json_schema()
     definitions = schema.get("$defs", {})
-    parts = [HEAD, tables(definitions["ModelConfig"], definitions, "models[]")]
-    for name, told in schema["properties"].items():
-        section = object_of(told, definitions)
-        if section is not None:
-            parts.append(tables(section, definitions, name))
-    return "\n".join(parts)
+    models = tables(definitions["ModelConfig"], definitions, "models[]")
+    return "\n".join([HEAD, tables(schema, definitions), models])

@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
 from deployments.config import ModelConfig
+from deployments.errors import LoadError
 from deployments.openvino.build import build_model
-from deployments.openvino.manifest import make_build
+from deployments.openvino.manifest import REFERENCE, make_build
+from deployments.replica.replica import Replica
 from deployments.tasks.token_classification import TokenClassification
 from tests.checkpoints import Checkpoints, load_task
 from tests.waiting import PATIENCE_S
@@ -19,6 +22,7 @@ import asyncio, json, socket, sys
 connected = []
 socket.socket.connect = lambda self, address: connected.append(str(address))
 from deployments.config import ModelConfig
+from deployments.errors import LoadError
 from deployments.replica.replica import Replica
 from deployments.tasks.token_classification import TokenClassification
 config = ModelConfig(model=sys.argv[1], name="small", resources={"cpu_threads": 1})
@@ -63,6 +67,26 @@ def test_a_replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_build(config, TokenClassification, lambda folder: build_model(task, folder))
     told = orjson.loads(output_of(PROGRAM, str(checkpoint)))
     assert told == {"torch": False, "modules": [], "connected": [], "backend": "openvino"}
+
+
+def test_a_build_that_does_not_hold_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch computes, and says why; where openvino is configured, the model is refused."""
+    monkeypatch.setenv("AUTOMODEL_SERVE_CACHE", str(tmp_path / "cache"))
+    checkpoint = Checkpoints(tmp_path / "checkpoints").of(TokenClassification, "bert")
+    task = load_task(TokenClassification, checkpoint, None)
+    config = ModelConfig(model=str(checkpoint), name="small")
+    build = make_build(config, TokenClassification, lambda folder: build_model(task, folder))
+    with np.load(build.folder / REFERENCE) as stored:
+        changed = [stored[name] + 0.01 for name in stored.files]
+    np.savez(build.folder / REFERENCE, *changed)
+    replica = Replica(config, TokenClassification)
+    replica.load()
+    replica.stop()
+    assert replica.description["backend"] == "torch"
+    assert "OpenVINO answers otherwise on this machine" in replica.description["backend_reason"]
+    assert replica.description["layout"] == "packed"
+    with pytest.raises(LoadError, match="answers otherwise on this machine"):
+        Replica(config.model_copy(update={"backend": "openvino"}), TokenClassification).load()
 
 
 def test_torch_comes_back_where_it_is_needed_after_all() -> None:

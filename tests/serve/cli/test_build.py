@@ -38,11 +38,12 @@ def test_models_are_built_once(folder: Path) -> None:
     )
     first = run("build", str(file))
     assert first.returncode == 1  # one could not be built
-    rows = [line.split(None, 2) for line in first.stdout.splitlines()]
-    assert ["judge:", "is", "exported for OpenVINO (once)"] in rows
-    assert ["configured", "torch", "as configured"] in [[cell.strip() for cell in row] for row in rows]
-    assert any(row[:2] == ["judge", "openvino"] and "packed; differs from torch by at most" in row[2] for row in rows)
-    assert any(row[:2] == ["broken", "torch"] and "cannot be loaded" in row[2] for row in rows)
+    told = " ".join(first.stdout.split())  # a long path folds its line
+    assert "judge: is exported for OpenVINO (once)" in told
+    assert "judge openvino packed; differs from torch by at most" in told
+    assert "configured torch as configured" in told
+    assert "broken torch" in told
+    assert "cannot be loaded as AutoModelForSequenceClassification" in told
     models = [ModelConfig.model_validate(judge)]
     assert not unbuilt(models)
     again = run("build", str(config_of(folder, judge)))
