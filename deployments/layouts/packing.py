@@ -8,6 +8,7 @@ a row names the positions that its head needs, only those are gathered.
 
 import functools
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import accumulate
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMPLEMENTATION = "automodel_packed"
-
-SHORTEST_ROW = 48  # positions of a rectangle's row; many short rows cost more than a few with several texts
 
 Gather = Sequence[tuple[int, ...] | None]
 
@@ -42,7 +41,7 @@ def attend(
 
     `sliding_window` is exclusive, as transformers passes it to flash attention.
     """
-    pack: PackedAttention | RectangularAttention = _running.attention
+    pack: InstalledAttention = _running.attention
     pack.calls += 1
     causal = bool(getattr(module, "is_causal", False))
     return pack.attend(query, key, value, scaling, causal, sliding_window), None
@@ -57,7 +56,7 @@ def _scripted_attention() -> Any:
     return torch.jit.script(attention.attend_within_traced)
 
 
-class _InstalledAttention:
+class InstalledAttention(ABC):
     """Installs the packed attention in a model, until removed.
 
     `calls` counts its calls within the last forward; it stays 0 for a model that does not use `AttentionInterface`.
@@ -77,8 +76,15 @@ class _InstalledAttention:
     def remove(self) -> None:
         self._model.set_attn_implementation(self._before)
 
+    @abstractmethod
+    def attend(
+        self, query: "Tensor", key: "Tensor", value: "Tensor", scaling: float | None, causal: bool, window: int | None
+    ) -> "Tensor":
+        """Attend within each text; shapes as in `attention`."""
+
     @contextmanager
-    def _installed(self) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
+        """Within this context, forwards of this thread attend here."""
         self.calls = 0
         _running.attention = self
         try:
@@ -87,7 +93,7 @@ class _InstalledAttention:
             del _running.attention
 
 
-class PackedAttention(_InstalledAttention):
+class PackedAttention(InstalledAttention):
     """One call of attention per text."""
 
     def __init__(self, model: Any) -> None:
@@ -98,7 +104,6 @@ class PackedAttention(_InstalledAttention):
     def attend(
         self, query: "Tensor", key: "Tensor", value: "Tensor", scaling: float | None, causal: bool, window: int | None
     ) -> "Tensor":
-        """Attend within each text; shapes as in `attention`."""
         import torch
 
         from deployments.layouts import attention
@@ -117,53 +122,8 @@ class PackedAttention(_InstalledAttention):
 
         self.lengths = list(lengths), list(lengths if attended is None else attended)
         self.state = torch.tensor(self.lengths)
-        with self._installed():
+        with self.installed():
             yield
-
-
-class RectangularAttention(_InstalledAttention):
-    """One call of attention for all texts: what it reads is gathered to a padded rectangle, and back.
-
-    No operation depends on the number of texts, so that an exported graph holds for any pack.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self._shared_heads = any(getattr(module, "num_key_value_groups", 1) != 1 for module in model.modules())
-
-    @contextmanager
-    def of(self, places: "Mapping[str, Tensor]") -> Iterator[None]:
-        """Within this context, the forward's row is a pack with these `rectangle` arrays."""
-        self._places = places
-        with self._installed():
-            yield
-
-    def attend(
-        self, query: "Tensor", key: "Tensor", value: "Tensor", scaling: float | None, causal: bool, window: int | None
-    ) -> "Tensor":
-        """Attend within each text; shapes as in `attention`."""
-        import torch
-
-        into, back = self._places["pack_into"], self._places["pack_back"]
-        count, width = into.shape[0], into.shape[1]
-
-        def padded(states: "Tensor") -> "Tensor":
-            rows = states[0].transpose(0, 1).index_select(0, into.reshape(-1))
-            return rows.reshape(count, width, states.shape[1], states.shape[3]).transpose(1, 2)
-
-        mask = self._places["pack_mask"][:, None]
-        if causal or window is not None:
-            place = torch.arange(width, device=query.device)
-            distance = place[:, None] - place[None]
-            if window is not None:
-                mask = mask & (distance.abs() < window)[None, None]
-            if causal:
-                mask = mask & (distance >= 0)[None, None]
-        attended = torch.nn.functional.scaled_dot_product_attention(
-            padded(query), padded(key), padded(value), attn_mask=mask, scale=scaling, enable_gqa=self._shared_heads
-        )
-        flat = attended.transpose(1, 2).reshape(-1, attended.shape[1], attended.shape[3])
-        return flat.index_select(0, back)[None]
 
 
 class GatheredPositions:
@@ -225,48 +185,6 @@ class GatheredPositions:
             return (gathered, *output[1:])
         output.last_hidden_state = gathered
         return output
-
-
-def rectangle(lengths: Sequence[int], attended: Sequence[int]) -> dict[str, Any]:
-    """How the tokens of a pack become a rectangle for attention, as wide as the longest text; short texts share a row.
-
-    Returns:
-        `pack_into` `[rows, width]`, indices of tokens; `pack_back` `[tokens]`, indices into the flattened rectangle;
-        `pack_mask` `[rows, width, width]`, which positions attend to which.
-    """
-    import numpy as np
-
-    width = max(SHORTEST_ROW, *lengths)
-    rows = _rows_of(lengths, width)
-    into = np.zeros((len(rows), width), np.int64)
-    mask = np.zeros((len(rows), width, width), np.bool_)
-    starts = np.cumsum([0, *lengths])
-    back = np.empty(starts[-1], np.int64)
-    for index, texts in enumerate(rows):
-        place = 0
-        for text in texts:
-            start, length = starts[text], lengths[text]
-            end = place + length
-            into[index, place:end] = np.arange(start, start + length)
-            back[start : start + length] = np.arange(index * width + place, index * width + end)
-            mask[index, place:end, place : place + attended[text]] = True
-            place = end
-        mask[index, place:, :1] = True  # a position that attends to none would be NaN
-    return {"pack_into": into, "pack_back": back, "pack_mask": mask}
-
-
-def _rows_of(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Texts by row, the longest first, each in the first row with room for it (first fit decreasing)."""
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for text in sorted(range(len(lengths)), key=lambda text: -lengths[text]):
-        row = next((row for row, left in enumerate(room) if left >= lengths[text]), len(rows))
-        if row == len(rows):
-            rows.append([])
-            room.append(width)
-        rows[row].append(text)
-        room[row] -= lengths[text]
-    return rows
 
 
 def head_positions(gather_positions: Gather, lengths: Sequence[int], stride: int | None) -> Any:

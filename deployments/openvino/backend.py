@@ -19,7 +19,7 @@ class Backend:
 
     Attributes:
         build: of OpenVINO; None: torch computes.
-        reason: why torch does; empty where it is configured.
+        reason: why torch does.
     """
 
     build: Build | None
@@ -29,14 +29,14 @@ class Backend:
     def description(self) -> Mapping[str, Any]:
         """For the answer to `GET /tasks/<task>`."""
         if self.build is None:
-            return {"backend": "torch", **({"backend_reason": self.reason} if self.reason else {})}
+            return {"backend": "torch", "backend_reason": self.reason}
         return {"backend": "openvino", "backend_difference": self.build.manifest.difference}
 
 
 def unbuildable(config: ModelConfig, kind: type[Task[Any, Any]]) -> str | None:
-    """Why a model is not built for OpenVINO, as far as its configuration tells; None if it is. Empty: as configured."""
+    """Why a model is not built for OpenVINO, as far as its configuration tells; None if it is."""
     if config.backend == "torch":
-        return ""
+        return "it is configured"
     if config.device == "cuda" or (config.device == "auto" and config.resources.num_gpus > 0):
         return "it runs on a GPU"
     if not issubclass(kind, ForwardTask):

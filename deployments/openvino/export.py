@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import LoadError
-from deployments.layouts.packing import GatheredPositions, RectangularAttention
+from deployments.layouts.packing import GatheredPositions
 from deployments.layouts.text import Layout, Packed
 from deployments.openvino.graph import import_openvino
-from deployments.openvino.layouts import HEAD, PACK
+from deployments.openvino.layouts import HEAD
+from deployments.openvino.rectangle import PACK, RectangularAttention
 
 if TYPE_CHECKING:
     import torch

@@ -7,12 +7,12 @@ from typing import Any
 from deployments.batching.selection import Selection
 from deployments.config import Batching
 from deployments.contract.task import Row
-from deployments.layouts.packing import gathered_lengths, head_positions, rectangle
+from deployments.layouts.packing import gathered_lengths, head_positions
 from deployments.layouts.text import Arrays, BatchOutput, Layout, Packed
 from deployments.openvino.graph import Graph
+from deployments.openvino.rectangle import rectangle
 
 HEAD = "head_positions"
-PACK = ("pack_into", "pack_back", "pack_mask")
 
 
 class GraphLayout(Layout):

@@ -19,7 +19,7 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
     """The task with its layout, once the graph has answered as torch did where it was built.
 
     Raises:
-        LoadError: its processor cannot be loaded, or the graph answers otherwise here.
+        LoadError: its processor cannot be loaded, or the graph fails or answers otherwise here.
     """
     from transformers import AutoConfig
 
@@ -28,20 +28,25 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
     model = ExportedModel(AutoConfig.from_pretrained(build.folder), manifest.facts)
     task = kind(load_exported(config, model, kind.load_processor))
     layout = next(each for each in task.layouts() if (each.name, each.trims) == (manifest.layout, manifest.trims))
-    task.layout = GraphLayout(layout, Graph(build.folder / GRAPH, task.outputs, config.resources.cpu_threads))
-    _require_reference(task, build)
+    try:
+        task.layout = GraphLayout(layout, Graph(build.folder / GRAPH, task.outputs, config.resources.cpu_threads))
+        difference = _reference_difference(task, build)
+    except Exception as error:  # OpenVINO's own, for a file that is damaged or a machine that it does not know
+        line, _, _ = str(error).partition("\n")
+        raise _unfit(config, build, f"fails on this machine ({type(error).__name__}: {line})") from error
+    if difference > tolerance(task):
+        what = "answers otherwise on this machine than torch did at the build"
+        raise _unfit(config, build, f"{what}, by {difference:.1e}")
     return task
 
 
-def _require_reference(task: ForwardTask[Any, Any], build: Build) -> None:
+def _reference_difference(task: ForwardTask[Any, Any], build: Build) -> float:
     import numpy as np
 
     with np.load(build.folder / REFERENCE) as stored:
         expected = [stored[name] for name in stored.files]
-    outputs = [task.forward([row], params)[0] for row, params in reference_rows(task)]
-    difference = largest_difference(outputs, expected)
-    if difference > tolerance(task):
-        raise LoadError(
-            f"{task.checkpoint.config.name}: OpenVINO answers otherwise on this machine than torch did at the "
-            f"build, by {difference:.1e}; remove {build.folder}, or set `backend: torch`"
-        )
+    return largest_difference([task.forward([row], params)[0] for row, params in reference_rows(task)], expected)
+
+
+def _unfit(config: ModelConfig, build: Build, what: str) -> LoadError:
+    return LoadError(f"{config.name}: OpenVINO {what}; remove {build.folder}, or set `backend: torch`")

@@ -10,19 +10,19 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from deployments.checkpoints.facts import Frames, ModelFacts
-from deployments.checkpoints.files import find_file, read_adapter, read_json, transformer_folder
+from deployments.checkpoints.files import base_source, find_file, read_adapter, read_json, transformer_folder
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.zoo.cache import cache_folder, remove_abandoned
 
-FORMAT = 1  # of the folder; another one is built anew
+FORMAT = 2  # of the folder; another one is built anew
 MANIFEST = "manifest.json"
 GRAPH = "model.xml"
 REFERENCE = "reference.npz"
@@ -42,6 +42,7 @@ class Manifest:
         difference: largest difference of the graph's outputs, in this layout, from the model's in torch alone.
         facts: of the model.
         versions: of the packages that it was made with.
+        sizes: of its files, in bytes; a build with others is damaged.
     """
 
     refused: str = ""
@@ -50,9 +51,12 @@ class Manifest:
     difference: float = 0.0
     facts: ModelFacts | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        content = {"format": FORMAT, **asdict(self)}
+        """Write it beside the files of a build, whose sizes it takes."""
+        sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+        content = {"format": FORMAT, **asdict(replace(self, sizes=sizes))}
         (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
@@ -76,11 +80,11 @@ def read_build(folder: Path) -> Build | None:
             inputs = tuple(facts.pop("inputs"))
             facts = ModelFacts(**facts, inputs=inputs, frames=None if frames is None else Frames(**frames))
         manifest = Manifest(**content, facts=facts)
-    except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or foreign
+        is_whole = all((folder / name).stat().st_size == size for name, size in manifest.sizes.items())
+        its_torch = manifest.versions.get("torch")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged or foreign
         return None
-    if manifest.versions.get("torch") != (installed := _version("torch")) and installed is not None:
-        return None
-    if not manifest.refused and not all((folder / name).is_file() for name in (GRAPH, "model.bin", REFERENCE)):
+    if not is_whole or _version("torch") not in (its_torch, None):
         return None
     return Build(folder, manifest)
 
@@ -165,7 +169,8 @@ def _files(config: ModelConfig) -> Iterator[Path]:
     folders = {root, path.parent, *(root / str(module.get("path", "")) for module in modules)}
     adapter = read_adapter(config.model, config.revision)
     if adapter is not None:
-        folders.add(adapter.folder)
+        base = Path(base_source(config.model, adapter)[0])
+        folders |= {adapter.folder, *([base] if base.is_dir() else [])}
     for folder in sorted(folders):
         for file in sorted(folder.iterdir()):
             if file.suffix in _SUFFIXES and file.is_file():

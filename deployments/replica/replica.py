@@ -15,15 +15,10 @@ from deployments.checkpoints.facts import facts_of
 from deployments.config import Health, ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded, LoadError, Overloaded, Unavailable
-from deployments.layouts.task import ForwardTask
-from deployments.openvino.backend import Backend, choose_backend
-from deployments.openvino.load import load_build
-from deployments.openvino.manifest import Build
-from deployments.openvino.without_torch import allow_torch, forbid_torch
 from deployments.replica.call import Call, Render, job_of
-from deployments.replica.downloading import report_download
 from deployments.replica.engines import engine_for
 from deployments.replica.limits import ReplicaLimits
+from deployments.replica.loading import load_task
 from deployments.replica.partial_call import PartialCall
 from deployments.replica.stream_call import StreamCall
 from deployments.replica.watchdog import Watchdog
@@ -102,7 +97,12 @@ class Replica:
         """
         sys.setswitchinterval(SWITCH_INTERVAL_S)  # of the whole process, which has no other replica
         self._stage("loading")
-        self.task, backend = self._load_task(choose_backend(self.config, self.task_class))
+        self.task, backend = load_task(
+            self.config,
+            self.task_class,
+            report=lambda progress: self._report_stage("downloading", progress),
+            owns_process=self._owns_process,
+        )
         self.task.limits = self.limits.media
         self._stage("checking")
         engine = engine_for(self.task, f"model-{self.config.name}", self.observer)
@@ -117,33 +117,6 @@ class Replica:
         self.observer.watch(lambda: self.in_flight, lambda: engine.scheduler.load)
         self.observer.ready(facts_of(self.task.checkpoint.model).weight_bytes)
         self._stage("ready")
-
-    def _load_task(self, backend: Backend) -> tuple[Task[Any, Any], Backend]:
-        """The task, and the backend that it has: torch, if the build does not hold on this machine."""
-        if backend.build is None:
-            return self._load_torch(), backend
-        try:
-            return self._load_build(backend.build), backend
-        except LoadError as error:
-            if self.config.backend == "openvino":
-                raise
-            logger.warning("torch computes %s: %s", self.config.name, error)
-            return self._load_torch(), Backend(None, str(error))
-
-    def _load_torch(self) -> Task[Any, Any]:
-        allow_torch()
-        import torch
-
-        if self.config.resources.cpu_threads:
-            torch.set_num_threads(self.config.resources.cpu_threads)
-        with report_download(self.config.model, lambda progress: self._report_stage("downloading", progress)):
-            return self.task_class(self.task_class.load_checkpoint(self.config))
-
-    def _load_build(self, build: Build) -> Task[Any, Any]:
-        assert issubclass(self.task_class, ForwardTask)
-        if self._owns_process:
-            forbid_torch()
-        return load_build(self.config, self.task_class, build)
 
     def _stage(self, stage: str) -> None:
         now = time.monotonic()

@@ -54,7 +54,7 @@ class SparseFeatureExtraction(TextEmbedder[TextInputs, Any]):
         return {"pooling": {"mode": MODE}}
 
     def needs_torch(self) -> str:
-        return "its vectors are made of hidden states by torch"
+        return "its sparse vectors are computed from hidden states in torch"
 
     def preprocess(self, request: TextInputs) -> Prepared:
         if not isinstance(request.inputs, str):

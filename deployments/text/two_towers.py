@@ -166,7 +166,7 @@ class TwoTowers(ForwardTask[RequestT, Any]):
         return [*together, TwoTowersLayout(Alone(texts, pad), alone)]
 
     def needs_torch(self) -> str:
-        return "a model with two towers has two forwards"
+        return "models with two towers are not exported"
 
     def cost(self, row: Row) -> int:
         """Tokens of a text, positions of a file."""

@@ -60,7 +60,7 @@ def _row(model: ModelConfig, failed: dict[str, str]) -> tuple[str, str]:
     kind = task_of(model)
     reason = unbuildable(model, kind)
     if reason is not None:
-        return "torch", reason or "as configured"
+        return "torch", reason
     found = find_build(model, kind)
     if found is None or found.manifest.refused:
         return "torch", "" if found is None else found.manifest.refused

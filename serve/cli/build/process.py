@@ -42,12 +42,12 @@ def main() -> None:
     import transformers.modeling_utils  # noqa: F401
 
     torch.set_num_threads(1)
-    if not hasattr(os, "fork"):
+    if sys.platform != "linux":  # elsewhere, a fork of a process that has imported torch is not safe
         for config in configs:
             _tell(config, "building")
             _build(config)
         return
-    places = max(1, min(AT_ONCE, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1))
+    places = min(AT_ONCE, len(os.sched_getaffinity(0)))
     running: dict[int, Running] = {}
     for config in configs:
         if len(running) == places:

@@ -28,7 +28,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("settings", "kind", "reason"),
     [
         ({}, TextClassification, NOT_BUILT),
-        ({"backend": "torch"}, TextClassification, ""),
+        ({"backend": "torch"}, TextClassification, "it is configured"),
         ({"dtype": "bfloat16"}, TextClassification, "its dtype is bfloat16"),
         ({"device": "cuda"}, TextClassification, "it runs on a GPU"),
         ({"resources": {"num_gpus": 1}}, TextClassification, "it runs on a GPU"),
@@ -39,8 +39,7 @@ def test_torch_and_why(checkpoint: Path, settings: dict[str, Any], kind: Any, re
     chosen = choose_backend(ModelConfig.model_validate({"model": str(checkpoint), **settings}), kind)
     assert chosen.build is None
     assert chosen.reason == reason
-    told = {"backend_reason": reason} if reason else {}
-    assert chosen.description == {"backend": "torch", **told}
+    assert chosen.description == {"backend": "torch", "backend_reason": reason}
 
 
 def test_a_build_that_says_no(checkpoint: Path) -> None:

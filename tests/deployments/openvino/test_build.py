@@ -95,7 +95,7 @@ def test_a_form_that_needs_torch_says_why(tmp_path: Path) -> None:
     splade()(folder)
     task = load_task(SparseFeatureExtraction, folder, None)
     manifest = build_model(task, tmp_path)
-    assert manifest.refused == "its vectors are made of hidden states by torch"
+    assert manifest.refused == "its sparse vectors are computed from hidden states in torch"
     assert not (tmp_path / "model.xml").exists()
 
 

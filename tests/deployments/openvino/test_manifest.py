@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> ModelConfig:
 
 def fill(folder: Path) -> Manifest:
     for name in (GRAPH, "model.bin", REFERENCE):
-        (folder / name).write_bytes(b"")
+        (folder / name).write_bytes(b"content")
     return Manifest(layout="packed", difference=1e-6, facts=FACTS, versions=versions_now())
 
 
@@ -81,7 +81,11 @@ def test_two_at_once(config: ModelConfig, cache: Path) -> None:
     assert [*(cache / "builds").iterdir()] == [made.folder]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 0}', '{"format": 1, "facts": null, "unknown": 1}'], ids=len)
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"format": 0}', '{"format": 2, "facts": null, "unknown": 1}', '{"format": 2, "facts": 3}'],
+    ids=len,
+)
 def test_a_damaged_or_foreign_folder_is_built_anew(config: ModelConfig, content: str) -> None:
     made = make_build(config, TextClassification, fill)
     (made.folder / MANIFEST).write_text(content)
@@ -89,9 +93,12 @@ def test_a_damaged_or_foreign_folder_is_built_anew(config: ModelConfig, content:
     assert make_build(config, TextClassification, fill) == made
 
 
-def test_a_graph_that_is_missing(config: ModelConfig) -> None:
+@pytest.mark.parametrize("name", [GRAPH, "model.bin", REFERENCE])
+def test_a_file_that_is_missing_or_cut_short(config: ModelConfig, name: str) -> None:
     made = make_build(config, TextClassification, fill)
-    (made.folder / "model.bin").unlink()
+    (made.folder / name).write_bytes(b"content"[:3])
+    assert find_build(config, TextClassification) is None
+    (made.folder / name).unlink()
     assert find_build(config, TextClassification) is None
 
 

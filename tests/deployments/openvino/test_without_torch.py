@@ -11,7 +11,7 @@ import pytest
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.openvino.build import build_model
-from deployments.openvino.manifest import REFERENCE, make_build
+from deployments.openvino.manifest import GRAPH, REFERENCE, make_build
 from deployments.replica.replica import Replica
 from deployments.tasks.token_classification import TokenClassification
 from tests.checkpoints import Checkpoints, load_task
@@ -85,7 +85,13 @@ def test_a_build_that_does_not_hold_on_this_machine(tmp_path: Path, monkeypatch:
     assert replica.description["backend"] == "torch"
     assert "OpenVINO answers otherwise on this machine" in replica.description["backend_reason"]
     assert replica.description["layout"] == "packed"
-    with pytest.raises(LoadError, match="answers otherwise on this machine"):
+    size = (build.folder / GRAPH).stat().st_size
+    (build.folder / GRAPH).write_bytes(b"<" * size)
+    replica = Replica(config, TokenClassification)
+    replica.load()
+    replica.stop()
+    assert "OpenVINO fails on this machine" in replica.description["backend_reason"]
+    with pytest.raises(LoadError, match="OpenVINO fails on this machine"):
         Replica(config.model_copy(update={"backend": "openvino"}), TokenClassification).load()
 
 

@@ -41,7 +41,7 @@ def test_models_are_built_once(folder: Path) -> None:
     told = " ".join(first.stdout.split())  # a long path folds its line
     assert "judge: is exported for OpenVINO (once)" in told
     assert "judge openvino packed; differs from torch by at most" in told
-    assert "configured torch as configured" in told
+    assert "configured torch it is configured" in told
     assert "broken torch" in told
     assert "cannot be loaded as AutoModelForSequenceClassification" in told
     models = [ModelConfig.model_validate(judge)]

@@ -1,0 +1,55 @@
+"""Loads the task of a replica: on a build of OpenVINO if there is one that holds, else in torch."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from deployments.config import ModelConfig
+from deployments.contract.task import Task
+from deployments.errors import LoadError
+from deployments.layouts.task import ForwardTask
+from deployments.openvino.backend import Backend, choose_backend
+from deployments.openvino.load import load_build
+from deployments.openvino.without_torch import allow_torch, forbid_torch
+from deployments.replica.downloading import report_download
+
+logger = logging.getLogger(__name__)
+
+
+def load_task(
+    config: ModelConfig, kind: type[Task[Any, Any]], *, report: Callable[[str], None], owns_process: bool
+) -> tuple[Task[Any, Any], Backend]:
+    """The loaded task, and what computes it.
+
+    Args:
+        config: the model.
+        kind: its task.
+        report: called with the progress of a download.
+        owns_process: nothing else runs in this process, which does without torch where none is needed.
+
+    Raises:
+        LoadError: the model cannot be served as configured.
+    """
+    backend = choose_backend(config, kind)
+    if backend.build is not None:
+        assert issubclass(kind, ForwardTask)
+        if owns_process:
+            forbid_torch()
+        try:
+            return load_build(config, kind, backend.build), backend
+        except LoadError as error:
+            if config.backend == "openvino":
+                raise
+            logger.warning("torch computes %s: %s", config.name, error)
+            backend = Backend(None, str(error))
+    return _load_in_torch(config, kind, report), backend
+
+
+def _load_in_torch(config: ModelConfig, kind: type[Task[Any, Any]], report: Callable[[str], None]) -> Task[Any, Any]:
+    allow_torch()
+    import torch
+
+    if config.resources.cpu_threads:
+        torch.set_num_threads(config.resources.cpu_threads)
+    with report_download(config.model, report):
+        return kind(kind.load_checkpoint(config))
