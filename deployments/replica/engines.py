@@ -13,7 +13,8 @@ from deployments.batching.selection import ArrivalOrder
 from deployments.contract.task import Task
 from deployments.errors import LoadError
 from deployments.generation.in_flight.check import GenerationMode, choose_mode, static
-from deployments.generation.in_flight.engine import Engine, EngineConfig
+from deployments.generation.in_flight.engine import EngineConfig
+from deployments.generation.in_flight.model_runner import torch_engine
 from deployments.generation.output import SequenceOutput
 from deployments.generation.paged import PagedEngine, unsupported_by_paged
 from deployments.generation.request import Completion, GenerationRequest
@@ -158,7 +159,7 @@ def _in_flight_engine(
         )
     if mode.family is None:
         return None
-    return Engine(task.model, mode.family, Sampler(task.checkpoint.device), config, observer=observer, name=name)
+    return torch_engine(task.model, mode.family, Sampler(task.checkpoint.device), config, observer=observer, name=name)
 
 
 def _mode(task: GeneratingTask[Any, Any]) -> GenerationMode:

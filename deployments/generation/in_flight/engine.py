@@ -4,8 +4,8 @@ One model thread owns the batch. Each iteration drops sequences that are over, a
 reads a bounded piece of their prompts, and takes one decode step with every sequence that runs (iteration-level
 scheduling, Orca, Yu et al. 2022). Here it works over ordinary transformers caches, encoder-decoders included.
 
-Three owners: the engine has the thread and the queue, `Batch` the sequences and their key-value cache, the sampler
-their options. `ModelRunner` calls the model for them and recovers when a call fails.
+The engine has the thread and the queue. A `Runner` has the model and the sequences that run: `ModelRunner` calls a
+transformers model in torch, `PagedRunner` an exported graph with paged attention.
 """
 
 import logging
@@ -16,24 +16,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, TooLarge, Unavailable
-from deployments.generation.in_flight.admission import admissible, require_possible, reservation
-from deployments.generation.in_flight.batch import Batch
-from deployments.generation.in_flight.families import Family
-from deployments.generation.in_flight.kv_batch import KVLimits
-from deployments.generation.in_flight.model_runner import ALONE_TOO_LARGE, ModelRunner
-from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.sequence import GenerationSequence
-from deployments.memory import is_out_of_memory
-from deployments.telemetry.measurements import BatchReport
 from deployments.telemetry.observer import Observer
 
-if TYPE_CHECKING:
-    import torch
-
 logger = logging.getLogger(__name__)
+
+ALONE_TOO_LARGE = "this input alone needs more memory than the model's device has"
+
+Requeue = Callable[[Sequence[GenerationSequence]], None]  # puts sequences back at the head of the queue, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +46,58 @@ class EngineConfig:
     pad_token_id: int = 0
 
 
+class Runner(Protocol):
+    """The sequences that run, and the calls of their model. Its methods run on the engine's thread alone."""
+
+    @property
+    def sequences(self) -> list[GenerationSequence]:
+        """Those that decode or whose prompts are being read."""
+
+    @property
+    def kv_slots(self) -> int:
+        """KV slots in use."""
+
+    @property
+    def max_kv_slots(self) -> int:
+        """The budget of `kv_slots`."""
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of padding in what a decode step reads."""
+
+    def require_possible(self, sequence: GenerationSequence) -> None:
+        """Refuse what could never run, however long it waited. Thread-safe.
+
+        Raises:
+            InvalidInput: the prompt is empty or, with its answer, longer than the cache or than the model's positions.
+        """
+
+    def is_too_large(self, sequence: GenerationSequence) -> bool:
+        """Whether a sequence that was possible no longer is, since memory ran out."""
+
+    def admissible(self, queue: Sequence[GenerationSequence]) -> int:
+        """How many from the head of the queue can begin now."""
+
+    def begin(self, sequences: Sequence[GenerationSequence]) -> None:
+        """Start to read these prompts, as many as `admissible` has told, or fewer."""
+
+    def step(self, max_prefill_tokens: int) -> None:
+        """Read about this many prompt tokens, and sample and emit a token of every sequence that decodes."""
+
+    def drop_settled(self) -> None:
+        """Free the cache of sequences that are over."""
+
+    def clear(self) -> list[GenerationSequence]:
+        """Drop every sequence; returns those that were not settled, oldest first."""
+
+
 class Engine:
     """Owns the queue and the model thread.
 
     Args:
-        model: in eval mode, on its device.
-        family: `families.family_of(model)`.
-        sampler: empty; the engine alone uses it.
+        runner: makes the engine's runner, given what puts sequences that it has preempted back into the queue.
         config: how much it takes at once.
-        is_out_of_memory: tells an out-of-memory error from another.
-        observer: notified of steps, of failures, and of sequences that left the queue.
+        observer: notified of sequences that left the queue.
         name: of the thread.
 
     Attributes:
@@ -71,31 +106,17 @@ class Engine:
 
     def __init__(
         self,
-        model: "torch.nn.Module",
-        family: Family,
-        sampler: Sampler,
+        runner: Callable[[Requeue], Runner],
         config: EngineConfig,
         *,
-        is_out_of_memory: Callable[[BaseException], bool] = is_out_of_memory,
         observer: Observer | None = None,
         name: str = "model",
     ) -> None:
-        self.family = family
         self.config = config
         self.busy_since: float | None = None
         self._observer = observer or Observer()
-        self._runner = ModelRunner(
-            model,
-            family,
-            Batch(model, family, sampler),
-            KVLimits(config.max_cache_tokens, config.max_rows),
-            requeue=self._requeue,
-            is_out_of_memory=is_out_of_memory,
-            observer=self._observer,
-            pad_token_id=config.pad_token_id,
-        )
+        self._runner = runner(self._requeue)
         self._queue: deque[GenerationSequence] = deque()
-        self._alone: set[GenerationSequence] = set()  # of the queue: those whose prompts must be read alone
         self._calls: deque[tuple[Callable[[], None], Future[None]]] = deque()  # see `run_on_engine_thread`
         self._changed = threading.Condition()
         self._stopping = False
@@ -131,7 +152,7 @@ class Engine:
     @property
     def max_cache_tokens(self) -> int:
         """The budget of `kv_slots`; less than configured after memory ran out."""
-        return self._runner.limits.max_kv_slots
+        return self._runner.max_kv_slots
 
     def submit(self, sequence: GenerationSequence) -> None:
         """Queue a sequence. Thread-safe; never blocks on the model.
@@ -140,7 +161,7 @@ class Engine:
             InvalidInput: it could never run: its prompt is empty or, with its answer, longer than the cache's budget or
                 than the model's positions.
         """
-        require_possible(sequence, self.family, self.max_cache_tokens)
+        self._runner.require_possible(sequence)
         sequence.submitted = time.monotonic()
         with self._changed:
             if not self._stopping:
@@ -156,7 +177,6 @@ class Engine:
             was_waiting = sequence in self._queue
             if was_waiting:
                 self._queue.remove(sequence)
-            self._alone.discard(sequence)
         if was_waiting:
             self._observer.dropped("cancelled", 1)
 
@@ -201,21 +221,12 @@ class Engine:
         return bool(self._queue or self._runner.sequences)
 
     def _step(self) -> None:
-        """Drop, admit, prefill, decode; every token is sampled and emitted where its logits are computed."""
+        """Drop, admit, read prompts and decode; every token is emitted where it is sampled."""
         self._drop_expired()
         self._runner.drop_settled()
-        if not self._runner.is_prefilling and (admitted := self._admit()):
-            self._runner.begin_prefill(admitted)
-        self._runner.prefill(self.config.max_prefill_tokens)
-        self._runner.drop_settled()
-        self._decode()
-
-    def _decode(self) -> None:
-        rows, slots, padding = self._runner.rows, self._runner.kv_slots, self._runner.padding_ratio
-        began = time.monotonic()
-        self._runner.decode()
-        if rows:
-            self._observer.batch(BatchReport(rows, slots, padding, time.monotonic() - began))
+        if admitted := self._admit():
+            self._runner.begin(admitted)
+        self._runner.step(self.config.max_prefill_tokens)
 
     def _drop_expired(self) -> None:
         now = time.monotonic()
@@ -230,30 +241,23 @@ class Engine:
 
     def _admit(self) -> list[GenerationSequence]:
         """Take the sequences out of the queue whose prompts are read next."""
-        limits, has_encoder = self._runner.limits, self.family.has_encoder
-        impossible = []
+        too_large = []
         with self._changed:
-            while self._queue and reservation(self._queue[0], has_encoder).kv_slots > limits.max_kv_slots:
-                impossible.append(self._queue.popleft())
-            at_most = 1 if self._queue and self._queue[0] in self._alone else limits.max_rows
-            first = list(islice(self._queue, at_most))
-            count = admissible(
-                first, self._runner.reservations, limits, self.config.max_prefill_tokens, has_encoder=has_encoder
-            )
+            while self._queue and self._runner.is_too_large(self._queue[0]):
+                too_large.append(self._queue.popleft())
+            first = list(islice(self._queue, self.config.max_rows))
+            count = self._runner.admissible(first) if first else 0
             admitted = [self._queue.popleft() for _ in range(count)]
-            self._alone.difference_update(admitted)
-        for sequence in impossible:  # they fitted until memory ran out
+        for sequence in too_large:  # they fitted until memory ran out
             sequence.settle(TooLarge(ALONE_TOO_LARGE))
         now = time.monotonic()
         for sequence in admitted:
             sequence.started = sequence.started or now
         return [sequence for sequence in admitted if not sequence.is_settled]
 
-    def _requeue(self, sequences: Sequence[GenerationSequence], alone: bool) -> None:
+    def _requeue(self, sequences: Sequence[GenerationSequence]) -> None:
         with self._changed:
             self._queue.extendleft(reversed(sequences))
-            if alone:
-                self._alone.update(sequences)
 
     def _run(self) -> None:
         while True:

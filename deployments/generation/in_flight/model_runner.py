@@ -1,16 +1,31 @@
-"""ModelRunner: the model's calls of one iteration, and the recovery from those that fail."""
+"""ModelRunner: the calls of a model in torch in one iteration, and the recovery from those that fail.
+
+`Batch` has the sequences that decode and their key-value cache, the sampler their options.
+"""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from deployments.errors import ForwardFailed, ServiceError, TooLarge
-from deployments.generation.in_flight.admission import Reservation, kv_slots, prefill_slots, reservation
+from deployments.generation.in_flight.admission import (
+    Reservation,
+    admissible,
+    kv_slots,
+    prefill_slots,
+    require_possible,
+    reservation,
+)
 from deployments.generation.in_flight.batch import Batch, RunningSequence
+from deployments.generation.in_flight.engine import ALONE_TOO_LARGE, Engine, EngineConfig, Requeue
 from deployments.generation.in_flight.families import Family
 from deployments.generation.in_flight.forward import Prefill
 from deployments.generation.in_flight.kv_batch import KVLimits
+from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.sequence import GenerationSequence
+from deployments.memory import is_out_of_memory
+from deployments.telemetry.measurements import BatchReport
 from deployments.telemetry.observer import Observer
 
 if TYPE_CHECKING:
@@ -18,7 +33,42 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ALONE_TOO_LARGE = "this input alone needs more memory than the model's device has"
+
+def torch_engine(
+    model: "torch.nn.Module",
+    family: Family,
+    sampler: Sampler,
+    config: EngineConfig,
+    *,
+    is_out_of_memory: Callable[[BaseException], bool] = is_out_of_memory,
+    observer: Observer | None = None,
+    name: str = "model",
+) -> Engine:
+    """An engine that calls a model in torch.
+
+    Args:
+        model: in eval mode, on its device.
+        family: `families.family_of(model)`.
+        sampler: empty; the engine alone uses it.
+        config: how much it takes at once.
+        is_out_of_memory: tells an out-of-memory error from another.
+        observer: notified of steps, of failures, and of sequences that left the queue.
+        name: of the thread.
+    """
+    observer = observer or Observer()
+
+    def runner(requeue: Requeue) -> ModelRunner:
+        return ModelRunner(
+            model,
+            family,
+            Batch(model, family, sampler),
+            config,
+            requeue=requeue,
+            is_out_of_memory=is_out_of_memory,
+            observer=observer,
+        )
+
+    return Engine(runner, config, observer=observer, name=name)
 
 
 class ModelRunner:
@@ -31,11 +81,10 @@ class ModelRunner:
         model: in eval mode.
         family: how the model is called.
         batch: empty.
-        limits: of the batch; `max_kv_slots` is halved when memory runs out.
-        requeue: called with preempted sequences, oldest first, and whether each prompt must be read by itself.
+        config: limits of the batch, of which the KV slots are halved when memory runs out; and what pads prompts.
+        requeue: called with preempted sequences, oldest first.
         is_out_of_memory: tells an out-of-memory error from another.
-        observer: notified of failed steps and of memory that ran out.
-        pad_token_id: see `Prefill`.
+        observer: notified of steps, of failed ones, and of memory that ran out.
     """
 
     def __init__(
@@ -43,18 +92,20 @@ class ModelRunner:
         model: "torch.nn.Module",
         family: Family,
         batch: Batch,
-        limits: KVLimits,
+        config: EngineConfig,
         *,
-        requeue: Callable[[Sequence[GenerationSequence], bool], None],
+        requeue: Requeue,
         is_out_of_memory: Callable[[BaseException], bool],
         observer: Observer,
-        pad_token_id: int = 0,
     ) -> None:
-        self._model, self._family, self._batch, self.limits = model, family, batch, limits
+        self._model, self._family, self._batch = model, family, batch
+        self.limits = KVLimits(config.max_cache_tokens, config.max_rows)
+        self._max_prefill = config.max_prefill_tokens
         self._requeue = requeue
         self._is_out_of_memory = is_out_of_memory
         self._observer = observer
-        self._pad_token_id = pad_token_id
+        self._pad_token_id = config.pad_token_id
+        self._alone: set[GenerationSequence] = set()  # of the queue: those whose prompts must be read alone
         self._prefilling: list[RunningSequence] = []
         self._prefill: Prefill | None = None
 
@@ -64,23 +115,14 @@ class ModelRunner:
         return [running.sequence for running in (*self._batch.rows, *self._prefilling)]
 
     @property
-    def reservations(self) -> list[Reservation]:
-        """Of the sequences that decode."""
-        return [running.reservation for running in self._batch.rows]
-
-    @property
     def padding_ratio(self) -> float:
         """Share of padding in what a decode step reads."""
         return self._batch.padding_ratio
 
     @property
-    def rows(self) -> int:
-        """Sequences that decode."""
-        return len(self._batch)
-
-    @property
-    def is_prefilling(self) -> bool:
-        return bool(self._prefilling)
+    def max_kv_slots(self) -> int:
+        """The budget of `kv_slots`; less than configured after memory ran out."""
+        return self.limits.max_kv_slots
 
     @property
     def kv_slots(self) -> int:
@@ -104,7 +146,35 @@ class ModelRunner:
         if len(alive) < len(self._batch):
             self._batch.keep(alive)
 
-    def begin_prefill(self, sequences: Sequence[GenerationSequence]) -> None:
+    def require_possible(self, sequence: GenerationSequence) -> None:
+        require_possible(sequence, self._family, self.limits.max_kv_slots)
+
+    def is_too_large(self, sequence: GenerationSequence) -> bool:
+        return reservation(sequence, self._family.has_encoder).kv_slots > self.limits.max_kv_slots
+
+    def admissible(self, queue: Sequence[GenerationSequence]) -> int:
+        """How many from the head of the queue are read next, together; none while others are being read."""
+        if self._prefilling:
+            return 0
+        self._alone.intersection_update(queue)
+        return admissible(
+            queue[:1] if queue[0] in self._alone else queue,
+            [running.reservation for running in self._batch.rows],
+            self.limits,
+            self._max_prefill,
+            has_encoder=self._family.has_encoder,
+        )
+
+    def step(self, max_prefill_tokens: int) -> None:
+        self.prefill(max_prefill_tokens)
+        self.drop_settled()
+        rows, slots, padding = len(self._batch), self.kv_slots, self.padding_ratio
+        began = time.monotonic()
+        self.decode()
+        if rows:
+            self._observer.batch(BatchReport(rows, slots, padding, time.monotonic() - began))
+
+    def begin(self, sequences: Sequence[GenerationSequence]) -> None:
         """Start to read these prompts, which are of one shape and fit."""
         self._prefilling = [
             RunningSequence(sequence, reservation(sequence, self._family.has_encoder)) for sequence in sequences
@@ -183,7 +253,7 @@ class ModelRunner:
         if leaving:
             self._batch.keep([place for place, running in enumerate(rows) if running not in leaving])
             oldest_first = [running.sequence for running in reversed(leaving)]
-            self._requeue([sequence for sequence in oldest_first if not sequence.is_settled], False)
+            self._requeue([sequence for sequence in oldest_first if not sequence.is_settled])
 
     def clear(self) -> list[GenerationSequence]:
         """Drop every sequence; returns those that were not settled, oldest first."""
@@ -235,7 +305,8 @@ class ModelRunner:
         else:
             logger.warning("a prefill of %d prompts failed; they are read one by one: %r", len(sequences), error)
             self._observer.split()
-            self._requeue(sequences, True)
+            self._alone.update(sequences)
+            self._requeue(sequences)
 
     def _preempt_half(self) -> None:
         """Re-queue the younger half, and the sequences whose prompts are being read."""
@@ -258,7 +329,7 @@ class ModelRunner:
             staying.pop()
         leaving = [rows[place].sequence for place in oldest_first[len(staying) :]]
         self._batch.keep(sorted(staying))
-        self._requeue([sequence for sequence in (*leaving, *waiting) if not sequence.is_settled], False)
+        self._requeue([sequence for sequence in (*leaving, *waiting) if not sequence.is_settled])
         self._batch.tighten(self._limits_beside_prefill)
 
     def _lose_batch(self, error: Exception) -> None:
@@ -269,7 +340,7 @@ class ModelRunner:
         elif len(sequences) > 1:
             error.__traceback__ = None
             self._halve()
-            self._requeue(sequences, False)
+            self._requeue(sequences)
         else:
             self._fail(sequences, TooLarge(ALONE_TOO_LARGE))
 

@@ -16,6 +16,7 @@ from deployments.batching.selection import ArrivalOrder
 from deployments.errors import DeadlineExceeded, InvalidInput, Unavailable
 from deployments.generation.in_flight.check import choose_mode
 from deployments.generation.in_flight.engine import Engine, EngineConfig
+from deployments.generation.in_flight.model_runner import torch_engine
 from deployments.generation.output import SequenceOutput
 from deployments.generation.request import GenerationRequest
 from deployments.generation.sampling.params import UNBOUNDED, SamplingParams
@@ -63,7 +64,7 @@ class Caller:
         random = Random(5)
         mode = choose_mode(self.model, [random_prompt(self.name, random) for _ in range(4)])
         assert mode.family is not None
-        return Engine(self.model, mode.family, Sampler(), EngineConfig(CELLS, rows, max_prefill_tokens=64))
+        return torch_engine(self.model, mode.family, Sampler(), EngineConfig(CELLS, rows, max_prefill_tokens=64))
 
     def submit(
         self, *requests: GenerationRequest, deadline: float = float("inf"), on_token: Callable | None = None

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from deployments.errors import DeadlineExceeded, ForwardFailed, InvalidInput, TooLarge, Unavailable
 from deployments.generation.in_flight.check import choose_mode
-from deployments.generation.in_flight.engine import Engine, EngineConfig
+from deployments.generation.in_flight.engine import EngineConfig
+from deployments.generation.in_flight.model_runner import torch_engine
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.sequence import GenerationSequence, Prompt
@@ -36,7 +37,7 @@ def family_of(name):
 
 
 def engine_of(name, *, kv_slots=BUDGET, rows=5, prefill=64, **options):
-    return Engine(
+    return torch_engine(
         generating_model(name),
         family_of(name),
         Sampler(),
@@ -398,7 +399,7 @@ def small_reservations(monkeypatch):
 def test_open_ended_rows_give_way_to_each_other_and_say_what_they_say_alone(name):
     random, engine, requeued = Random(12), engine_of(name, kv_slots=300), []
     put_back = engine._runner._requeue
-    engine._runner._requeue = lambda sequences, alone: (requeued.extend(sequences), put_back(sequences, alone))
+    engine._runner._requeue = lambda sequences: (requeued.extend(sequences), put_back(sequences))
     waiting = [open_ended(name, random, 70) if number % 3 else job_of(name, random) for number in range(12)]
     sequences = list(waiting)
     while waiting or engine.iterate():
