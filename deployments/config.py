@@ -133,6 +133,10 @@ class Generation(Settings):
     max_prefill_tokens: int = Field(
         default=512, ge=1, description="Maximum prompt tokens to prefill between two decoding steps."
     )
+    prefix_cache: bool = Field(
+        default=True,
+        description="Whether the keys of equal beginnings of prompts are computed once, where OpenVINO computes.",
+    )
 
 
 class Health(Settings):

@@ -72,10 +72,12 @@ class ExportedModel:
     Attributes:
         config: transformers' configuration of the model.
         facts: as of the model in torch.
+        generation_config: transformers' defaults of a model that generates.
     """
 
     config: Any
     facts: ModelFacts
+    generation_config: Any = None
 
 
 def facts_of(model: Any) -> ModelFacts:

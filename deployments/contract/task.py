@@ -111,6 +111,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
         example: a request body for docs, warm-up, contract tests and load tests.
         preprocess_threads: threads that may preprocess and postprocess concurrently; 1 if a tokenizer keeps state.
         unused_weights: prefixes of weights that may be missing because no answer depends on them (an unused pooler).
+        imports_torch: whether its replicas need torch even where their model was exported.
         vectors: what a task that embeds texts gives for each: a dense vector, a sparse one, or several dense ones.
     """
 
@@ -130,6 +131,7 @@ class Task(ABC, Generic[RequestT, ResponseT]):
     example: ClassVar[dict[str, Any]]
     preprocess_threads: ClassVar[int] = 1
     unused_weights: ClassVar[tuple[str, ...]] = ()
+    imports_torch: ClassVar[bool] = False
     vectors: ClassVar[Literal["dense", "sparse", "several"]] = "dense"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -145,6 +147,11 @@ class Task(ABC, Generic[RequestT, ResponseT]):
             LoadError: they say that it is for something that is not served.
         """
         return False
+
+    @classmethod
+    @abstractmethod
+    def unbuildable(cls, config: ModelConfig) -> str | None:
+        """Why a model of this task is not exported for OpenVINO, as configured; None if that is tried."""
 
     @classmethod
     def load_checkpoint(cls, config: ModelConfig) -> Checkpoint:

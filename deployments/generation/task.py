@@ -3,9 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from deployments.checkpoints.facts import ExportedModel
 from deployments.checkpoints.load import Checkpoint
+from deployments.config import ModelConfig
 from deployments.contract.task import Prepared, RequestT, ResponseT, Task
 from deployments.generation.grammar import Grammars
 from deployments.generation.in_flight.families import max_positions_of
@@ -14,12 +16,19 @@ from deployments.generation.request import Completion, GenerationRequest, Stream
 from deployments.generation.tgi import Event, Vocabulary, best
 from deployments.telemetry.measurements import Pace
 
+if TYPE_CHECKING:
+    from deployments.generation.paged_attention.graph import PagedGraph
+
 
 class GeneratingTask(Task[RequestT, ResponseT]):
     """Rows are prompts (`GenerationRequest`), outputs are `Completion`s.
 
+    Class attributes:
+        is_decoder_only: prompts are tokens alone, and no encoder reads anything.
+
     Attributes:
-        model: the module that generates, as `called_model` returns it.
+        model: the module that generates, as `called_model` returns it; or what stands for it where it was exported.
+        graph: the exported model; None where torch computes.
         tokenizer: of its text; its truncation is never set, so any thread may use it.
         vocabulary: formats its tokens for answers.
         defaults: the checkpoint's `GenerationConfig`.
@@ -28,15 +37,26 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     """
 
     event_type = Event
+    imports_torch = True  # the sampler's
+    is_decoder_only: ClassVar[bool] = False
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.model = self.called_model(checkpoint.model)
+        self.graph: PagedGraph | None = None
         self.tokenizer: Any = self.tokenizer_of(checkpoint)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.defaults = checkpoint.model.generation_config
         self.max_positions = max_positions_of(self.model.config)
         self.is_continuation = not self.model.config.is_encoder_decoder
+
+    @classmethod
+    def unbuildable(cls, config: ModelConfig) -> str | None:
+        if not cls.is_decoder_only:
+            return "it generates behind an encoder"
+        if (engine := config.generation.engine) in ("static", "paged"):
+            return f"generation.engine is {engine}"
+        return None
 
     def called_model(self, model: Any) -> Any:
         """The module that takes prompts and returns logits; the checkpoint's model unless a task wraps it."""
@@ -54,10 +74,17 @@ class GeneratingTask(Task[RequestT, ResponseT]):
         ids = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
         return Grammars(self.tokenizer, max(size, len(self.tokenizer)), ids)
 
+    @cached_property
+    def torch_model(self) -> Any:
+        """The model in torch, for rows in static batches; an exported one is loaded when the first such row comes."""
+        if isinstance(self.model, ExportedModel):
+            return self.called_model(self.load_checkpoint(self.checkpoint.config).model)
+        return self.model
+
     @property
     def generate(self) -> Any:
         """`generate`, for rows in static batches."""
-        return self.model.generate
+        return self.torch_model.generate
 
     @property
     def pad_token_id(self) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deployments.checkpoints.facts import ModelFacts, facts_of
 from deployments.checkpoints.load import Checkpoint
+from deployments.config import ModelConfig
 from deployments.contract.task import Output, RequestT, ResponseT, Row, Task
 from deployments.numerics import are_logits
 
@@ -25,6 +26,10 @@ class ForwardTask(Task[RequestT, ResponseT]):
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.layout: Layout | None = None  # set by the check at load
+
+    @classmethod
+    def unbuildable(cls, config: ModelConfig) -> str | None:
+        return None
 
     @abstractmethod
     def forward(self, rows: Sequence[Row], params: Hashable) -> Sequence[Output]:

@@ -7,7 +7,6 @@ from typing import Any
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import LoadError
-from deployments.layouts.task import ForwardTask
 from deployments.openvino.manifest import Build, find_build
 
 NOT_BUILT = "it has no build on this machine (automodel-serve build)"
@@ -39,8 +38,8 @@ def unbuildable(config: ModelConfig, kind: type[Task[Any, Any]]) -> str | None:
         return "it is configured"
     if config.device == "cuda" or (config.device == "auto" and config.resources.num_gpus > 0):
         return "it runs on a GPU"
-    if not issubclass(kind, ForwardTask):
-        return "it generates tokens"
+    if reason := kind.unbuildable(config):
+        return reason
     if config.dtype not in (None, "float32"):
         return f"its dtype is {config.dtype}"
     return None

@@ -24,6 +24,28 @@ def forbid_reports() -> None:
     sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]
 
 
+def compile_graph(model: Any, threads: int | None, **settings: Any) -> Any:
+    """A request of a graph that is compiled for this machine's CPU.
+
+    Args:
+        model: an `openvino.Model`, or the path of its XML file. The weights of a file are mapped, and shared by all
+            processes that use it.
+        threads: compute threads; None: one per core.
+        settings: of OpenVINO, beside those that hold for every graph.
+    """
+    openvino = import_openvino()
+    settings |= {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",  # it takes bfloat16 by default where the CPU has it
+        "ENABLE_CPU_PINNING": False,  # several replicas would be pinned to the same cores
+        "ENABLE_MMAP": True,
+    }
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    source = str(model) if isinstance(model, Path) else model
+    return openvino.Core().compile_model(source, "CPU", settings).create_infer_request()
+
+
 class Graph:
     """A compiled graph. It has one request, so that only one thread may call it at a time.
 
@@ -35,17 +57,7 @@ class Graph:
     """
 
     def __init__(self, model: Any, outputs: Sequence[str], threads: int | None = None) -> None:
-        openvino = import_openvino()
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # it takes bfloat16 by default where the CPU has it
-            "ENABLE_CPU_PINNING": False,  # several replicas would be pinned to the same cores
-            "ENABLE_MMAP": True,
-        }
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        source = str(model) if isinstance(model, Path) else model
-        self._request = openvino.Core().compile_model(source, "CPU", settings).create_infer_request()
+        self._request = compile_graph(model, threads)
         self._outputs = tuple(outputs)
         self.inputs = tuple(port.any_name for port in self._request.model_inputs)
 

@@ -5,14 +5,13 @@ from typing import Any
 from deployments.checkpoints.facts import ExportedModel
 from deployments.checkpoints.load import load_exported
 from deployments.config import ModelConfig
-from deployments.errors import LoadError
 from deployments.layouts.check import tolerance
 from deployments.layouts.task import ForwardTask
 from deployments.numerics import largest_difference
 from deployments.openvino.build import reference_rows
 from deployments.openvino.graph import Graph
 from deployments.openvino.layouts import GraphLayout
-from deployments.openvino.manifest import GRAPH, REFERENCE, Build
+from deployments.openvino.manifest import GRAPH, REFERENCE, Build, unfit
 
 
 def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Build) -> ForwardTask[Any, Any]:
@@ -33,10 +32,10 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
         difference = _reference_difference(task, build)
     except Exception as error:  # OpenVINO's own, for a file that is damaged or a machine that it does not know
         line, _, _ = str(error).partition("\n")
-        raise _unfit(config, build, f"fails on this machine ({type(error).__name__}: {line})") from error
+        raise unfit(config, build, f"fails on this machine ({type(error).__name__}: {line})") from error
     if difference > tolerance(task):
         what = "answers otherwise on this machine than torch did at the build"
-        raise _unfit(config, build, f"{what}, by {difference:.1e}")
+        raise unfit(config, build, f"{what}, by {difference:.1e}")
     return task
 
 
@@ -46,7 +45,3 @@ def _reference_difference(task: ForwardTask[Any, Any], build: Build) -> float:
     with np.load(build.folder / REFERENCE) as stored:
         expected = [stored[name] for name in stored.files]
     return largest_difference([task.forward([row], params)[0] for row, params in reference_rows(task)], expected)
-
-
-def _unfit(config: ModelConfig, build: Build, what: str) -> LoadError:
-    return LoadError(f"{config.name}: OpenVINO {what}; remove {build.folder}, or set `backend: torch`")

@@ -145,6 +145,11 @@ def make_build(config: ModelConfig, task: type[Any], fill: Callable[[Path], Mani
     return build
 
 
+def unfit(config: ModelConfig, build: Build, what: str) -> LoadError:
+    """The error for a build that does not hold on this machine."""
+    return LoadError(f"{config.name}: OpenVINO {what}; remove {build.folder}, or set `backend: torch`")
+
+
 def versions() -> dict[str, str]:
     """The versions that a build depends on."""
     return {name: found for name in (*_PACKAGES, "torch") if (found := _version(name)) is not None}

@@ -173,7 +173,7 @@ def build_deployment(
 def _backend_of(config: ModelConfig, task: type[Task[Any, Any]]) -> str:
     """What the model's replicas will probably compute with, as far as this machine tells."""
     try:
-        return "torch" if choose_backend(config, task).build is None else "openvino"
+        return "torch" if task.imports_torch or choose_backend(config, task).build is None else "openvino"
     except LoadError:  # the replica tells
         return "torch"
 

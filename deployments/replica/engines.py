@@ -13,10 +13,13 @@ from deployments.batching.selection import ArrivalOrder
 from deployments.contract.task import Task
 from deployments.errors import LoadError
 from deployments.generation.in_flight.check import GenerationMode, choose_mode, static
-from deployments.generation.in_flight.engine import EngineConfig
+from deployments.generation.in_flight.engine import Engine, EngineConfig, Requeue
 from deployments.generation.in_flight.model_runner import torch_engine
 from deployments.generation.output import SequenceOutput
 from deployments.generation.paged import PagedEngine, unsupported_by_paged
+from deployments.generation.paged_attention.blocks import BLOCK
+from deployments.generation.paged_attention.graph import PagedGraph
+from deployments.generation.paged_attention.runner import PagedRunner
 from deployments.generation.request import Completion, GenerationRequest
 from deployments.generation.sampling.params import sampling_params, unsupported_options
 from deployments.generation.sampling.sampler import Sampler
@@ -92,21 +95,54 @@ def _forward_engine(task: ForwardTask[Any, Any], name: str, observer: Observer) 
 
 
 def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Observer) -> BuiltEngine:
+    if task.graph is not None:
+        return _paged_engine(task, task.graph, name, observer)
     mode = _mode(task)
-    config = _engine_config(task, mode)
-    description: dict[str, Any] = {
-        "mode": mode.name,
-        "max_rows": config.max_rows,
-        "max_cache_tokens": config.max_cache_tokens,
-    }
-    description |= {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
-    return BuiltEngine(_generation_scheduler(task, mode, config, name, observer), {"generation": description})
+    config = _engine_config(task, mode.slot_bytes)
+    engine = _in_flight_engine(task, mode, config, name, observer)
+    details = {"difference": mode.difference} if mode.family else {"reason": mode.reason} if mode.reason else {}
+    return _built_engine(task, engine, mode.name, config, details, name, observer)
 
 
-def _engine_config(task: GeneratingTask[Any, Any], mode: GenerationMode) -> EngineConfig:
+def _paged_engine(task: GeneratingTask[Any, Any], graph: PagedGraph, name: str, observer: Observer) -> BuiltEngine:
+    """Of an exported decoder, which its build has checked."""
+    config = _engine_config(task, graph.slot_bytes)
+    shares_prefixes = task.checkpoint.config.generation.prefix_cache
+
+    def runner(requeue: Requeue) -> PagedRunner:
+        return PagedRunner(
+            graph,
+            Sampler(task.checkpoint.device),
+            config,
+            requeue=requeue,
+            observer=observer,
+            max_positions=task.max_positions,
+            shares_prefixes=shares_prefixes,
+        )
+
+    engine = Engine(runner, config, observer=observer, name=name)
+    details = {"block_tokens": BLOCK, "prefix_cache": shares_prefixes}
+    return _built_engine(task, engine, "in-flight", config, details, name, observer)
+
+
+def _built_engine(
+    task: GeneratingTask[Any, Any],
+    engine: GenerationEngine | None,
+    mode: str,
+    config: EngineConfig,
+    details: Mapping[str, Any],
+    name: str,
+    observer: Observer,
+) -> BuiltEngine:
+    limits = {"max_rows": config.max_rows, "max_cache_tokens": config.max_cache_tokens}
+    scheduler = _generation_scheduler(task, engine, config, name, observer)
+    return BuiltEngine(scheduler, {"generation": {"mode": mode, **limits, **details}})
+
+
+def _engine_config(task: GeneratingTask[Any, Any], slot_bytes: int) -> EngineConfig:
     settings, device = task.checkpoint.config.generation, task.checkpoint.device
     return EngineConfig(
-        max_cache_tokens=settings.max_cache_tokens or _max_cache_tokens(task, mode),
+        max_cache_tokens=settings.max_cache_tokens or _max_cache_tokens(task, slot_bytes),
         max_rows=settings.max_rows or MAX_ROWS[device],
         max_prefill_tokens=settings.max_prefill_tokens,
         pad_token_id=task.pad_token_id,
@@ -114,7 +150,11 @@ def _engine_config(task: GeneratingTask[Any, Any], mode: GenerationMode) -> Engi
 
 
 def _generation_scheduler(
-    task: GeneratingTask[Any, Any], mode: GenerationMode, config: EngineConfig, name: str, observer: Observer
+    task: GeneratingTask[Any, Any],
+    engine: GenerationEngine | None,
+    config: EngineConfig,
+    name: str,
+    observer: Observer,
 ) -> GenerationScheduler:
     def output(
         request: GenerationRequest, row: int, job: Job, previous_segments: Sequence[Completion]
@@ -129,7 +169,7 @@ def _generation_scheduler(
         )
 
     return GenerationScheduler(
-        _in_flight_engine(task, mode, config, name, observer),
+        engine,
         lambda forward: Batcher(
             forward,
             ArrivalOrder(config.max_cache_tokens, config.max_rows),
@@ -138,7 +178,7 @@ def _generation_scheduler(
             name=f"{name}-static",
         ),
         lambda requests, outputs, is_cancelled: generate_static_batch(
-            task.model, task.generate, requests, outputs, task.pad_token_id, is_cancelled
+            task.torch_model, task.generate, requests, outputs, task.pad_token_id, is_cancelled
         ),
         batch_key,
         output,
@@ -187,9 +227,9 @@ def _require_pageable(task: GeneratingTask[Any, Any]) -> None:
         raise LoadError(f"{name}: generation_config.json sets {', '.join(names)}, which generation.engine: paged lacks")
 
 
-def _max_cache_tokens(task: GeneratingTask[Any, Any], mode: GenerationMode) -> int:
+def _max_cache_tokens(task: GeneratingTask[Any, Any], slot_bytes: int) -> int:
     """KV slots that fit into the memory for the cache."""
     size = CACHE_BYTES_CPU
     if task.checkpoint.device == "cuda":
         size = int(CACHE_SHARE_GPU * free_memory(task.checkpoint.config.resources.num_gpus))
-    return max(256, size // mode.slot_bytes) if mode.slot_bytes else 1 << 16
+    return max(256, size // slot_bytes) if slot_bytes else 1 << 16

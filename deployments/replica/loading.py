@@ -2,14 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import LoadError
+from deployments.generation.paged_attention.build import build_decoder, load_decoder
+from deployments.generation.task import GeneratingTask
 from deployments.layouts.task import ForwardTask
 from deployments.openvino.backend import Backend, choose_backend
+from deployments.openvino.build import build_model
 from deployments.openvino.load import load_build
+from deployments.openvino.manifest import Build, Manifest
 from deployments.openvino.without_torch import allow_torch, forbid_torch
 from deployments.replica.downloading import report_download
 
@@ -32,17 +37,36 @@ def load_task(
     """
     backend = choose_backend(config, kind)
     if backend.build is not None:
-        assert issubclass(kind, ForwardTask)
-        if owns_process:
+        if owns_process and not kind.imports_torch:
             forbid_torch()
         try:
-            return load_build(config, kind, backend.build), backend
+            return _load_build(config, kind, backend.build), backend
         except LoadError as error:
             if config.backend == "openvino":
                 raise
             logger.warning("torch computes %s: %s", config.name, error)
             backend = Backend(None, str(error))
     return _load_in_torch(config, kind, report), backend
+
+
+def build_task(config: ModelConfig, kind: type[Task[Any, Any]], folder: Path) -> Manifest:
+    """Make the build of a model in a folder. Needs torch.
+
+    Raises:
+        LoadError: the model cannot be served at all.
+    """
+    task = kind(kind.load_checkpoint(config))
+    if isinstance(task, GeneratingTask):
+        return build_decoder(task, folder)
+    assert isinstance(task, ForwardTask)
+    return build_model(task, folder)
+
+
+def _load_build(config: ModelConfig, kind: type[Task[Any, Any]], build: Build) -> Task[Any, Any]:
+    if issubclass(kind, GeneratingTask):
+        return load_decoder(config, kind, build)
+    assert issubclass(kind, ForwardTask)
+    return load_build(config, kind, build)
 
 
 def _load_in_torch(config: ModelConfig, kind: type[Task[Any, Any]], report: Callable[[str], None]) -> Task[Any, Any]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from deployments.checkpoints.facts import facts_of
 from deployments.checkpoints.load import Checkpoint
 from deployments.contract.task import Body, Prepared
 from deployments.errors import InvalidInput
@@ -67,6 +68,7 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
     auto_model = "AutoModelForCausalLM"
     operation = "text_completion"
     auto_processor = "AutoTokenizer"
+    is_decoder_only = True
     architectures = ("ForCausalLM", "LMHeadModel", "ReformerModelWithLMHead", "BertGenerationDecoder")
     request = Request
     response = list[Continuation] | list[list[Continuation]]
@@ -111,7 +113,9 @@ class TextGeneration(GeneratingTask[Request, list[Continuation]]):
             require_length(inputs, "inputs")
             return list(self.tokenizer(inputs)["input_ids"])
         if are_ids(inputs):
-            require_known(inputs, self.model.get_input_embeddings().num_embeddings)
+            embedded = facts_of(self.model).embeddings
+            assert embedded is not None
+            require_known(inputs, embedded)
             return list(inputs)
         if not self.tokenizer.chat_template:
             raise InvalidInput("inputs is a chat, but this model has no chat template; send a prompt")

@@ -24,6 +24,9 @@ class Observer:
     def batch(self, report: BatchReport) -> None:
         """A batch has run."""
 
+    def prompt(self, tokens: int, cached: int) -> None:
+        """A prompt begins to be read, of which so many tokens are in the cache already."""
+
     def split(self) -> None:
         """A batch has failed and is retried in parts."""
 

@@ -46,11 +46,19 @@ def require_possible(sequence: GenerationSequence, family: Family, max_kv_slots:
     Raises:
         InvalidInput: the prompt is empty or, with its answer, longer than the cache or than the model's positions.
     """
+    needed = reservation(sequence, family.has_encoder).kv_slots
+    require_fitting(sequence, family.max_positions, max_kv_slots, needed)
+
+
+def require_fitting(
+    sequence: GenerationSequence, max_positions: int | None, max_kv_slots: int, needed: int | None = None
+) -> None:
+    """The same for a model with so many positions; `needed` are the sequence's KV slots, by default all its tokens."""
     prompt, new = len(sequence.prompt.ids), sequence.max_new_tokens
     if prompt < 1:
         raise InvalidInput("the prompt is empty; it needs at least one token")
-    require_positions(prompt, new, family.max_positions)
-    needed = reservation(sequence, family.has_encoder).kv_slots
+    require_positions(prompt, new, max_positions)
+    needed = prompt + new if needed is None else needed
     if needed > max_kv_slots:
         parts = f"{prompt + sequence.prompt.source} read, {new} new"
         raise InvalidInput(f"this needs {needed} tokens ({parts}), and the model's cache holds {max_kv_slots}")

@@ -154,12 +154,13 @@ class Batch:
             elif error := step.errors.get(first + place):
                 sequence.settle(error)
             elif not sequence.is_settled:
-                _emit(sequence, tokens[place], step, place)
+                emit(sequence, tokens[place], step, place)
         last = torch.tensor(tokens, device=step.tokens.device)
         self._tokens = last if self._tokens is None or not first else torch.cat([self._tokens, last])
 
 
-def _emit(sequence: GenerationSequence, token: int, step: Step, place: int) -> None:
+def emit(sequence: GenerationSequence, token: int, step: Step, place: int) -> None:
+    """Emit a token that was sampled; `place` is its row in the step."""
     try:
         sequence.emit(token, step.logprobs[place], step.top[place])
     except Exception as error:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from deployments.errors import ForwardFailed, ServiceError, TooLarge
 from deployments.generation.in_flight.admission import (
-    Reservation,
     admissible,
     kv_slots,
     prefill_slots,

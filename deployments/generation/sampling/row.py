@@ -24,6 +24,7 @@ class RowSpec:
     Attributes:
         params: its options.
         prompt: token ids of the decoder's prompt, which repetition penalty, n-grams and bad words include.
+        tokens: of its answer that were sampled before, of a row that goes on after preemption.
         processor: of this row alone; runs where `generate` runs a caller's own, between suppression and temperature.
         seed: the request's, or a fresh one.
     """
@@ -31,6 +32,7 @@ class RowSpec:
     params: SamplingParams
     prompt: Sequence[int]
     processor: RowProcessor | None = None
+    tokens: Sequence[int] = ()
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:

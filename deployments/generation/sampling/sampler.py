@@ -77,9 +77,9 @@ class Sampler:
 
     def admit(self, rows: Sequence[RowSpec]) -> list[int | None]:
         """Append rows; returns each row's seed, None for rows without `do_sample`."""
-        states = [RowState(spec.params, spec.seed, len(spec.prompt), spec.processor) for spec in rows]
+        states = [RowState(spec.params, spec.seed, len(spec.prompt), spec.processor, len(spec.tokens)) for spec in rows]
         pairs = zip(states, rows, strict=True)
-        self._history.admit([spec.prompt if state.uses_history else () for state, spec in pairs])
+        self._history.admit([(*spec.prompt, *spec.tokens) if state.uses_history else () for state, spec in pairs])
         self._rows += states
         self._plans.clear()
         return [state.seed if state.params.do_sample else None for state in states]

@@ -12,14 +12,14 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.layouts.task import ForwardTask
-from deployments.openvino.build import build_model
 from deployments.openvino.manifest import Manifest, make_build, versions
 from deployments.registry import task_of
+from deployments.replica.loading import build_task
 
 MAX_S = 600.0  # for a model; torch computes one whose export takes longer
 POLL_S = 0.1
@@ -84,10 +84,9 @@ def _await(running: dict[int, Running]) -> None:
 
 def _build(config: ModelConfig) -> None:
     kind: Any = task_of(config)
-    assert issubclass(kind, ForwardTask)
 
-    def fill(folder: Any) -> Manifest:
-        return build_model(kind(kind.load_checkpoint(config)), folder)
+    def fill(folder: Path) -> Manifest:
+        return build_task(config, kind, folder)
 
     try:
         manifest = make_build(config, kind, fill).manifest

@@ -1,0 +1,227 @@
+"""Paged attention in flight: every row says what `model.generate` says to it alone, whatever joins and leaves."""
+
+from functools import cache
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.errors import ForwardFailed, InvalidInput
+from deployments.generation.in_flight.engine import Engine, EngineConfig
+from deployments.generation.paged_attention.blocks import BLOCK
+from deployments.generation.paged_attention.export import export
+from deployments.generation.paged_attention.graph import PagedGraph
+from deployments.generation.paged_attention.runner import PagedRunner
+from deployments.generation.sampling.params import SamplingParams
+from deployments.generation.sampling.sampler import Sampler
+from deployments.generation.sequence import GenerationSequence, Prompt
+from deployments.telemetry.observer import Observer
+from tests.generation_models import VOCABULARY, alone, generating_model, random_prompt
+
+FAMILIES = ("gpt2", "llama", "qwen3", "gpt-neox", "phi", "opt", "gemma", "gemma3", "mistral")
+BUDGET = 640
+
+
+class Seen(Observer):
+    def __init__(self) -> None:
+        self.prompts: list[tuple[int, int]] = []
+        self.splits = 0
+
+    def prompt(self, tokens: int, cached: int) -> None:
+        self.prompts.append((tokens, cached))
+
+    def split(self) -> None:
+        self.splits += 1
+
+
+@cache
+def graph_of(name):
+    return PagedGraph(export(generating_model(name)), 1)
+
+
+def engine_of(name, *, kv_slots=BUDGET, rows=5, prefill=64, observer=None, shares_prefixes=True, positions=256):
+    config = EngineConfig(kv_slots, rows, prefill)
+    observer = observer or Seen()
+
+    def runner(requeue):
+        return PagedRunner(
+            graph_of(name),
+            Sampler(),
+            config,
+            requeue=requeue,
+            observer=observer,
+            max_positions=positions,
+            shares_prefixes=shares_prefixes,
+        )
+
+    return Engine(runner, config, observer=observer)
+
+
+def sequence_of(name, random, new=None, prompt=None, **options):
+    params = SamplingParams(max_new_tokens=new or random.randint(1, 24), suppress_tokens=(0,), **options)
+    return GenerationSequence(Prompt(prompt) if prompt else random_prompt(name, random), params)
+
+
+def run(engine):
+    iterations = 0
+    while engine.iterate():
+        iterations += 1
+        assert engine.kv_slots <= engine.max_cache_tokens
+        assert iterations < 5000
+
+
+def long_prompt(random, length):
+    return [random.randint(5, VOCABULARY - 1) for _ in range(length)]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rows_that_come_and_go_say_what_they_say_alone(name):
+    random = Random(11)
+    engine = engine_of(name)
+    sequences = [sequence_of(name, random) for _ in range(9)]
+    sequences += [sequence_of(name, random, prompt=long_prompt(random, length)) for length in (31, 32, 33, 100)]
+    random.shuffle(sequences)
+    waiting = list(sequences)
+    while waiting or engine.iterate():
+        if waiting and random.random() < 0.4:
+            engine.submit(waiting.pop(0))
+        running = [sequence for sequence in sequences if sequence.tokens and not sequence.is_settled]
+        if running and random.random() < 0.04:
+            engine.cancel(random.choice(running))
+        if waiting:
+            engine.iterate()
+    assert engine.kv_slots == 0
+    for sequence in sequences:
+        emitted = alone(generating_model(name), sequence)
+        assert sequence.tokens == (emitted if sequence.finish else emitted[: len(sequence.tokens)])
+        assert sequence.finish in ("length", None)
+    assert len({token for sequence in sequences for token in sequence.tokens}) > 5
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    arrivals=st.lists(st.integers(0, 6), min_size=1, max_size=10),
+    leavings=st.dictionaries(st.integers(0, 9), st.integers(1, 20), max_size=3),
+    kv_slots=st.integers(64, 400),
+    rows=st.integers(1, 6),
+    prefill=st.integers(1, 80),
+)
+def test_whatever_the_times_lengths_and_limits(seed, arrivals, leavings, kv_slots, rows, prefill):
+    random = Random(seed)
+    engine = engine_of("llama", kv_slots=kv_slots, rows=rows, prefill=prefill)
+    sequences = [sequence_of("llama", random, new=random.randint(1, 40)) for _ in arrivals]
+    for index, (sequence, pause) in enumerate(zip(sequences, arrivals, strict=True)):
+        after = leavings.get(index)
+        sequence.on_token = lambda sequence, token, logprob, top, after=after: len(sequence.tokens) == after
+        engine.submit(sequence)
+        for _ in range(pause):
+            engine.iterate()
+    run(engine)
+    assert engine.kv_slots == 0
+    for sequence in sequences:
+        emitted = alone(generating_model("llama"), sequence)
+        assert sequence.finish in ("length", "stop")
+        assert sequence.tokens == emitted[: len(sequence.tokens)]
+        assert sequence.finish == "stop" or len(sequence.tokens) == len(emitted)
+
+
+def test_where_blocks_run_out_the_youngest_waits_and_goes_on_where_it_was():
+    random, seen = Random(4), []
+    engine = engine_of("llama", kv_slots=6 * BLOCK)
+    sequences = [sequence_of("llama", random, new=80, prompt=long_prompt(random, 20)) for _ in range(4)]
+    sampled = sequence_of("llama", random, new=80, prompt=long_prompt(random, 20), do_sample=True, temperature=1.5)
+    for sequence in (*sequences, sampled):
+        sequence.on_token = lambda sequence, token, logprob, top: seen.append(sequence)
+        engine.submit(sequence)
+    preempted = []
+    put_back = engine._runner._requeue
+    engine._runner._requeue = lambda again: (preempted.extend(again), put_back(again))
+    run(engine)
+    assert sampled in preempted, "nothing was preempted: nothing is shown"
+    assert sequences[0] not in preempted, "the oldest one gives way to nobody"
+    for sequence in sequences:
+        assert sequence.tokens == alone(generating_model("llama"), sequence)
+        assert seen.count(sequence) == 80, "each token is emitted once"
+    again = GenerationSequence(sampled.prompt, sampled.params)  # with the seed that it has got
+    undisturbed = engine_of("llama")
+    undisturbed.submit(again)
+    run(undisturbed)
+    assert again.tokens == sampled.tokens
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+@pytest.mark.parametrize("shares_prefixes", [True, False])
+def test_a_prompt_that_begins_like_another_reads_what_is_new(name, shares_prefixes):
+    random, observer = Random(5), Seen()
+    engine = engine_of(name, observer=observer, shares_prefixes=shares_prefixes)
+    common = long_prompt(random, 70)
+    first = sequence_of(name, random, new=30, prompt=common)
+    engine.submit(first)
+    run(engine)
+    turn = sequence_of(name, random, new=10, prompt=[*common, *first.tokens, 8, 9, 10])  # a chat's next turn
+    other = sequence_of(name, random, new=10, prompt=[*common[:40], 6, 7])
+    for sequence in (turn, other):
+        engine.submit(sequence)
+        run(engine)
+    assert [cached for _, cached in observer.prompts] == ([0, 96, 32] if shares_prefixes else [0, 0, 0])
+    for sequence in (first, turn, other):
+        assert sequence.tokens == alone(generating_model(name), sequence)
+
+
+def test_log_probabilities_of_a_prompt_are_those_of_the_model():
+    import torch
+
+    random = Random(6)
+    engine = engine_of("llama", prefill=5)
+    prompt = long_prompt(random, 40)
+    for _ in range(2):  # the second time, its blocks are known
+        sequence = sequence_of("llama", random, new=3, prompt=prompt, prompt_logprobs=True, logprobs=True)
+        engine.submit(sequence)
+        engine.submit(sequence_of("llama", random, new=9))
+        run(engine)
+        with torch.inference_mode():
+            logits = generating_model("llama")(input_ids=torch.tensor([prompt])).logits[0].log_softmax(-1)
+        expected = [float(logits[place, token]) for place, token in enumerate(prompt[1:])]
+        got = [logprob for logprob, _ in sequence.prompt_logprobs]
+        assert got[0] is None
+        assert got[1:] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_failed_step_harms_only_its_cause(monkeypatch):
+    random, observer = Random(7), Seen()
+    engine = engine_of("llama", observer=observer)
+    call = PagedGraph.__call__
+
+    def fails(graph, pieces):
+        if any(3 in piece.ids for piece in pieces):
+            raise RuntimeError("a device fault")
+        return call(graph, pieces)
+
+    monkeypatch.setattr(PagedGraph, "__call__", fails)
+    good = [sequence_of("llama", random, new=12, prompt=[5, 6, 7]) for _ in range(2)]
+    bad = sequence_of("llama", random, new=12, prompt=[5, 3, 7])
+    for sequence in (good[0], bad, good[1]):
+        engine.submit(sequence)
+    run(engine)
+    assert isinstance(bad.error, ForwardFailed)
+    assert observer.splits == 1
+    assert [sequence.tokens for sequence in good] == [alone(generating_model("llama"), good[0])] * 2
+
+
+def test_what_could_never_run_is_refused():
+    engine = engine_of("llama", kv_slots=100)
+    with pytest.raises(InvalidInput, match="the prompt is empty"):
+        engine.submit(GenerationSequence(Prompt([]), SamplingParams(max_new_tokens=1)))
+    with pytest.raises(InvalidInput, match="this needs 130 tokens \\(30 read, 100 new\\).* holds 128"):
+        engine.submit(GenerationSequence(Prompt([5] * 30), SamplingParams(max_new_tokens=100)))
+    with pytest.raises(InvalidInput, match="maximum context length is 256"):
+        engine.submit(GenerationSequence(Prompt([5] * 200), SamplingParams(max_new_tokens=100)))
+
+
+def test_a_prompt_as_long_as_the_cache_runs():
+    random, engine = Random(8), engine_of("llama", kv_slots=4 * BLOCK)
+    sequence = sequence_of("llama", random, new=8, prompt=long_prompt(random, 120))
+    engine.submit(sequence)
+    run(engine)
+    assert sequence.tokens == alone(generating_model("llama"), sequence)
