@@ -11,7 +11,7 @@ from deployments.layouts.check import Reference, first_layout, tolerance
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout
 from deployments.openvino.export import WAYS, Export, exportable
-from deployments.openvino.graph import Graph, import_openvino
+from deployments.openvino.graph import Graph, import_openvino, reason_of
 from deployments.openvino.layouts import GraphLayout, graph_inputs
 from deployments.openvino.manifest import GRAPH, REFERENCE, Manifest, versions
 
@@ -51,8 +51,7 @@ def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
             graph = _exported(task, layout, way, reference.rows)
             difference = reference.difference(GraphLayout(layout, Graph(graph, task.outputs)))
         except Exception as error:  # models fail in many ways where they are exported; the next way is tried
-            line, _, _ = str(error).partition("\n")
-            refused.append(f"{way.__name__}: {type(error).__name__}: {line}")
+            refused.append(f"{way.__name__}: {reason_of(error)}")
         else:
             if difference <= tolerance(task):
                 _write(task, graph, folder)

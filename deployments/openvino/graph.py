@@ -24,6 +24,13 @@ def forbid_reports() -> None:
     sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]
 
 
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line; OpenVINO's begin with the lines of its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = next((line for line in lines if not line.startswith("Exception from ")), "")
+    return f"{type(error).__name__}: {line}"
+
+
 def compile_graph(model: Any, threads: int | None, **settings: Any) -> Any:
     """A request of a graph that is compiled for this machine's CPU.
 

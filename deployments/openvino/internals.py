@@ -6,6 +6,7 @@ attention of a few models' graphs.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from deployments.errors import LoadError
@@ -15,8 +16,8 @@ OPERATION = "automodel_paged_attention"
 VERSIONS = ("2026.4",)  # whose operation has the inputs of `_inputs`
 
 
-def paged_attention(layers: Sequence[type[Any]], sizes: Sequence[tuple[int, int, int]]) -> list[Any]:
-    """Extensions of `convert_model` that turn modules into paged attention, in the order in which a forward calls them.
+def paged_attention(layers: Sequence[type[Any]]) -> list[Any]:
+    """Extensions of `convert_model` that turn modules into paged attention.
 
     Such a module's arguments are queries, keys and values, `[tokens, heads * size]`; the blocks of keys and of values;
     `past_lens`, `subsequence_begins`, `block_indices`, `block_indices_begins`, `max_context_len`; the factor of the
@@ -24,7 +25,6 @@ def paged_attention(layers: Sequence[type[Any]], sizes: Sequence[tuple[int, int,
 
     Args:
         layers: classes of the modules.
-        sizes: heads of keys and values, size of a key, and of a value, of each.
 
     Raises:
         LoadError: this version of OpenVINO may have another operation.
@@ -36,18 +36,29 @@ def paged_attention(layers: Sequence[type[Any]], sizes: Sequence[tuple[int, int,
     from openvino._pyopenvino.op import _PagedAttentionExtension
     from openvino.frontend.pytorch import ConversionExtension, ModuleExtension
 
-    left = iter(sizes)
-
     def convert(context: Any) -> list[Any]:
-        operation = _PagedAttentionExtension(_inputs([context.get_input(index) for index in range(12)]))
-        heads, *of_both = next(left)
-        for kind, size in zip("kv", of_both, strict=True):
-            operation.set_rt_info(heads, f"num_{kind}_heads")
-            operation.set_rt_info(size, f"{kind}_head_size")
-        return [operation.output(0)]
+        return [_PagedAttentionExtension(_inputs([context.get_input(index) for index in range(12)])).output(0)]
 
     modules = [ModuleExtension(layer, OPERATION) for layer in layers]
     return [*modules, ConversionExtension(OPERATION, convert)]
+
+
+def read_paged(path: Path) -> Any:
+    """Read a graph with paged attention from its file."""
+    core = import_openvino().Core()
+    core.get_property("CPU", "FULL_DEVICE_NAME")  # only with its plugin loaded, the reader knows the operation
+    return core.read_model(str(path))
+
+
+def name_heads(graph: Any) -> None:
+    """Tell the operations of a graph the heads of their caches, `[blocks, heads, tokens, size]`; no file keeps that."""
+    for operation in graph.get_ops():
+        if operation.get_type_name() != "PagedAttentionExtension":
+            continue
+        for kind, place in (("k", 3), ("v", 4)):
+            _, heads, _, size = operation.input_value(place).get_partial_shape()
+            operation.set_rt_info(heads.get_length(), f"num_{kind}_heads")
+            operation.set_rt_info(size.get_length(), f"{kind}_head_size")
 
 
 def _inputs(given: Sequence[Any]) -> list[Any]:

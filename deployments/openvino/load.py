@@ -9,7 +9,7 @@ from deployments.layouts.check import tolerance
 from deployments.layouts.task import ForwardTask
 from deployments.numerics import largest_difference
 from deployments.openvino.build import reference_rows
-from deployments.openvino.graph import Graph
+from deployments.openvino.graph import Graph, reason_of
 from deployments.openvino.layouts import GraphLayout
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, unfit
 
@@ -31,8 +31,7 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
         task.layout = GraphLayout(layout, Graph(build.folder / GRAPH, task.outputs, config.resources.cpu_threads))
         difference = _reference_difference(task, build)
     except Exception as error:  # OpenVINO's own, for a file that is damaged or a machine that it does not know
-        line, _, _ = str(error).partition("\n")
-        raise unfit(config, build, f"fails on this machine ({type(error).__name__}: {line})") from error
+        raise unfit(config, build, f"fails on this machine ({reason_of(error)})") from error
     if difference > tolerance(task):
         what = "answers otherwise on this machine than torch did at the build"
         raise unfit(config, build, f"{what}, by {difference:.1e}")

@@ -131,6 +131,12 @@ BATCH_COST = _histogram(
 )
 BATCH_SECONDS = _histogram("batch_seconds", "seconds", SHORT_SECONDS, "Time of a batch in the model.")
 PADDING = _histogram("padding_ratio", "ratio", RATIOS, "Share of padding in a batch.")
+PROMPT_TOKENS = _counter(
+    "prompt_tokens_total",
+    "tokens",
+    "Tokens of prompts, by where their keys came from: the prefix cache, or a forward.",
+    source=("cache", "forward"),
+)
 SPLITS = _counter("batch_splits_total", "batches", "Batches that failed and were retried in parts.")
 OUT_OF_MEMORY = _counter("out_of_memory_total", "batches", "Batches that ran out of memory; the budget was halved.")
 ROWS_DROPPED = _counter(

@@ -30,6 +30,10 @@ class ModelMeter(Observer):
         self.meter.observe(metrics.BATCH_SECONDS, report.forward_s)
         self.meter.observe(metrics.PADDING, report.padding_ratio)
 
+    def prompt(self, tokens: int, cached: int) -> None:
+        self.meter.add(metrics.PROMPT_TOKENS, "cache", value=cached)
+        self.meter.add(metrics.PROMPT_TOKENS, "forward", value=tokens - cached)
+
     def split(self) -> None:
         self.meter.add(metrics.SPLITS)
 

@@ -16,7 +16,7 @@ from deployments.generation.sampling.params import unsupported_options
 from deployments.generation.task import GeneratingTask
 from deployments.layouts.check import TOLERANCES
 from deployments.numerics import largest_difference
-from deployments.openvino.graph import import_openvino
+from deployments.openvino.graph import import_openvino, reason_of
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, Manifest, unfit, versions
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def build_decoder(task: GeneratingTask[Any, Any], folder: Path) -> Manifest:
             largest_difference(own, _alone(model, row, len(own))) for row, own in zip(rows, logits, strict=True)
         )
     except Exception as error:  # models fail in many ways where they are exported
-        line, _, _ = str(error).partition("\n")
-        reason = line if isinstance(error, LoadError) else f"{type(error).__name__}: {line}"
+        reason = str(error) if isinstance(error, LoadError) else reason_of(error)
         return Manifest(refused=reason, versions=versions())
     if not difference <= TOLERANCE:
         return Manifest(refused=f"logits differ from torch's by {difference:.1e}", versions=versions())
@@ -87,8 +86,7 @@ def load_decoder(config: ModelConfig, kind: type[GeneratingTask[Any, Any]], buil
         task.graph = PagedGraph(build.folder / GRAPH, config.resources.cpu_threads)
         difference = _reference_difference(build.folder, task.graph)
     except Exception as error:  # OpenVINO's own, for a file that is damaged or a machine that it does not know
-        line, _, _ = str(error).partition("\n")
-        raise unfit(config, build, f"fails on this machine ({type(error).__name__}: {line})") from error
+        raise unfit(config, build, f"fails on this machine ({reason_of(error)})") from error
     if not difference <= TOLERANCE:
         what = "answers otherwise on this machine than torch did at the build"
         raise unfit(config, build, f"{what}, by {difference:.1e}")

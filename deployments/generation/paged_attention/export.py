@@ -157,7 +157,6 @@ def _trace(model: Any, attention: _Attention) -> Any:
     layers: Any = attention.layers
     sizes = [(layer.heads, *layer.sizes) for layer in layers]
     caches = [torch.zeros(1, heads, BLOCK, size) for heads, *of_both in sizes for size in of_both]
-    names = [*TOKENS, *TABLES, *(f"{kind}.{layer}" for layer in range(len(sizes)) for kind in (KEYS, VALUES))]
     forward = _forward(model, attention)
     with warnings.catch_warnings(record=True) as warned, torch.no_grad():
         warnings.simplefilter("ignore")
@@ -165,25 +164,36 @@ def _trace(model: Any, attention: _Attention) -> Any:
         graph = openvino.convert_model(
             forward,
             example_input=(*_tokens(), *_tables(), *caches),
-            extension=paged_attention([type(layer) for layer in layers], sizes),
+            extension=paged_attention([type(layer) for layer in layers]),
         )
     if warned:
         file = "/".join(Path(warned[0].filename).parts[-2:])
         raise LoadError(f"not traceable: {file}:{warned[0].lineno}")
-    _name(graph, names)
+    _name_inputs(graph, sizes)
     return graph
 
 
-def _name(graph: Any, names: Sequence[str]) -> None:
-    """Name the inputs, and leave type and shape of the caches to the device, which knows its own."""
+def _name_inputs(graph: Any, sizes: Sequence[tuple[int, int, int]]) -> None:
+    """Name the inputs, and leave the type of the caches to the device, which knows its own.
+
+    Args:
+        graph: traced.
+        sizes: heads of keys and values, size of a key, and of a value, of each layer.
+    """
     openvino = import_openvino()
+    names = [*TOKENS, *TABLES]
+    shapes = {}
+    for layer, (heads, *of_both) in enumerate(sizes):
+        for kind, size in zip((KEYS, VALUES), of_both, strict=True):
+            names.append(f"{kind}.{layer}")
+            shapes[names[-1]] = openvino.PartialShape([-1, heads, BLOCK, size])
     if len(graph.inputs) != len(names):
         raise LoadError("not traceable: an input has no effect")
     for port, name in zip(graph.inputs, names, strict=True):
         port.get_tensor().set_names({name})
-        if name.startswith((KEYS, VALUES)):
+        if name in shapes:
             port.get_node().set_element_type(openvino.Type.dynamic)
-            port.get_node().set_partial_shape(openvino.PartialShape([-1] * 4))
+            port.get_node().set_partial_shape(shapes[name])
     graph.validate_nodes_and_infer_types()
 
 

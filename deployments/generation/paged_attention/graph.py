@@ -5,10 +5,12 @@ One call reads prompts and single tokens of any number of sequences in one flat 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deployments.generation.paged_attention.blocks import BLOCK
 from deployments.openvino.graph import compile_graph, import_openvino
+from deployments.openvino.internals import name_heads, read_paged
 
 TOKENS = ("input_ids", "position_ids", "sampled")
 TABLES = ("past_lens", "subsequence_begins", "block_indices", "block_indices_begins", "max_context_len")
@@ -44,7 +46,9 @@ class PagedGraph:
     """
 
     def __init__(self, model: Any, threads: int | None = None) -> None:
-        self._request = compile_graph(model, threads, KV_CACHE_PRECISION="f32")
+        graph = read_paged(model) if isinstance(model, Path) else model
+        name_heads(graph)
+        self._request = compile_graph(graph, threads, KV_CACHE_PRECISION="f32")
         self._caches = [port for port in self._request.model_inputs if port.any_name.startswith((KEYS, VALUES))]
         shapes = [(port.get_element_type(), _shape(port, 1)) for port in self._caches]
         self.slot_bytes = sum(kind.size * shape[1] * shape[3] for kind, shape in shapes)
