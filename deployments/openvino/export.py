@@ -46,7 +46,7 @@ def trace(module: "torch.nn.Module", inputs: Mapping[str, Any], one_shape: bool)
             return tuple(self.module(**dict(zip(names, tensors, strict=True))).values())
 
     jit: Any = torch.jit
-    with warnings.catch_warnings(record=True) as warned, torch.no_grad(), _without_padding_index(module):
+    with warnings.catch_warnings(record=True) as warned, torch.no_grad(), without_padding_index(module):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", jit.TracerWarning)
         graph = openvino.convert_model(Positional().eval(), example_input=_tensors(inputs, tuple))
@@ -121,7 +121,7 @@ def exportable(layout: Layout, outputs: Sequence[str]) -> Iterator["torch.nn.Mod
 
 
 @contextmanager
-def _without_padding_index(module: "torch.nn.Module") -> Iterator[None]:
+def without_padding_index(module: "torch.nn.Module") -> Iterator[None]:
     """A forward does not use it, but compares it with a size, which makes the tracer warn."""
     import torch
 

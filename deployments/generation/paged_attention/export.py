@@ -14,6 +14,7 @@ from deployments.errors import LoadError
 from deployments.generation.paged_attention.blocks import BLOCK
 from deployments.generation.paged_attention.graph import KEYS, TABLES, TOKENS, VALUES
 from deployments.generation.transformers_internals import layer_kinds
+from deployments.openvino.export import without_padding_index
 from deployments.openvino.graph import import_openvino
 from deployments.openvino.internals import paged_attention
 
@@ -158,7 +159,7 @@ def _trace(model: Any, attention: _Attention) -> Any:
     sizes = [(layer.heads, *layer.sizes) for layer in layers]
     caches = [torch.zeros(1, heads, BLOCK, size) for heads, *of_both in sizes for size in of_both]
     forward = _forward(model, attention)
-    with warnings.catch_warnings(record=True) as warned, torch.no_grad():
+    with warnings.catch_warnings(record=True) as warned, torch.no_grad(), without_padding_index(model):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", jit.TracerWarning)  # type: ignore[attr-defined]
         graph = openvino.convert_model(

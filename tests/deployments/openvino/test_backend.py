@@ -9,6 +9,7 @@ from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.openvino.backend import choose_backend
 from deployments.openvino.manifest import Manifest, make_build, versions
+from deployments.tasks.text2text_generation import Text2TextGeneration
 from deployments.tasks.text_classification import TextClassification
 from deployments.tasks.text_generation import TextGeneration
 
@@ -32,7 +33,9 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"dtype": "bfloat16"}, TextClassification, "its dtype is bfloat16"),
         ({"device": "cuda"}, TextClassification, "it runs on a GPU"),
         ({"resources": {"num_gpus": 1}}, TextClassification, "it runs on a GPU"),
-        ({}, TextGeneration, "it generates tokens"),
+        ({}, TextGeneration, NOT_BUILT),
+        ({"generation": {"engine": "static"}}, TextGeneration, "generation.engine is static"),
+        ({}, Text2TextGeneration, "it generates behind an encoder"),
     ],
 )
 def test_torch_and_why(checkpoint: Path, settings: dict[str, Any], kind: Any, reason: str) -> None:
