@@ -32,13 +32,14 @@ class Graph:
             processes that use it.
         outputs: names for its outputs, in order.
         threads: compute threads; None: one per core.
+        precision: OpenVINO's hint of what it computes in, where the graph does not say: "f32" or "bf16".
     """
 
-    def __init__(self, model: Any, outputs: Sequence[str], threads: int | None = None) -> None:
+    def __init__(self, model: Any, outputs: Sequence[str], threads: int | None = None, precision: str = "f32") -> None:
         openvino = import_openvino()
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # it takes bfloat16 by default where the CPU has it
+            "INFERENCE_PRECISION_HINT": precision,  # it takes bfloat16 by default where the CPU has it
             "ENABLE_CPU_PINNING": False,  # several replicas would be pinned to the same cores
             "ENABLE_MMAP": True,
         }

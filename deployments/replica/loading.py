@@ -8,8 +8,9 @@ from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import LoadError
 from deployments.layouts.task import ForwardTask
-from deployments.openvino.backend import Backend, choose_backend
+from deployments.openvino.backend import Backend, choose_backend, torch_computes
 from deployments.openvino.load import load_build
+from deployments.openvino.precision import missing
 from deployments.openvino.without_torch import allow_torch, forbid_torch
 from deployments.replica.downloading import report_download
 
@@ -38,10 +39,12 @@ def load_task(
         try:
             return load_build(config, kind, backend.build), backend
         except LoadError as error:
-            if config.backend == "openvino":
+            if not torch_computes(config):
                 raise
             logger.warning("torch computes %s: %s", config.name, error)
             backend = Backend(None, str(error))
+    elif (reason := missing(config.dtype)) and reason == backend.reason:
+        logger.warning("torch computes %s in %s: %s", config.name, config.dtype, reason)
     return _load_in_torch(config, kind, report), backend
 
 

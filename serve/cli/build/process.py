@@ -87,7 +87,8 @@ def _build(config: ModelConfig) -> None:
     assert issubclass(kind, ForwardTask)
 
     def fill(folder: Any) -> Manifest:
-        return build_model(kind(kind.load_checkpoint(config)), folder)
+        in_float32 = config.model_copy(update={"dtype": "float32"})
+        return build_model(kind(kind.load_checkpoint(in_float32)), folder, config.dtype)
 
     try:
         manifest = make_build(config, kind, fill).manifest
