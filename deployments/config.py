@@ -200,8 +200,15 @@ class ModelConfig(Settings):
     name: ModelName = Field(default="", description="Unique name in paths, metrics and logs. Default: from `model`.")
     task: str | None = Field(default=None, description="Default: from the checkpoint's config.json.")
     revision: str | None = Field(default=None, description="Commit, tag or branch on the hub.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = Field(
-        default=None, description="Default: float32 on a CPU, the checkpoint's dtype (`auto`) on a GPU."
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] | None = Field(
+        default=None,
+        description="Default: float32 on a CPU, the checkpoint's dtype (`auto`) on a GPU. `int8`: a quantised build "
+        "(`backend: openvino`), whose answers differ measurably. See docs/compute.md.",
+    )
+    calibration: str | None = Field(
+        default=None,
+        description="File that `int8` is calibrated with: the `inputs` of a request as JSON on each line. Default: "
+        "the task's own examples.",
     )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto",
@@ -218,6 +225,16 @@ class ModelConfig(Settings):
     max_length: int | None = Field(
         default=None, ge=8, description="Maximum tokens of a text; default: the model's own limit."
     )
+
+    @model_validator(mode="after")
+    def _computable(self) -> "ModelConfig":
+        if self.dtype == "int8" and self.backend == "torch":
+            raise ValueError("dtype: int8 runs from builds of OpenVINO, not in torch; remove `backend: torch`")
+        if self.dtype == "int8" and (self.device == "cuda" or self.resources.num_gpus > 0):
+            raise ValueError("dtype: int8 runs from builds of OpenVINO on CPUs, not on a GPU")
+        if self.calibration is not None and self.dtype != "int8":
+            raise ValueError("calibration is of `dtype: int8` alone")
+        return self
 
     @model_validator(mode="before")
     @classmethod

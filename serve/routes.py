@@ -7,6 +7,7 @@ from typing import Any
 from deployments.checkpoints.load import require_servable
 from deployments.contract.task import Task
 from deployments.errors import LoadError, NotFound, Unavailable, did_you_mean
+from deployments.openvino.backend import require_backend
 from deployments.registry import ALIASES, names, task_of
 from serve.config.service import Service
 
@@ -129,8 +130,10 @@ def unserved_models(config: Service, *, elsewhere: bool = False) -> dict[str, st
             if not elsewhere:
                 require_servable(model)
             route_table(config.model_copy(update={"models": [model]}))
+            if not elsewhere:
+                require_backend(model, task_of(model))
         except LoadError as error:
-            unserved[model.name] = str(error)
+            unserved[model.name] = str(error).removeprefix(f"{model.name}: ")
     return unserved
 
 

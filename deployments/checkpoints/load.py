@@ -153,7 +153,7 @@ def load_exported(
     _silence()
     processor = _Loader(config, read_adapter(config.model, config.revision)).processor(load_processor)
     _require_vocabulary(config, processor)
-    return Checkpoint(None, model, processor, "cpu", "float32", config)
+    return Checkpoint(None, model, processor, "cpu", config.dtype or "float32", config)
 
 
 def _silence() -> None:

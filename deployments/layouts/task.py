@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deployments.checkpoints.facts import ModelFacts, facts_of
 from deployments.checkpoints.load import Checkpoint
@@ -53,6 +53,19 @@ class ForwardTask(Task[RequestT, ResponseT]):
         A model with an overflow, or with damaged weights, gives NaN or infinity. Costs 2 to 6 microseconds per row.
         """
         return are_logits(output)
+
+    def labels_of(self, outputs: Sequence[Output]) -> Any:
+        """What the outputs of an item's rows decide: the index of the best label, at each position that has one; None
+        if they are vectors, or there is one label only.
+
+        By default that of each row's logits; they are `[..., labels]`, or for the ends of an answer `[2, tokens]`.
+        """
+        import numpy as np
+
+        if not all(name.endswith("logits") for name in self.outputs):
+            return None
+        logits = [np.atleast_1d(np.asarray(output)) for output in outputs]
+        return None if logits[0].shape[-1] < 2 else np.concatenate([np.ravel(each.argmax(-1)) for each in logits])
 
     def unusual_rows(self, row: Row) -> Sequence[Row]:
         """Variants of a row for the check at load, with contents that a model may treat apart; by default none."""

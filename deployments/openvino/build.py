@@ -1,7 +1,8 @@
 """Makes the build of a model: exports its forwards, and keeps the graph if it answers as torch does. Needs torch."""
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ from deployments.errors import LoadError
 from deployments.layouts.check import Reference, first_layout, tolerance
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout
+from deployments.openvino.agreement import Agreement, agreement_of, run_alone
+from deployments.openvino.calibration import Items, items_for
 from deployments.openvino.export import WAYS, Export, exportable
 from deployments.openvino.graph import Graph, import_openvino, reason_of
 from deployments.openvino.layouts import GraphLayout, graph_inputs
-from deployments.openvino.manifest import GRAPH, REFERENCE, Manifest, versions
+from deployments.openvino.manifest import GRAPH, REFERENCE, WEIGHTS, Manifest, versions
+from deployments.openvino.precision import HINTS, is_exact
+from deployments.openvino.quantize import quantized_graphs
 
 logger = logging.getLogger(__name__)
 
@@ -21,15 +26,17 @@ REFERENCE_WORDS = (3, 24)  # lengths of the examples that a replica runs before 
 EXAMPLE_ROWS = 5  # of the forward that is exported; enough to have rows of several lengths
 
 
-def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
+def build_model(task: ForwardTask[Any, Any], folder: Path, dtype: str | None = None) -> Manifest:
     """Export the model of a task into a folder.
 
     The graph is that of the layout that torch would serve in, so that no model is slower with it. It is compared as
-    layouts are: rows of all lengths and unusual ones, together, with what torch answers to them alone.
+    layouts are: rows of all lengths and unusual ones, together, with what torch answers to them alone. For another
+    dtype than float32, the graph that passes is computed in it or quantised, and its difference from torch measured.
 
     Args:
         task: loaded, on a CPU, in float32.
         folder: empty.
+        dtype: that the build computes in; None is float32.
 
     Returns:
         The manifest, not yet written. If torch must answer, it says why.
@@ -55,10 +62,63 @@ def build_model(task: ForwardTask[Any, Any], folder: Path) -> Manifest:
         else:
             if difference <= tolerance(task):
                 _write(task, graph, folder)
-                return Manifest("", layout.name, layout.trims, difference, facts, versions())
+                exact = Manifest("", layout.name, layout.trims, difference, facts, versions())
+                return exact if is_exact(dtype) else _in_dtype(task, layout, folder, dtype, exact)
             refused.append(f"{way.__name__}: outputs differ from torch's by {difference:.1e}")
         logger.info("%s: not exported by %s", task.checkpoint.config.name, refused[-1])
     return Manifest(refused="; ".join(refused), versions=versions())
+
+
+def _in_dtype(
+    task: ForwardTask[Any, Any], layout: Layout, folder: Path, dtype: str | None, exact: Manifest
+) -> Manifest:
+    """The manifest of a build in another dtype; the folder has the float32 graph, and gets the graph of that dtype.
+
+    Raises:
+        LoadError: it cannot be made, or its outputs are not finite.
+    """
+    import numpy as np
+
+    items = items_for(task, task.checkpoint.config.calibration)
+    expected = run_alone(task, task.layouts()[-1], items.measured)
+    best: tuple[Agreement, Any] | None = None
+    for graph in _candidates(layout, folder, dtype, items):
+        compiled = Graph(graph, task.outputs, precision=HINTS[dtype])
+        agreement = agreement_of(task, run_alone(task, GraphLayout(layout, compiled), items.measured), expected)
+        logger.info("%s in %s differs from torch %s", task.checkpoint.config.name, dtype, agreement)
+        if np.isfinite(agreement.largest_difference) and (best is None or _is_closer(agreement, best[0])):
+            best = agreement, graph
+    if best is None:
+        raise LoadError(f"dtype: {dtype}: the outputs are not finite")
+    agreement, graph = best
+    facts = exact.facts
+    if not isinstance(graph, Path):
+        _replace_graph(graph, folder)
+        assert facts is not None
+        facts = replace(facts, weight_bytes=(folder / WEIGHTS).stat().st_size)
+    return replace(exact, difference=agreement.largest_difference, facts=facts, agreement=agreement)
+
+
+def _replace_graph(graph: Any, folder: Path) -> None:
+    """Save a graph in place of the one that it was made of, whose file its weights may still be mapped from."""
+    import_openvino().save_model(graph, str(folder / f"new-{GRAPH}"), compress_to_fp16=False)
+    for name in (GRAPH, WEIGHTS):
+        (folder / f"new-{name}").replace(folder / name)
+
+
+def _candidates(layout: Layout, folder: Path, dtype: str | None, items: Items) -> Iterator[Any]:
+    """Graphs that compute in a dtype: models of OpenVINO, or the path of the float32 graph."""
+    if dtype != "int8":
+        yield folder / GRAPH
+        return
+    yield from quantized_graphs(folder / GRAPH, layout, items.calibrated)
+
+
+def _is_closer(agreement: Agreement, other: Agreement) -> bool:
+    """By cosine; by the largest difference where the outputs are single numbers."""
+    if agreement.smallest_cosine is None or other.smallest_cosine is None:
+        return agreement.largest_difference < other.largest_difference
+    return agreement.smallest_cosine > other.smallest_cosine
 
 
 def reference_rows(task: ForwardTask[Any, Any]) -> list[tuple[Row, Hashable]]:

@@ -38,14 +38,15 @@ def compile_graph(model: Any, threads: int | None, **settings: Any) -> Any:
         model: an `openvino.Model`, or the path of its XML file. The weights of a file are mapped, and shared by all
             processes that use it.
         threads: compute threads; None: one per core.
-        settings: of OpenVINO, beside those that hold for every graph.
+        settings: of OpenVINO, beside those that hold for every graph, or in their place.
     """
     openvino = import_openvino()
-    settings |= {
+    settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",  # it takes bfloat16 by default where the CPU has it
         "ENABLE_CPU_PINNING": False,  # several replicas would be pinned to the same cores
         "ENABLE_MMAP": True,
+        **settings,
     }
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
@@ -61,10 +62,11 @@ class Graph:
             processes that use it.
         outputs: names for its outputs, in order.
         threads: compute threads; None: one per core.
+        precision: OpenVINO's hint of what it computes in, where the graph does not say: "f32" or "bf16".
     """
 
-    def __init__(self, model: Any, outputs: Sequence[str], threads: int | None = None) -> None:
-        self._request = compile_graph(model, threads)
+    def __init__(self, model: Any, outputs: Sequence[str], threads: int | None = None, precision: str = "f32") -> None:
+        self._request = compile_graph(model, threads, INFERENCE_PRECISION_HINT=precision)
         self._outputs = tuple(outputs)
         self.inputs = tuple(port.any_name for port in self._request.model_inputs)
 

@@ -20,11 +20,14 @@ from deployments.checkpoints.facts import Frames, ModelFacts
 from deployments.checkpoints.files import base_source, find_file, read_adapter, read_json, transformer_folder
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
+from deployments.openvino.agreement import Agreement
+from deployments.openvino.calibration import read_calibration
 from deployments.zoo.cache import cache_folder, remove_abandoned
 
 FORMAT = 2  # of the folder; another one is built anew
 MANIFEST = "manifest.json"
 GRAPH = "model.xml"
+WEIGHTS = "model.bin"
 REFERENCE = "reference.npz"
 
 _PACKAGES = ("automodel-serve", "transformers", "openvino")
@@ -43,6 +46,7 @@ class Manifest:
         facts: of the model.
         versions: of the packages that it was made with.
         sizes: of its files, in bytes; a build with others is damaged.
+        agreement: with torch in float32, measured; None of a build in float32, which answers the same.
     """
 
     refused: str = ""
@@ -52,6 +56,7 @@ class Manifest:
     facts: ModelFacts | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    agreement: Agreement | None = None
 
     def write(self, folder: Path) -> None:
         """Write it beside the files of a build, whose sizes it takes."""
@@ -79,7 +84,8 @@ def read_build(folder: Path) -> Build | None:
             frames = facts.pop("frames")
             inputs = tuple(facts.pop("inputs"))
             facts = ModelFacts(**facts, inputs=inputs, frames=None if frames is None else Frames(**frames))
-        manifest = Manifest(**content, facts=facts)
+        agreement = content.pop("agreement", None)
+        manifest = Manifest(**content, facts=facts, agreement=agreement and Agreement(**agreement))
         is_whole = all((folder / name).stat().st_size == size for name, size in manifest.sizes.items())
         its_torch = manifest.versions.get("torch")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged or foreign
@@ -93,11 +99,13 @@ def build_folder(config: ModelConfig, task: type[Any]) -> Path:
     """Where the build of a model is, or will be.
 
     Raises:
-        LoadError: the checkpoint cannot be read.
+        LoadError: the checkpoint, or the calibration, cannot be read.
     """
     settings = config.model_dump(mode="json", include={"dtype", "max_length", "pooling", "revision"})
     parts: list[Any] = [FORMAT, task.__name__, settings, config.batching.layout]
     parts += [(name, _version(name)) for name in _PACKAGES]
+    if config.calibration is not None:
+        parts.append(hashlib.sha256(read_calibration(config.calibration)).hexdigest())
     parts += [(path.name, _digest(path, *_stamp(path))) for path in _files(config)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return cache_folder() / "builds" / f"{config.name}-{key}"
@@ -147,12 +155,18 @@ def make_build(config: ModelConfig, task: type[Any], fill: Callable[[Path], Mani
 
 def unfit(config: ModelConfig, build: Build, what: str) -> LoadError:
     """The error for a build that does not hold on this machine."""
-    return LoadError(f"{config.name}: OpenVINO {what}; remove {build.folder}, or set `backend: torch`")
+    other = "set another `dtype`" if config.dtype == "int8" else "set `backend: torch`"
+    return LoadError(f"{config.name}: OpenVINO {what}; remove {build.folder}, or {other}")
 
 
 def versions() -> dict[str, str]:
     """The versions that a build depends on."""
     return {name: found for name in (*_PACKAGES, "torch") if (found := _version(name)) is not None}
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is installed, even if it counts as absent in this process."""
+    return _version(package) is not None
 
 
 @cache

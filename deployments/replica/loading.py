@@ -11,10 +11,11 @@ from deployments.errors import LoadError
 from deployments.generation.paged_attention.build import build_decoder, load_decoder
 from deployments.generation.task import GeneratingTask
 from deployments.layouts.task import ForwardTask
-from deployments.openvino.backend import Backend, choose_backend
+from deployments.openvino.backend import Backend, choose_backend, torch_computes
 from deployments.openvino.build import build_model
 from deployments.openvino.load import load_build
 from deployments.openvino.manifest import Build, Manifest
+from deployments.openvino.precision import missing
 from deployments.openvino.without_torch import allow_torch, forbid_torch
 from deployments.replica.downloading import report_download
 
@@ -42,10 +43,12 @@ def load_task(
         try:
             return _load_build(config, kind, backend.build), backend
         except LoadError as error:
-            if config.backend == "openvino":
+            if not torch_computes(config):
                 raise
             logger.warning("torch computes %s: %s", config.name, error)
             backend = Backend(None, str(error))
+    elif (reason := missing(config.dtype)) and reason == backend.reason:
+        logger.warning("torch computes %s in %s: %s", config.name, config.dtype, reason)
     return _load_in_torch(config, kind, report), backend
 
 
@@ -55,11 +58,11 @@ def build_task(config: ModelConfig, kind: type[Task[Any, Any]], folder: Path) ->
     Raises:
         LoadError: the model cannot be served at all.
     """
-    task = kind(kind.load_checkpoint(config))
+    task = kind(kind.load_checkpoint(config.model_copy(update={"dtype": "float32"})))
     if isinstance(task, GeneratingTask):
         return build_decoder(task, folder)
     assert isinstance(task, ForwardTask)
-    return build_model(task, folder)
+    return build_model(task, folder, config.dtype)
 
 
 def _load_build(config: ModelConfig, kind: type[Task[Any, Any]], build: Build) -> Task[Any, Any]:

@@ -68,6 +68,12 @@ class MultipleChoice(TextTask[Request, list[Choice]]):
         """Per row: one logit, from the model's `[rows, 1]`."""
         return list(self.run(rows).array("logits")[:, 0])
 
+    def labels_of(self, outputs: Sequence[Any]) -> Any:
+        """Which choice is best: rows are choices."""
+        import numpy as np
+
+        return np.argmax(outputs)
+
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Any]) -> Any:
         import numpy as np
 

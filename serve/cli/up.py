@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.errors import LoadError
-from serve.cli.build.builds import make_builds, unbuilt
+from serve.cli.build.builds import make_builds, unbuilt, unserved_without_build
 from serve.cli.embedded import build_embedded, show_notices
 from serve.cli.terminal import console, error_console, stop_on_signals
 from serve.cluster.launch import Cluster, cluster, uses_haproxy
@@ -103,7 +103,7 @@ class Up:
         """Export models that have no build, on the machine that serves them."""
         service = self._service
         if self._listening.address is None and service.builds == "make" and (missing := unbuilt(service.models)):
-            make_builds(console, missing)
+            self._leave_out(unserved_without_build(missing, make_builds(console, missing)))
 
     def _leave_out(self, unserved: Mapping[str, str]) -> None:
         """Serve without these models.

@@ -213,9 +213,15 @@ def _absolute_models(data: Any, base: Path) -> Any:
     if not isinstance(data, dict) or not isinstance(data.get("models"), list):
         return data
     models = [
-        {**model, "model": str((base / model["model"]).resolve())}
+        _absolute_calibration({**model, "model": str((base / model["model"]).resolve())}, base)
         if isinstance(model, dict) and isinstance(model.get("model"), str) and (base / model["model"]).is_dir()
-        else model
+        else _absolute_calibration(model, base)
         for model in data["models"]
     ]
     return {**data, "models": models}
+
+
+def _absolute_calibration(model: Any, base: Path) -> Any:
+    if isinstance(model, dict) and isinstance(model.get("calibration"), str):
+        return {**model, "calibration": str((base / model["calibration"]).resolve())}
+    return model

@@ -18,7 +18,7 @@ from serve.cli.apply.discovery import running_service
 from serve.cli.apply.executor import Outcome, execute
 from serve.cli.apply.running_service import ApplyError
 from serve.cli.apply.steps import Step, steps
-from serve.cli.build.builds import make_builds, unbuilt
+from serve.cli.build.builds import make_builds, unbuilt, unserved_without_build
 from serve.cli.embedded import build_embedded, show_notices
 from serve.cli.terminal import configure_logging, console, error_console, fail, stop_on_signals
 from serve.cluster.launch import Cluster, StartError
@@ -142,7 +142,9 @@ def _prepare(changes: Sequence[Change], *, is_local: bool, makes_builds: bool) -
     if is_local:
         build_embedded(console, embedded)
         if makes_builds and (missing := unbuilt(models)):
-            make_builds(console, missing)
+            unserved = unserved_without_build(missing, make_builds(console, missing))
+            if unserved:
+                raise LoadError("\n".join(f"{name}: {reason}" for name, reason in unserved.items()))
     else:  # they are built on the cluster's nodes
         show_notices(console, embedded)
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.openvino.backend import unbuildable
-from deployments.openvino.manifest import find_build
+from deployments.openvino.backend import torch_computes, unbuildable
+from deployments.openvino.manifest import find_build, is_installed
 from deployments.registry import task_of
 
 PROCESS = "serve.cli.build.process"
@@ -29,17 +29,18 @@ def unbuilt(models: Sequence[ModelConfig]) -> list[ModelConfig]:
 def make_builds(console: Console, models: Sequence[ModelConfig]) -> dict[str, str]:
     """Build models, with a line for each on a terminal; those that failed, with the reason.
 
-    A model without a build is served by torch.
+    A model without a build is served by torch, if that may compute it.
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     failed: dict[str, str] = {}
+    by_name = {model.name: model for model in models}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[state]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
         lines = {model.name: progress.add_task(model.name, state="waits", total=1) for model in models}
 
         def show(name: str, state: str, detail: str) -> None:
-            words = _STATES[state]
+            words = _words(state, by_name[name])
             progress.update(lines[name], state=words, completed=0 if state == "building" else 1)
             if not console.is_terminal:
                 console.print(f"{name}: {words}", style=None)
@@ -50,18 +51,25 @@ def make_builds(console: Console, models: Sequence[ModelConfig]) -> dict[str, st
     return failed
 
 
-_STATES = {
-    "building": "is exported for OpenVINO (once)",
-    "built": "built",
-    "refused": "torch computes it",
-    "failed": "could not be exported; torch computes it",
-}
+def unserved_without_build(models: Sequence[ModelConfig], failed: dict[str, str]) -> dict[str, str]:
+    """The models that nothing serves, since their builds failed and torch may not compute them; with the reason."""
+    return {model.name: failed[model.name] for model in models if model.name in failed and not torch_computes(model)}
+
+
+def _words(state: str, model: ModelConfig) -> str:
+    without = "torch computes it" if torch_computes(model) else "it cannot be served"
+    return {
+        "building": "is exported for OpenVINO (once)",
+        "built": "built",
+        "refused": without,
+        "failed": f"could not be exported; {without}",
+    }[state]
 
 
 def _lacks_build(model: ModelConfig) -> bool:
     try:
         kind = task_of(model)
-        return unbuildable(model, kind) is None and find_build(model, kind) is None
+        return is_installed("torch") and unbuildable(model, kind) is None and find_build(model, kind) is None
     except LoadError:
         return False
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from deployments.checkpoints.files import EMBEDDED_PREFIX
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.openvino.backend import unbuildable
+from deployments.openvino.backend import torch_computes, unbuildable
 from deployments.openvino.manifest import find_build
 from deployments.registry import task_of
 from serve.cli.build.builds import make_builds, unbuilt
@@ -56,13 +56,20 @@ def _table(models: Sequence[ModelConfig], failed: dict[str, str]) -> Table:
 
 def _row(model: ModelConfig, failed: dict[str, str]) -> tuple[str, str]:
     if model.name in failed:
-        return "torch", failed[model.name]
+        return _without(model), failed[model.name]
     kind = task_of(model)
     reason = unbuildable(model, kind)
     if reason is not None:
-        return "torch", reason
+        return _without(model), reason
     found = find_build(model, kind)
     if found is None or found.manifest.refused:
-        return "torch", "" if found is None else found.manifest.refused
+        return _without(model), "" if found is None else found.manifest.refused
     manifest = found.manifest
+    if manifest.agreement is not None:
+        return "openvino", f"{manifest.layout}; {model.dtype}; differs from torch {manifest.agreement}"
     return "openvino", f"{manifest.layout}; differs from torch by at most {manifest.difference:.0e}"
+
+
+def _without(model: ModelConfig) -> str:
+    """What computes a model that has no build."""
+    return "torch" if torch_computes(model) else "none"

@@ -27,7 +27,7 @@ console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)
 
 WIDTH = 160  # of the table in a file or a pipe, where rich would fold it at 80
-COLOURS = {"equal": "green", "no reference": "yellow", "differs": "red", "failed": "red"}
+COLOURS = {"equal": "green", "measured": "green", "no reference": "yellow", "differs": "red", "failed": "red"}
 
 
 def parity(
@@ -60,7 +60,7 @@ def parity(
     """Compare every model's answers with those of transformers: alone, in a crowd and reordered.
 
     Exits with status 1 if a number differs by more than the tolerance of its precision, or a label, text or offset
-    differs.
+    differs. A build in int8 or bfloat16 is compared with float32, and its differences are shown, not judged.
     """
     try:
         service = read_config_file(config)
@@ -187,6 +187,9 @@ def _explain(found: Parity) -> None:
             count = f"{len(result.wrong)} of {found.inputs} inputs"
             error_console.print(f"[red]{name}:[/] {run}: {count}, first {escape(result.wrong[0])}", soft_wrap=True)
             break
+    if found.build is not None:
+        text = f"its build in {found.dtype} differs from torch in float32 {found.build}; no difference counts as wrong"
+        error_console.print(f"[dim]{name}: {text}[/]", soft_wrap=True)
     if found.reason:
         error_console.print(f"[{COLOURS[found.verdict]}]{name}:[/] {escape(found.reason)}", soft_wrap=True)
     elif found.skipped:

@@ -13,9 +13,10 @@ from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import LoadError
 from deployments.layouts.check import TOLERANCES
+from deployments.openvino.agreement import Agreement
 from deployments.replica.replica import Replica
 from serve.cli.parity.asking import Asking
-from serve.cli.parity.comparison import Difference, compare
+from serve.cli.parity.comparison import Difference, Failure, compare
 from serve.cli.parity.examples import Case
 from serve.cli.parity.reference import Reference, reference_of
 from serve.cli.parity.source import NoReference, Source
@@ -73,8 +74,9 @@ class Parity:
         distinct: different answers among their references; a model that says the same of everything proves little.
         skipped: inputs without a reference, and why, the first few.
         runs: by name, as in `RUNS`.
-        verdict: "equal", "differs", "no reference" or "failed".
+        verdict: "equal", "differs", "measured" of a build that is not expected to be equal, "no reference" or "failed".
         reason: of the last two.
+        build: how far such a build was from torch where it was made.
     """
 
     model: str
@@ -90,6 +92,7 @@ class Parity:
     runs: dict[str, Run] = field(default_factory=dict)
     verdict: str = "no reference"
     reason: str = ""
+    build: Agreement | None = None
 
     @property
     def is_wrong(self) -> bool:
@@ -121,6 +124,8 @@ async def _parity(config: ModelConfig, route: Route, lines: Sequence[str] | None
         about = await _description(client, route.path)
         found.architecture, found.dtype = about["architecture"], about["dtype"]
         found.mode = about.get("layout") or about.get("generation", {}).get("mode", "")
+        if measured := about.get("backend_agreement"):
+            found.build = Agreement(**measured)
         found.tolerance = TOLERANCES.get(found.dtype, TOLERANCES["float32"])
         try:
             cases, expected = _expected(found, route.kind, Source(config, about), lines)
@@ -133,8 +138,17 @@ async def _parity(config: ModelConfig, route: Route, lines: Sequence[str] | None
         for name in RUNS:
             answers = await getattr(asking, name)([case.inputs for case in cases])
             found.runs[name] = _compared(cases, answers, expected, found.tolerance)
-    found.verdict = "differs" if any(run.wrong for run in found.runs.values()) else "equal"
+            failures = [answer.message for answer in answers if isinstance(answer, Failure)]
+            if found.build is not None and failures:
+                raise LoadError(f"{name}: {failures[0]}")
+    found.verdict = _verdict(found)
     return found
+
+
+def _verdict(found: Parity) -> str:
+    if found.build is not None:
+        return "measured"
+    return "differs" if any(run.wrong for run in found.runs.values()) else "equal"
 
 
 def _wraps(reference: Reference, config: ModelConfig, about: Mapping[str, Any]) -> bool:

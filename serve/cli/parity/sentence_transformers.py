@@ -59,7 +59,7 @@ def _model(source: Source, name: str) -> Any:
         place["pretrained_model_name_or_path"],
         revision=place["revision"],
         device=source.device,
-        model_kwargs={"dtype": source.about["dtype"]},
+        model_kwargs={"dtype": source.dtype},
     )
 
 

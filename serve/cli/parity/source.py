@@ -49,16 +49,21 @@ class Source:
         return "cuda" if self.about.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
 
     @property
+    def dtype(self) -> str:
+        """As served; float32 where a build computes in another one, whose difference from that is measured."""
+        return "float32" if self.about.get("backend_agreement") else str(self.about["dtype"])
+
+    @property
     def cut(self) -> dict[str, Any]:
         """A tokenizer's arguments that cut a text to the length that is served."""
         length = self.about.get("max_length")
         return {} if length is None else {"truncation": True, "max_length": length}
 
     def model(self, auto_model: str) -> Any:
-        """The model by a class of transformers, in eval mode, with the dtype that is served."""
+        """The model by a class of transformers, in eval mode, in `dtype`."""
         import transformers
 
-        loaded = getattr(transformers, auto_model).from_pretrained(**self.place, dtype=self.about["dtype"])
+        loaded = getattr(transformers, auto_model).from_pretrained(**self.place, dtype=self.dtype)
         return loaded.eval().to(self.device)
 
     def processor(self, auto_processor: str) -> Any:
@@ -75,7 +80,7 @@ class Source:
         place = self.place
         model, revision = place["pretrained_model_name_or_path"], place["revision"]
         return transformers.pipeline(
-            name, model=model, revision=revision, device=self.device, dtype=self.about["dtype"], **options
+            name, model=model, revision=revision, device=self.device, dtype=self.dtype, **options
         )
 
 

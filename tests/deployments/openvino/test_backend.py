@@ -7,7 +7,8 @@ import pytest
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
-from deployments.openvino.backend import choose_backend
+from deployments.openvino import manifest
+from deployments.openvino.backend import choose_backend, require_backend
 from deployments.openvino.manifest import Manifest, make_build, versions
 from deployments.tasks.text2text_generation import Text2TextGeneration
 from deployments.tasks.text_classification import TextClassification
@@ -30,7 +31,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ({}, TextClassification, NOT_BUILT),
         ({"backend": "torch"}, TextClassification, "it is configured"),
-        ({"dtype": "bfloat16"}, TextClassification, "its dtype is bfloat16"),
+        ({"dtype": "float16"}, TextClassification, "its dtype is float16"),
         ({"device": "cuda"}, TextClassification, "it runs on a GPU"),
         ({"resources": {"num_gpus": 1}}, TextClassification, "it runs on a GPU"),
         ({}, TextGeneration, NOT_BUILT),
@@ -55,3 +56,31 @@ def test_openvino_as_configured_and_impossible(checkpoint: Path) -> None:
     config = ModelConfig(model=str(checkpoint), name="small", backend="openvino")
     with pytest.raises(LoadError, match="small: backend: openvino cannot compute it: it has no build"):
         choose_backend(config, TextClassification)
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = manifest._version
+    monkeypatch.setattr(manifest, "_version", lambda package: None if package == "torch" else version(package))
+
+
+def test_a_machine_without_torch(checkpoint: Path, no_torch: None) -> None:
+    """What has a build is served; all else is refused before anything starts, with the reason."""
+    config = ModelConfig(model=str(checkpoint), name="small")
+    needed = "small: torch would have to compute it, and is not installed here"
+    with pytest.raises(LoadError, match=f"{needed}: it has no build on this machine"):
+        require_backend(config, TextClassification)
+    with pytest.raises(LoadError, match=f"{needed}: it generates tokens"):
+        require_backend(config, TextGeneration)
+    with pytest.raises(LoadError, match=f"{needed}: it is configured"):
+        require_backend(config.model_copy(update={"backend": "torch"}), TextClassification)
+    made = make_build(config, TextClassification, lambda folder: Manifest(layout="packed", versions=versions()))
+    require_backend(config, TextClassification)
+    assert choose_backend(config, TextClassification).build == made
+
+
+def test_what_can_still_be_built_is_not_refused(checkpoint: Path) -> None:
+    int8 = ModelConfig(model=str(checkpoint), name="small", dtype="int8")
+    require_backend(int8, TextClassification)
+    with pytest.raises(LoadError, match="small: dtype: int8 cannot compute it: it generates tokens"):
+        require_backend(int8, TextGeneration)

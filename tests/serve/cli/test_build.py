@@ -7,7 +7,8 @@ import yaml
 from rich.console import Console
 
 from deployments.config import ModelConfig
-from serve.cli.build.builds import make_builds, unbuilt
+from serve.cli.build.builds import make_builds, unbuilt, unserved_without_build
+from serve.config.file import read_config_file
 from tests.checkpoints import small_checkpoint
 from tests.command_line import run
 
@@ -57,3 +58,20 @@ def test_a_process_that_ends_leaves_the_models_to_torch(folder: Path, monkeypatc
     failed = make_builds(Console(), models)
     assert failed.keys() == {"judge"}
     assert "No module named serve.cli.build.absent" in failed["judge"]
+
+
+def test_a_dtype_that_only_a_build_computes(folder: Path) -> None:
+    """Where it cannot be made, nothing serves the model, and the table says so."""
+    (folder / "calibration.jsonl").write_text('"one text alone"\n')
+    judge = {"model": "judge", "name": "judge", "dtype": "int8", "calibration": "calibration.jsonl"}
+    file = config_of(folder, judge)
+    done = run("build", str(file))
+    assert done.returncode == 1
+    told = " ".join(done.stdout.split())
+    assert "judge: could not be exported; it cannot be served" in told
+    assert "judge none" in told
+    assert "calibration.jsonlhas1inputs;atleast8areneeded" in told.replace(" ", "")  # a long path folds its line
+    (model,) = models = unbuilt(read_config_file(file).models)
+    failed = {"judge": "too few inputs"}
+    assert unserved_without_build(models, failed) == failed
+    assert not unserved_without_build([model.model_copy(update={"dtype": None})], failed)
