@@ -56,8 +56,8 @@ class GeneratingTask(Task[RequestT, ResponseT]):
             return "it generates behind an encoder"
         if (engine := config.generation.engine) in ("static", "paged"):
             return f"generation.engine is {engine}"
-        if config.dtype not in (None, "float32"):
-            return f"its dtype is {config.dtype}; decoders are exported in float32"
+        if config.calibration is not None:
+            return "the weights of a decoder are compressed without calibration; remove `calibration`"
         return None
 
     def called_model(self, model: Any) -> Any:

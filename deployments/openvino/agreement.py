@@ -67,6 +67,21 @@ def agreement_of(task: ForwardTask[Any, Any], outputs: Outputs, expected: Output
     )
 
 
+def logits_agreement(outputs: Sequence[Any], expected: Sequence[Any]) -> Agreement:
+    """Compare the logits of texts, `[tokens, vocabulary]` each; their labels are the likeliest tokens."""
+    import numpy as np
+
+    pairs = [*zip(outputs, expected, strict=True)]
+    same = np.concatenate([own.argmax(-1) == other.argmax(-1) for own, other in pairs])
+    cosines = [cosine for own, other in pairs if (cosine := _cosine([own], [other])) is not None]
+    return Agreement(
+        items=len(pairs),
+        smallest_cosine=min(cosines, default=None),
+        largest_difference=largest_difference(list(outputs), list(expected)),
+        label_agreement=float(same.mean()),
+    )
+
+
 def _cosine(outputs: Sequence[Any], expected: Sequence[Any]) -> float | None:
     import numpy as np
 

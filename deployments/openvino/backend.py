@@ -59,6 +59,8 @@ def choose_backend(config: ModelConfig, kind: type[Task[Any, Any]]) -> Backend:
             is not installed; or the checkpoint cannot be read.
     """
     reason = unbuildable(config, kind)
+    if reason is None and kind.imports_torch and not is_installed("torch"):
+        reason = "torch samples its tokens"
     if reason is None:
         build = find_build(config, kind)
         if build is not None and not build.manifest.refused:

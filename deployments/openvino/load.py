@@ -14,9 +14,6 @@ from deployments.openvino.layouts import GraphLayout
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, unfit
 from deployments.openvino.precision import HINTS
 
-OTHER_MACHINE = 1.5
-"""Times the difference measured at the build: other instructions round otherwise, and int8 saturates on some."""
-
 
 def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Build) -> ForwardTask[Any, Any]:
     """The task with its layout, once the graph has answered as torch did where it was built.
@@ -37,16 +34,10 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
         difference = _reference_difference(task, build)
     except Exception as error:  # OpenVINO's own, for a file that is damaged or a machine that it does not know
         raise unfit(config, build, f"fails on this machine ({reason_of(error)})") from error
-    if difference > _allowed(task, build):
+    if difference > build.allowed_difference(tolerance(task)):
         what = "answers otherwise on this machine than torch did at the build"
         raise unfit(config, build, f"{what}, by {difference:.1e}")
     return task
-
-
-def _allowed(task: ForwardTask[Any, Any], build: Build) -> float:
-    """Largest difference of the reference rows from torch that a replica accepts."""
-    agreement = build.manifest.agreement
-    return tolerance(task) if agreement is None else OTHER_MACHINE * agreement.largest_difference
 
 
 def _reference_difference(task: ForwardTask[Any, Any], build: Build) -> float:

@@ -1,5 +1,7 @@
 """Quantises a graph to int8 by NNCF, after training: weights by channel, activations by ranges seen on examples.
 
+Of a model that generates, the weights alone are compressed: a step reads all of them for a few tokens.
+
 Activations of transformers have outliers in a few channels. SmoothQuant (Xiao et al., 2023) moves them into the
 weights, by factors that it takes from the calibration; with few or similar examples these do not hold for other inputs.
 Both graphs are made, with it and without, and the caller keeps the closer one. Needs the extra `int8`, and no torch.
@@ -44,6 +46,17 @@ def quantized_graphs(graph: Path, layout: Layout, items: Sequence[Prepared]) -> 
         with contextlib.redirect_stdout(sys.stderr):  # progress bars; the output is for the caller's protocol
             source = import_openvino().Core().read_model(str(graph))
             yield nncf.quantize(source, nncf.Dataset(inputs), subset_size=len(inputs), **options)
+
+
+def compress_weights(graph: Any) -> Any:
+    """The graph with its weights in 8 bits, each channel with a scale and a zero point; it computes in float32.
+
+    Raises:
+        LoadError: NNCF is not installed.
+    """
+    nncf = import_nncf()
+    with contextlib.redirect_stdout(sys.stderr):
+        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
 
 
 def _ways(nncf: Any, graph: Any) -> Iterator[dict[str, Any]]:

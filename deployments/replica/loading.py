@@ -60,7 +60,7 @@ def build_task(config: ModelConfig, kind: type[Task[Any, Any]], folder: Path) ->
     """
     task = kind(kind.load_checkpoint(config.model_copy(update={"dtype": "float32"})))
     if isinstance(task, GeneratingTask):
-        return build_decoder(task, folder)
+        return build_decoder(task, folder, config.dtype)
     assert isinstance(task, ForwardTask)
     return build_model(task, folder, config.dtype)
 

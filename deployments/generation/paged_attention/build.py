@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,11 @@ from deployments.generation.sampling.params import unsupported_options
 from deployments.generation.task import GeneratingTask
 from deployments.layouts.check import TOLERANCES
 from deployments.numerics import largest_difference
+from deployments.openvino.agreement import logits_agreement
 from deployments.openvino.graph import import_openvino, reason_of
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, Manifest, unfit, versions
+from deployments.openvino.precision import HINTS, is_exact
+from deployments.openvino.quantize import compress_weights, import_nncf
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -34,7 +39,7 @@ TOLERANCE = TOLERANCES["float32"]
 Row = list[int]
 
 
-def build_decoder(task: GeneratingTask[Any, Any], folder: Path) -> Manifest:
+def build_decoder(task: GeneratingTask[Any, Any], folder: Path, dtype: str | None = None) -> Manifest:
     """Export the model of a task into a folder.
 
     It is checked as it will run: prompts are read in pieces beside rows that decode, and every row's logits are
@@ -43,29 +48,36 @@ def build_decoder(task: GeneratingTask[Any, Any], folder: Path) -> Manifest:
     Args:
         task: loaded, on a CPU, in float32.
         folder: empty.
+        dtype: of the build. Of one in another than float32, the agreement is measured, and told in the manifest.
 
     Returns:
         The manifest, not yet written. If torch must generate, it says why.
+
+    Raises:
+        LoadError: NNCF is needed, and not installed.
     """
     model: Any = task.model
+    if dtype == "int8":
+        import_nncf()
     try:
         prompts = _prompts(task)
-        graph = export(model)
-        rows, logits = _generate(PagedGraph(graph), prompts, task.pad_token_id)
-        difference = max(
-            largest_difference(own, _alone(model, row, len(own))) for row, own in zip(rows, logits, strict=True)
-        )
+        graph = compress_weights(export(model)) if dtype == "int8" else export(model)
+        rows, logits = _generate(PagedGraph(graph, precision=HINTS[dtype]), prompts, task.pad_token_id)
+        expected = [_alone(model, row, len(own)) for row, own in zip(rows, logits, strict=True)]
+        agreement = logits_agreement(logits, expected)
     except Exception as error:  # models fail in many ways where they are exported
         reason = str(error) if isinstance(error, LoadError) else reason_of(error)
         return Manifest(refused=reason, versions=versions())
-    if not difference <= TOLERANCE:
+    difference = agreement.largest_difference
+    if not (difference <= TOLERANCE if is_exact(dtype) else isfinite(difference)):
         return Manifest(refused=f"logits differ from torch's by {difference:.1e}", versions=versions())
     openvino = import_openvino()
     openvino.save_model(graph, str(folder / GRAPH), compress_to_fp16=False)
     model.config.save_pretrained(folder)
     task.defaults.save_pretrained(folder)
     _save_reference(folder, model, rows[-1])
-    return Manifest("", LAYOUT, difference=difference, facts=facts_of(model), versions=versions())
+    manifest = Manifest("", LAYOUT, difference=difference, facts=facts_of(model), versions=versions())
+    return manifest if is_exact(dtype) else replace(manifest, agreement=agreement)
 
 
 def load_decoder(config: ModelConfig, kind: type[GeneratingTask[Any, Any]], build: Build) -> GeneratingTask[Any, Any]:
@@ -83,11 +95,11 @@ def load_decoder(config: ModelConfig, kind: type[GeneratingTask[Any, Any]], buil
     )
     task = kind(load_exported(config, model, kind.load_processor))
     try:
-        task.graph = PagedGraph(build.folder / GRAPH, config.resources.cpu_threads)
+        task.graph = PagedGraph(build.folder / GRAPH, config.resources.cpu_threads, HINTS[config.dtype])
         difference = _reference_difference(build.folder, task.graph)
     except Exception as error:  # OpenVINO's own, for a file that is damaged or a machine that it does not know
         raise unfit(config, build, f"fails on this machine ({reason_of(error)})") from error
-    if not difference <= TOLERANCE:
+    if not difference <= build.allowed_difference(TOLERANCE):
         what = "answers otherwise on this machine than torch did at the build"
         raise unfit(config, build, f"{what}, by {difference:.1e}")
     return task

@@ -175,7 +175,7 @@ def _trace(model: Any, attention: _Attention) -> Any:
 
 
 def _name_inputs(graph: Any, sizes: Sequence[tuple[int, int, int]]) -> None:
-    """Name the inputs, and leave the type of the caches to the device, which knows its own.
+    """Name the inputs, and fix heads and sizes of the caches.
 
     Args:
         graph: traced.
@@ -193,7 +193,6 @@ def _name_inputs(graph: Any, sizes: Sequence[tuple[int, int, int]]) -> None:
     for port, name in zip(graph.inputs, names, strict=True):
         port.get_tensor().set_names({name})
         if name in shapes:
-            port.get_node().set_element_type(openvino.Type.dynamic)
             port.get_node().set_partial_shape(shapes[name])
     graph.validate_nodes_and_infer_types()
 

@@ -40,15 +40,17 @@ class PagedGraph:
     Args:
         model: an `openvino.Model`, or the path of its XML file.
         threads: compute threads; None: one per core.
+        precision: OpenVINO's hint of what it computes in: "f32" or "bf16". The cache is float32.
 
     Attributes:
         slot_bytes: bytes of the keys and values of one token.
     """
 
-    def __init__(self, model: Any, threads: int | None = None) -> None:
+    def __init__(self, model: Any, threads: int | None = None, precision: str = "f32") -> None:
         graph = read_paged(model) if isinstance(model, Path) else model
         name_heads(graph)
-        self._request = compile_graph(graph, threads, KV_CACHE_PRECISION="f32")
+        settings = {"INFERENCE_PRECISION_HINT": precision, "KV_CACHE_PRECISION": "f32"}
+        self._request = compile_graph(graph, threads, **settings)
         self._caches = [port for port in self._request.model_inputs if port.any_name.startswith((KEYS, VALUES))]
         shapes = [(port.get_element_type(), _shape(port, 1)) for port in self._caches]
         self.slot_bytes = sum(kind.size * shape[1] * shape[3] for kind, shape in shapes)

@@ -70,7 +70,7 @@ def test_a_machine_without_torch(checkpoint: Path, no_torch: None) -> None:
     needed = "small: torch would have to compute it, and is not installed here"
     with pytest.raises(LoadError, match=f"{needed}: it has no build on this machine"):
         require_backend(config, TextClassification)
-    with pytest.raises(LoadError, match=f"{needed}: it generates tokens"):
+    with pytest.raises(LoadError, match=f"{needed}: torch samples its tokens"):
         require_backend(config, TextGeneration)
     with pytest.raises(LoadError, match=f"{needed}: it is configured"):
         require_backend(config.model_copy(update={"backend": "torch"}), TextClassification)
@@ -82,5 +82,6 @@ def test_a_machine_without_torch(checkpoint: Path, no_torch: None) -> None:
 def test_what_can_still_be_built_is_not_refused(checkpoint: Path) -> None:
     int8 = ModelConfig(model=str(checkpoint), name="small", dtype="int8")
     require_backend(int8, TextClassification)
-    with pytest.raises(LoadError, match="small: dtype: int8 cannot compute it: it generates tokens"):
-        require_backend(int8, TextGeneration)
+    require_backend(int8, TextGeneration)
+    with pytest.raises(LoadError, match="small: dtype: int8 cannot compute it: it generates behind an encoder"):
+        require_backend(int8, Text2TextGeneration)

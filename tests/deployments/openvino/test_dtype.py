@@ -22,8 +22,8 @@ from deployments.replica.replica import Replica
 from deployments.tasks.feature_extraction import FeatureExtraction
 from deployments.tasks.image_classification import ImageClassification
 from deployments.tasks.multiple_choice import MultipleChoice
+from deployments.tasks.text2text_generation import Text2TextGeneration
 from deployments.tasks.text_classification import TextClassification
-from deployments.tasks.text_generation import TextGeneration
 from tests.checkpoints import Checkpoints, load_task, run_rows
 from tests.media_checkpoints import MediaCheckpoints
 
@@ -177,8 +177,8 @@ def test_int8_without_a_build(checkpoints: Checkpoints) -> None:
     config = ModelConfig(model=str(checkpoints.of(TextClassification, "bert")), name="small", dtype="int8")
     with pytest.raises(LoadError, match="small: dtype: int8 cannot compute it: it has no build on this machine"):
         choose_backend(config, TextClassification)
-    with pytest.raises(LoadError, match="small: dtype: int8 cannot compute it: it generates tokens"):
-        choose_backend(config, TextGeneration)
+    with pytest.raises(LoadError, match="small: dtype: int8 cannot compute it: it generates behind an encoder"):
+        choose_backend(config, Text2TextGeneration)
 
 
 def test_the_dtype_and_the_calibration_name_a_build(checkpoints: Checkpoints, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from deployments.config import ModelConfig
+from deployments.errors import LoadError
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, Manifest, find_build, make_build
 from deployments.registry import task_of
 from deployments.replica.loading import build_task, load_task
@@ -124,6 +125,32 @@ def test_a_model_that_torch_must_compute_says_why(writing: Writing, cache: Path,
     assert manifest.refused == reason
     _, backend = load_task(config, kind, report=lambda line: None, owns_process=False)
     assert backend.description == {"backend": "torch", "backend_reason": reason}
+
+
+def test_weights_in_8_bits_are_told_with_their_difference(writing: Writing, cache: Path) -> None:
+    pytest.importorskip("nncf")
+    exact = find_build(*built(writing.folder("llama", chat=True))[:2])
+    config, kind, manifest = built(writing.folder("llama", chat=True), dtype="int8")
+    build = find_build(config, kind)
+    assert exact is not None
+    assert build is not None
+    assert exact.folder != build.folder
+    assert manifest.agreement is not None
+    assert 1e-4 < manifest.agreement.largest_difference < 1
+    assert manifest.agreement.smallest_cosine is not None
+    assert 0.99 < manifest.agreement.smallest_cosine < 1
+    task, backend = load_task(config, kind, report=lambda line: None, owns_process=False)
+    assert task.graph is not None
+    assert backend.description["backend_agreement"]["items"] == 4
+    sizes = [(each.folder / "model.bin").stat().st_size for each in (exact, build)]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_a_decoder_is_compressed_without_calibration(writing: Writing) -> None:
+    settings = {"model": str(writing.folder("llama")), "dtype": "int8", "calibration": "texts.jsonl"}
+    config = ModelConfig.model_validate(settings)
+    with pytest.raises(LoadError, match="dtype: int8 cannot compute it: the weights of a decoder are compressed"):
+        load_task(config, task_of(config), report=lambda line: None, owns_process=False)
 
 
 def test_options_that_only_generate_has_stay_in_torch(writing: Writing, cache: Path) -> None:
