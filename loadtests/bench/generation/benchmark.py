@@ -30,7 +30,7 @@ NOT_SETTLING = ("static", "alone")  # one batch after another: there is no warm-
 BACKLOG = 5000  # requests for a saturated load
 ARRIVAL_SHARE = 0.7  # of the offline throughput
 
-IN_PROCESS = {"llama": ("engine", "static", "alone", "continuous"), "t5": ("engine", "static", "alone")}
+IN_PROCESS = {"llama": ("paged", "engine", "static", "alone", "continuous"), "t5": ("engine", "static", "alone")}
 HTTP = {"llama": ("service", "serve"), "t5": ()}
 PARTS = tuple(f"{family}-{name}" for family in FAMILIES for name in (*IN_PROCESS[family], *HTTP[family]))
 

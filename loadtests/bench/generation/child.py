@@ -107,8 +107,8 @@ def _backend(name: str, folder: str, options: dict[str, Any]) -> Backend:
     from loadtests.bench.generation.backends.static_batches import StaticBatchBackend
 
     torch.set_num_threads(1)
-    if name == "engine":
-        return EngineBackend(folder)
+    if name in ("engine", "paged"):
+        return EngineBackend(folder, is_exported=name == "paged")
     if name == "continuous":
         return ContinuousBackend(folder, MAX_ROWS)
     return StaticBatchBackend(folder, {"static": MAX_ROWS, "alone": 1}[name])

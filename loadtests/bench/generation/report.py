@@ -34,7 +34,8 @@ COLUMNS = (
     "failed",
 )
 _LABELS = {
-    "engine": "this engine, in process",
+    "paged": "this engine on OpenVINO",
+    "engine": "this engine in torch",
     "static": f"static batches of {MAX_ROWS}, generate()",
     "alone": "one by one, generate()",
     "continuous": "transformers' continuous batching",

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from loadtests.bench.generation.driver import RequestInFlight, wait_until_idle
@@ -10,9 +12,14 @@ MAX_ROWS = 16  # rows that are decoded together, by all backends
 
 
 class EngineBackend:
-    """The engine, with the text and log-probability of every token, which a stream has."""
+    """The engine, with the text and log-probability of every token, which a stream has.
 
-    def __init__(self, folder: str) -> None:
+    Args:
+        folder: of the checkpoint.
+        is_exported: whether the model runs from its build, which is made here.
+    """
+
+    def __init__(self, folder: str, *, is_exported: bool) -> None:
         from deployments.config import Generation, ModelConfig
         from deployments.registry import task_of
         from deployments.replica.engines import engine_for
@@ -22,7 +29,7 @@ class EngineBackend:
         config = ModelConfig(model=folder, device="cpu", generation=Generation(max_rows=MAX_ROWS))
         kind = task_of(config)
         self._request = kind.request
-        self._task: Any = kind(kind.load_checkpoint(config))
+        self._task: Any = _exported(config, kind) if is_exported else kind(kind.load_checkpoint(config))
         engine = engine_for(self._task, "model", Observer())
         if engine.description["generation"]["mode"] != "in-flight":
             raise RuntimeError(f"no continuous batching: {engine.description['generation']}")
@@ -55,6 +62,19 @@ class EngineBackend:
     def _generate_request(self, each: RequestInFlight) -> Any:
         parameters = {"max_new_tokens": each.request.new}
         return self._request(inputs=each.request.text, parameters=parameters, stream=True)
+
+
+def _exported(config: Any, kind: Any) -> Any:
+    """The task on its build."""
+    from deployments.generation.paged_attention.build import build_decoder, load_decoder
+    from deployments.openvino.manifest import Build
+
+    config = config.model_copy(update={"resources": config.resources.model_copy(update={"cpu_threads": 1})})
+    with TemporaryDirectory(prefix="bench-") as place:
+        manifest = build_decoder(kind(kind.load_checkpoint(config)), Path(place))
+        if manifest.refused:
+            raise RuntimeError(f"no build: {manifest.refused}")
+        return load_decoder(config, kind, Build(Path(place), manifest))
 
 
 def _on_token(request: RequestInFlight) -> Callable[[Any], None]:
