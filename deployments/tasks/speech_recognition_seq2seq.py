@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 
 from deployments.audio.features import EXAMPLE, AudioFeatures
 from deployments.audio.whisper.decoder_prompt import with_max_new_tokens
+from deployments.audio.whisper.merge import Segment as MergedSegment
 from deployments.audio.whisper.parameters import TranscriptParameters
 from deployments.audio.whisper.reader import Times, TranscriptOptions, WindowReader
 from deployments.audio.whisper.segments import Window
 from deployments.audio.whisper.streaming import PassStream, TranscriptStream, all_details, details, tokens_of
-from deployments.audio.whisper.transcript import fields_of
+from deployments.audio.whisper.transcript import TranscriptSegment, fields_of, of_merged
 from deployments.audio.whisper.transformers_internals import merges_windows
 from deployments.checkpoints.load import Checkpoint, load_tokenizer
 from deployments.contract.task import Prepared
@@ -42,7 +43,8 @@ class Segment(BaseModel):
     """A segment as openai/whisper describes it.
 
     `start` and `end` are seconds of the recording, `seek` is where its window begins, in hundredths of a second.
-    `tokens` include timestamps. The other figures are those of the decoding: null with beam search.
+    `tokens` include timestamps. The other figures are those of the decoding: null with beam search, and for windows
+    that overlap.
     """
 
     id: int
@@ -194,8 +196,12 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
             return {"text": self.text_of(prepared.rows[0], outputs[0])}
         context: RecordingContext = prepared.context
         windows, options = context.windows, context.options
-        is_merged = options.is_merged
-        segments = self._reader.join(windows) if is_merged else self._reader.segments(windows)
+        segments: Sequence[MergedSegment | TranscriptSegment]
+        if options.is_merged:
+            segments = merged = self._reader.join(windows)
+            timed = of_merged(merged, context.seconds)
+        else:
+            segments = timed = self._reader.segments(windows)
         answer: dict[str, Any] = {"text": "".join(segment.text for segment in segments)}
         if options.returns == "segment":
             answer["chunks"] = [{"text": each.text, "timestamp": (each.start, each.end)} for each in segments]
@@ -204,7 +210,7 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         if request.parameters.segments:
             language = self._reader.language(windows[0])
             answer |= {
-                "segments": fields_of(self._reader.segments(windows)),
+                "segments": fields_of(timed),
                 "language": language,
                 "duration": round(context.seconds, 2),
             }

@@ -142,13 +142,14 @@ class WindowReader:
         """
         long_form = self.long_form(parameters)
         overlaps = is_long and long_form == "overlap"
-        self._require_possible(parameters, returns, long_form, is_long)
+        self._require_possible(parameters, returns, long_form)
         safeguards = parameters.safeguards(is_long=is_long and not overlaps)
         is_merged = overlaps or not (is_long or parameters.segments or safeguards)
         times = returns
         if (is_long and not overlaps or parameters.segments) and self.timestamps.begin is not None:
             times = returns or "segment"
-        records = (safeguards is not None or parameters.segments) and (parameters.num_beams or 1) == 1
+        is_recorded = safeguards is not None or (parameters.segments and not overlaps)
+        records = is_recorded and (parameters.num_beams or 1) == 1
         prompt = self._decoder_prompts.decoder_prompt(parameters.language, parameters.task, times=times is not None)
         prompt = replace(prompt, previous=self._previous_tokens(parameters.prompt))
         prompt = prompt.from_start() if records else prompt
@@ -313,15 +314,11 @@ class WindowReader:
         valid = min(window.size, window.positions - start)
         return self._word_timestamps(inputs, ids, generated[prompt.generated :], start, valid)[:count]
 
-    def _require_possible(
-        self, parameters: TranscriptParameters, times: Times, long_form: LongForm, is_long: bool
-    ) -> None:
+    def _require_possible(self, parameters: TranscriptParameters, times: Times, long_form: LongForm) -> None:
         if parameters.stop:
             raise InvalidInput("parameters.stop: not supported for recordings; omit it")
         if parameters.segments and self.timestamps.begin is None:
             raise InvalidInput("parameters.segments: this model gives no timestamps; omit it")
-        if parameters.segments and is_long and long_form == "overlap":
-            raise InvalidInput("parameters.segments: windows that overlap have none; set long_form to speech")
         if parameters.condition_on_previous_text and long_form != "sequential":
             raise InvalidInput(
                 f"parameters.condition_on_previous_text: needs parameters.long_form 'sequential', not {long_form!r}"

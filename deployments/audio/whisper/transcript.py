@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deployments.audio.whisper.figures import Figures
-from deployments.audio.whisper.merge import TimedToken
+from deployments.audio.whisper.merge import Segment, TimedToken
 from deployments.audio.whisper.segments import Pass, TimestampTokens, Window
 
 
@@ -95,6 +95,27 @@ class TranscriptReader:
 
     def _is_text(self, token: int) -> bool:
         return not self._timestamps.is_time(token) and token not in self._special
+
+
+def of_merged(segments: Sequence[Segment], seconds: float) -> list[TranscriptSegment]:
+    """Segments of merged windows, which have no figures.
+
+    Args:
+        segments: in order; one without an end lasts to the end of the recording.
+        seconds: length of the recording.
+    """
+    timed = []
+    for segment in segments:
+        start = segment.start or 0.0
+        end = seconds if segment.end is None else segment.end
+        tokens = [each.token for each in segment.tokens]
+        if segment.text.strip():
+            timed.append(
+                TranscriptSegment(
+                    round(100 * start), start, max(start, end), segment.text, tokens, segment.tokens, None
+                )
+            )
+    return timed
 
 
 def fields_of(segments: Sequence[TranscriptSegment]) -> list[dict[str, Any]]:

@@ -98,6 +98,20 @@ def test_sequential_reads_what_transformers_long_form_reads(small, family):
     assert [segment["start"] for segment in segments] == pytest.approx(np.minimum(starts, 70), abs=1.01)
 
 
+def test_overlapping_windows_have_segments_without_figures(small):
+    samples = recording(70 * RATE, 3)
+    parameters = {"max_new_tokens": NEW, "long_form": "overlap", "return_timestamps": True}
+    got = answer(small("whisper-many"), inputs=wav(samples), parameters=parameters | {"segments": True})
+    chunks = [chunk for chunk in got["chunks"] if chunk["text"].strip()]
+    assert [segment["text"] for segment in got["segments"]] == [chunk["text"] for chunk in chunks]
+    assert all(0 <= segment["start"] <= segment["end"] for segment in got["segments"])
+    assert {segment["avg_logprob"] for segment in got["segments"]} == {None}
+    assert got["duration"] == 70
+    assert got == answer(small("whisper-many"), inputs=wav(samples), parameters=parameters) | {
+        name: got[name] for name in ("segments", "language", "duration")
+    }
+
+
 def test_the_text_before_is_the_prompt_of_the_next_pass_on_request(small):
     replica, samples = small("whisper-english"), recording(70 * RATE, 3)
     options = PLAIN | {"segments": True}
