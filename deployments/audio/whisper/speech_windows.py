@@ -11,7 +11,7 @@ from itertools import pairwise
 from deployments.audio.voice_activity import Span
 
 MARGIN_S = 0.4  # of silence that is kept on either side of a stretch
-FULL = 2 / 3  # of a window's length; the longest pause behind this part of it ends the window
+FULL = 0.85  # of a window's length; the longest pause behind this part of it ends the window
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.audio.voice_activity import RATE
+from deployments.audio.voice_activity import RATE, Span
+from deployments.audio.whisper import windows
 from deployments.errors import InvalidInput
 from deployments.media.audio import read_audio
 from deployments.media.content import Media
@@ -193,13 +194,20 @@ def test_words_of_a_long_recording_have_their_times(whisper):
     assert words[half - 1]["timestamp"][1] == pytest.approx(2 + SPOKEN[1], abs=0.5)
 
 
-def test_speech_without_a_pause_goes_on_from_the_last_timestamp(whisper):
+@pytest.mark.parametrize("long_form", ["speech", "sequential"])
+def test_speech_without_a_pause_goes_on_from_the_last_timestamp(whisper, monkeypatch, long_form):
     first, last = (round(second * RATE) for second in SPOKEN)
-    spoken = np.tile(sentence()[first:last], 6)  # 40 s
-    options = {"segments": True, "temperature": [0.0], "no_speech_threshold": None}
-    got = answer(whisper, inputs=on_grid(spoken), parameters=options | {"long_form": "sequential"})
+    spoken = np.concatenate([silence(5), np.tile(sentence()[first:last], 6)])  # 40 s
+    stretch = Span(5 * RATE, len(spoken))
+    monkeypatch.setattr(windows, "voice_activity", lambda: lambda samples, rate: [stretch])
+    options = {"segments": True, "temperature": [0.0], "no_speech_threshold": None, "long_form": long_form}
+    got = answer(whisper, inputs=on_grid(spoken), parameters=options)
     assert len({segment["seek"] for segment in got["segments"]}) > 1
     assert got["text"].lower().count("leisure") == 6
+    begins = [segment["start"] for segment in got["segments"]]
+    assert begins == sorted(begins)
+    assert (5 if long_form == "speech" else 0) <= begins[0] < 5.5  # `sequential` reads the silence before, too
+    assert begins[-1] > 35
 
 
 @pytest.mark.parametrize("seconds", [10, 40])

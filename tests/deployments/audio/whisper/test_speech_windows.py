@@ -56,15 +56,16 @@ def test_times_of_speech_are_mapped_back(talk, share):
 
 
 def spoken(pauses):
-    """Stretches of 3 s with these pauses between them, in seconds."""
-    starts = [sum(pauses[:number]) + 3 * number for number in range(len(pauses) + 1)]
-    return [Span(round(start * RATE), round((start + 3) * RATE)) for start in starts]
+    """Stretches of 1 s with these pauses between them, in seconds."""
+    starts = [sum(pauses[:number]) + number for number in range(len(pauses) + 1)]
+    return [Span(round(start * RATE), round((start + 1) * RATE)) for start in starts]
 
 
 def test_the_longest_pause_near_the_end_of_a_window_ends_it():
-    for pauses, first in (([0.5] * 9, 8), ([0.5] * 6 + [0.7] + [0.5] * 2, 7), ([0.7] + [0.5] * 8, 8)):
+    for number, first in ((None, 20), (18, 18), (9, 20)):  # which pause is longer, and the stretches before the cut
+        pauses = [0.7 if place + 1 == number else 0.5 for place in range(24)]
         windows = list(pack(spoken(pauses), 40 * RATE, LENGTH, RATE))
-        assert [len(window.speech) for window in windows] == [first, 10 - first]
+        assert [len(window.speech) for window in windows] == [first, 25 - first]
 
 
 def test_a_long_pause_is_shortened_and_a_short_one_is_kept():
