@@ -102,9 +102,19 @@ class Pooling(Settings):
         return () if self.mode == "none" else (self.mode,)
 
 
+LongForm = Literal["speech", "sequential", "overlap"]
+
+
 class Audio(Settings):
     """How recordings are split for a model."""
 
+    long_form: LongForm = Field(
+        default="speech",
+        description="How a model with windows (Whisper) reads recordings longer than a window. `speech`: in windows "
+        "that begin and end where nobody speaks; a recording without speech, of any length, has an empty text. "
+        "`sequential`: each window begins at the last timestamp of the one before, as in openai/whisper. `overlap`: in "
+        "overlapping windows that are merged, as in transformers' pipeline with `chunk_length_s`; it loses words.",
+    )
     chunk_length_s: float = Field(
         default=30,
         ge=0,
@@ -113,7 +123,8 @@ class Audio(Settings):
     )
     stride_length_s: float | tuple[float, float] | None = Field(
         default=None,
-        description="Overlap of neighbouring chunks, or [left, right]; default: a sixth of the chunk.",
+        description="Overlap of neighbouring chunks, or [left, right]; default: a sixth of the chunk. Models with "
+        "windows overlap them only with `long_form: overlap`.",
     )
     max_seconds: float = Field(default=120, gt=0, description="Maximum length of a recording or chunk in one forward.")
 

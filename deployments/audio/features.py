@@ -84,8 +84,12 @@ class AudioFeatures(Task[RequestT, ResponseT]):
         samples: np.ndarray[Any, Any] = read_audio(media, self.sampling_rate, self.limits)
         return samples
 
-    def features(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
+    def features(self, samples: "np.ndarray[Any, Any]", *, whole: bool = False) -> Mapping[str, Any]:
         """The features of a recording or chunk.
+
+        Args:
+            samples: `[samples]`, at the model's rate.
+            whole: those of all samples, where the feature extractor otherwise cuts every recording to one length.
 
         Raises:
             InvalidInput: too short for one frame.
@@ -102,14 +106,14 @@ class AudioFeatures(Task[RequestT, ResponseT]):
                 f"inputs is a recording of {1e3 * seconds:.2f} ms; the model needs at least "
                 f"{1e3 * self.min_samples / self.sampling_rate:.2f} ms"
             )
-        return self._extract(samples)
+        return self._extract(samples, **({"truncation": False, "padding": "longest"} if whole else {}))
 
-    def tensors(self, samples: "np.ndarray[Any, Any]") -> "dict[str, torch.Tensor]":
-        """The features as tensors, floats in the model's precision."""
+    def tensors(self, samples: "np.ndarray[Any, Any]", *, whole: bool = False) -> "dict[str, torch.Tensor]":
+        """The features as tensors, floats in the model's precision; arguments as for `features`."""
         import torch
 
         dtype = next(self.model.parameters()).dtype
-        tensors = {name: torch.from_numpy(value) for name, value in self.features(samples).items()}
+        tensors = {name: torch.from_numpy(value) for name, value in self.features(samples, whole=whole).items()}
         return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
 
     def sample(self, words: int) -> Media:
@@ -129,12 +133,12 @@ class AudioFeatures(Task[RequestT, ResponseT]):
             return None if frames is None else frames(positions)
         return output_frames(self.feature_module, positions)
 
-    def _extract(self, samples: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
+    def _extract(self, samples: "np.ndarray[Any, Any]", **options: Any) -> Mapping[str, Any]:
         import numpy as np
 
         try:
             features = self.extractor(
-                samples, sampling_rate=self.sampling_rate, return_tensors="np", return_attention_mask=True
+                samples, sampling_rate=self.sampling_rate, return_tensors="np", return_attention_mask=True, **options
             )
         except Exception as error:  # feature extractors raise all kinds of exceptions
             raise InvalidInput(f"inputs is a recording that the feature extractor rejects ({error})") from error

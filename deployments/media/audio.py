@@ -64,7 +64,7 @@ def _decode(file: AudioFile, sampling_rate: int, max_seconds: float) -> "Samples
     frames = chain([first], frames)
     while _take_block(frames, track, max_seconds):
         track.flush()
-    if not track.decoded:
+    if not track.seconds:
         raise InvalidInput(f"{file.field} has no audio")
     file.require_whole(track.seconds)
     return track.finish()
@@ -75,8 +75,8 @@ def _take_block(frames: Iterator["AudioFrame"], track: "Track", max_seconds: flo
     with _DECODING:
         for frame in frames:
             if frame.sample_rate != track.rate:
-                raise InvalidInput(f"{track.field} changes its sampling rate at {track.seconds:,.2f} s")
-            if track.decoded + frame.samples > max_seconds * track.rate:
+                track.change_rate(_rate(frame, track.field))
+            if track.seconds + frame.samples / track.rate > max_seconds:
                 raise TooLarge(f"{track.field} is longer than {max_seconds:,g} s (limits.max_audio_seconds)")
             if track.add(_mono(frame)) >= BLOCK:
                 return True
@@ -118,17 +118,19 @@ class Track:
         field: name of the input in messages.
 
     Attributes:
-        decoded: input samples so far.
+        rate: sampling rate of the input now, in Hz.
+        decoded: input samples so far, at this rate.
     """
 
     def __init__(self, rate: int, sampling_rate: int, field: str) -> None:
         import numpy as np
-        import soxr
 
         self.rate = rate
         self.decoded = 0
         self.field = field
-        self._resampler = None if rate == sampling_rate else soxr.ResampleStream(rate, sampling_rate, 1, quality="HQ")
+        self._sampling_rate = sampling_rate
+        self._seconds_before = 0.0  # of the input at other rates
+        self._resampler = self._new_resampler()
         self._waiting: list[Samples] = []
         self._waiting_samples = 0
         self._samples: Samples = np.empty(0, np.float32)
@@ -137,7 +139,21 @@ class Track:
     @property
     def seconds(self) -> float:
         """Length of the input so far."""
-        return self.decoded / self.rate
+        return self._seconds_before + self.decoded / self.rate
+
+    def change_rate(self, rate: int) -> None:
+        """What follows is at another rate, as in a file that was put together of several."""
+        self.flush(last=True)
+        self._seconds_before, self.decoded, self.rate = self.seconds, 0, rate
+        self._resampler = self._new_resampler()
+
+    def _new_resampler(self) -> Any:
+        """Of the rate of the input; None if it is that of the result."""
+        import soxr
+
+        if self.rate == self._sampling_rate:
+            return None
+        return soxr.ResampleStream(self.rate, self._sampling_rate, 1, quality="HQ")
 
     def add(self, samples: "Samples") -> int:
         """Add `[samples]` at the input rate. Returns how many wait to be flushed."""
@@ -181,5 +197,5 @@ class Track:
 
         finite = np.isfinite(block)
         if not finite.all():
-            second = (self.decoded - len(block) + int(finite.argmin())) / self.rate
+            second = self.seconds - (len(block) - int(finite.argmin())) / self.rate
             raise InvalidInput(f"{self.field} has a sample that is not a finite number at {second:,.3f} s")

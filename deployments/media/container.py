@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deployments.errors import InvalidInput, UnsupportedMedia
+from deployments.media.ogg import MAGIC, links
 from deployments.media.sniff import AUDIO_FORMATS, sniff, unsupported
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
 
 # FFmpeg also opens playlists, file lists and session descriptions, and the files and URLs that they name: a client
 # could read files of this machine. The formats below contain their audio.
@@ -22,11 +24,14 @@ CODECS = (
     *("flac", "alac", "mp3float", "mp3", "aac", "opus", "libopus", "vorbis", "amrnb", "amrwb"),
 )
 MAX_CHANNELS = 32
-MAX_BAD_SHARE = 0.1  # of a stream's packets; as in players, junk between the frames of an MP3 is skipped
+MAX_BAD_SHARE = 0.1  # of a stream's packets; as in players, bad frames up to here are skipped
 
 # Seconds by which the audio may be shorter than declared, in formats that declare it reliably. MP4 counts padding.
 _DECLARING = {"flac": 0.1, "aiff": 0.1, "mov": 0.5}
-_STREAMS = ("mp3", "aac", "amr")
+# Containers whose frames are independent of one another; in the others a bad one means a damaged file.
+_LOSSY = ("mp3", "aac", "amr", "ogg", "mov", "matroska")
+_LOSSLESS = ("flac", "alac")
+MAX_LINKS = 256  # of a chained Ogg file
 _OPTIONS = {
     "format_whitelist": ",".join(FORMATS),
     "codec_whitelist": ",".join(CODECS),  # no video decoder
@@ -46,11 +51,11 @@ class AudioFile:
 
     Attributes:
         kind: name of the format, for messages.
-        stream: the first audio stream.
+        stream: the first audio stream; of a chained Ogg file, that of the link that is being decoded.
 
     Raises:
         UnsupportedMedia: no audio, or an unsupported format.
-        InvalidInput: damaged before the first sample, or truncated (WAV).
+        InvalidInput: damaged before the first sample, truncated (WAV), or chained of too many files (Ogg).
     """
 
     def __init__(self, data: bytes, field: str) -> None:
@@ -58,12 +63,10 @@ class AudioFile:
         self.kind = sniff(data) or "recording"
         if self.kind == "WAV":
             _require_whole_wav(data, field)
-        self._container = _open(data, field)
-        try:
-            self.stream = self._first_stream()
-        except BaseException:
-            self._container.close()
-            raise
+        first, *self._links = links(data) if data.startswith(MAGIC) else [data]
+        if len(self._links) >= MAX_LINKS:
+            raise InvalidInput(f"{field} is an Ogg of {len(self._links) + 1:,} files; the limit is {MAX_LINKS}")
+        self._open(first)
 
     def __enter__(self) -> "AudioFile":
         return self
@@ -79,20 +82,41 @@ class AudioFile:
         """
         import av
 
-        skips = self._container.format.name in _STREAMS
         packets = bad = 0
-        for packet in self._container.demux(self.stream):
+        for packet in self._packets():
             packets += 1
             try:
                 yield from packet.decode()
             except av.FFmpegError:
                 bad += 1
-                if not skips:
+                if not self._skips:
                     raise
         if bad > 1 + packets * MAX_BAD_SHARE:
             raise InvalidInput(
                 f"{self.field} is a damaged {self.kind}: {bad:,} of its {packets:,} frames cannot be decoded"
             )
+
+    @property
+    def _skips(self) -> bool:
+        """Whether frames that cannot be decoded are skipped."""
+        format_name = self._container.format.name.split(",")[0]
+        return format_name in _LOSSY and self.stream.codec_context.name not in _LOSSLESS
+
+    def _packets(self) -> Iterator["Packet[AudioStream]"]:
+        """The packets of all links."""
+        yield from self._container.demux(self.stream)
+        for link in self._links:
+            self._container.close()
+            self._open(link)
+            yield from self._container.demux(self.stream)
+
+    def _open(self, data: bytes) -> None:
+        self._container = _open(data, self.field)
+        try:
+            self.stream = self._first_stream()
+        except BaseException:
+            self._container.close()
+            raise
 
     def require_whole(self, seconds: float) -> None:
         """Reject a file with clearly less audio than its header declares.

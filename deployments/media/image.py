@@ -85,14 +85,36 @@ def _require_size(size: tuple[int, int], kind: str, limits: MediaLimits, field: 
 
 def _upright_rgb(image: "Image.Image") -> "Image.Image":
     """The same as `load_image`, but in place instead of copying; an image takes 4 bytes per pixel."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    ImageOps.exif_transpose(image, in_place=True)
+    image = _upright(image)
     if not image.mode.startswith("I;16"):
         return image.convert("RGB")
     import numpy as np
 
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """The image turned as its EXIF orientation says.
+
+    As Pillow's `ImageOps.exif_transpose`, which also writes the other tags anew and fails on one that is out of range.
+    """
+    from PIL import ExifTags, Image
+
+    turn = Image.Transpose
+    turns = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_270,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_90,
+    }
+    image.load()  # a TIFF is turned when it is loaded
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    return image.transpose(turns[orientation]) if orientation in turns else image
 
 
 def _damage(kind: str, error: Exception) -> str:

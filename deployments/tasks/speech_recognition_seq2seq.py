@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from deployments.audio.features import EXAMPLE, AudioFeatures
 from deployments.audio.whisper.decoder_prompt import with_max_new_tokens
-from deployments.audio.whisper.streaming import TranscriptStream, all_details, details, tokens_of
+from deployments.audio.whisper.merge import Segment as MergedSegment
+from deployments.audio.whisper.parameters import TranscriptParameters
+from deployments.audio.whisper.reader import Times, TranscriptOptions, WindowReader
+from deployments.audio.whisper.segments import Window
+from deployments.audio.whisper.streaming import PassStream, TranscriptStream, all_details, details, tokens_of
+from deployments.audio.whisper.transcript import TranscriptSegment, fields_of, of_merged
 from deployments.audio.whisper.transformers_internals import merges_windows
-from deployments.audio.whisper.windows import Times, WindowReader
 from deployments.checkpoints.load import Checkpoint, load_tokenizer
 from deployments.contract.task import Prepared
 from deployments.errors import InvalidInput, LoadError, TooLarge
@@ -23,22 +27,9 @@ from deployments.generation.tgi import Details
 from deployments.media.content import Media
 
 
-class Parameters(GenerationParameters):
-    language: str | None = Field(
-        default=None,
-        description="Spoken language, as a name or code (`english`, `en`); default: detected by the model.",
-    )
-    task: Literal["transcribe", "translate"] | None = Field(
-        default=None, description="Transcribe in the spoken language, or translate to English."
-    )
-    return_timestamps: bool | Literal["segment", "word"] | None = Field(
-        default=None, description="Return start and end of each segment or word, in seconds; true means segment."
-    )
-
-
 class Request(GeneratingRequest):
     inputs: Media | list[Media] = Field(description="A recording (base64 or data URL), or a list of recordings.")
-    parameters: Parameters = Parameters()
+    parameters: TranscriptParameters = TranscriptParameters()
 
 
 class Chunk(BaseModel):
@@ -48,10 +39,41 @@ class Chunk(BaseModel):
     timestamp: tuple[float | None, float | None]
 
 
+class Segment(BaseModel):
+    """A segment as openai/whisper describes it.
+
+    `start` and `end` are seconds of the recording, `seek` is where its window begins, in hundredths of a second.
+    `tokens` include timestamps. The other figures are those of the decoding: null with beam search, and for windows
+    that overlap.
+    """
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float | None
+    avg_logprob: float | None
+    compression_ratio: float | None
+    no_speech_prob: float | None
+
+
 class Transcript(BaseModel):
     text: str
     chunks: list[Chunk] | None = None
+    segments: list[Segment] | None = None
+    language: str | None = None
+    duration: float | None = None
     details: Details | None = None
+
+
+class RecordingContext(NamedTuple):
+    """A recording that was prepared: its windows, how they are read, and its length in seconds."""
+
+    windows: list[Window]
+    options: TranscriptOptions
+    seconds: float
 
 
 class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Request, Transcript]):
@@ -72,12 +94,12 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         super().__init__(checkpoint)
         self._start = decoder_start(checkpoint.model)
         self._encoder_slots = 0  # of the encoder's output, if recordings have a fixed length
-        self._windows: WindowReader | None = None
+        self._reader: WindowReader | None = None
         if self.is_fixed:
             positions, self._encoder_slots = self._measure_window()
             if merges_windows(self.tokenizer):
-                self._windows = WindowReader(self, self.tokenizer, self.defaults, positions, self._encoder_slots)
-        if self._windows is None and self._start is None:
+                self._reader = WindowReader(self, self.tokenizer, self.defaults, positions, self._encoder_slots)
+        if self._reader is None and self._start is None:
             raise LoadError(f"{checkpoint.config.model}: the checkpoint has no decoder_start_token_id")
 
     def tokenizer_of(self, checkpoint: Checkpoint) -> Any:
@@ -98,12 +120,17 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         parameters = request.parameters
         if parameters.texts > 1 or (parameters.best_of or 1) > 1:
             raise InvalidInput("parameters: a recording has a single text; omit num_return_sequences and best_of")
-        if self._windows is None:
+        if self._reader is None:
             return self._whole(request)
-        language, task, times = parameters.language, parameters.task, self._times(request)
-        options = self._windows.options(parameters, language, task, times, stream=request.stream)
-        windows = list(self._windows.cut(self.read(request.inputs)))
-        return Prepared([self._windows.generation_request(window, options) for window in windows], (windows, options))
+        reader, times = self._reader, self._times(request)
+        reader.options(parameters, times, is_long=False, stream=request.stream)  # refused before anything is decoded
+        samples = self.read(request.inputs)
+        long_form = reader.long_form(parameters)
+        is_long = reader.cutter.is_long(samples, long_form)
+        options = reader.options(parameters, times, is_long=is_long, stream=request.stream)
+        windows = list(reader.cutter.cut(samples, long_form))
+        context = RecordingContext(windows, options, len(samples) / self.sampling_rate)
+        return Prepared([reader.generation_request(window, options) for window in windows], context)
 
     def postprocess(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> Any:
         answer: dict[str, Any] = self._text(request, prepared, outputs)
@@ -115,11 +142,13 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         return [list(range(len(prepared.rows)))]
 
     def stream_transform(self, prepared: Prepared) -> Callable[[StreamedToken], StreamedToken]:
-        if self._windows is None:
+        if self._reader is None:
             return super().stream_transform(prepared)
-        windows, options = prepared.context
+        windows, options, _ = prepared.context
+        if not options.is_merged:
+            return PassStream(self._reader, windows)
         return TranscriptStream(
-            self._windows, windows, options.decoder_prompt.generated, prepared.rows[0].params.eos_token_ids
+            self._reader, windows, options.decoder_prompt.generated, prepared.rows[0].params.eos_token_ids
         )
 
     def final_event(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
@@ -132,14 +161,19 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
         return sum(prompt for prompt, _ in counts), sum(completion for _, completion in counts)
 
     def sized_example(self, words: int) -> Request:
-        return Request(inputs=self.sample(words), parameters=Parameters(max_new_tokens=4, do_sample=False))
+        # Read although nobody speaks in it.
+        parameters = TranscriptParameters(max_new_tokens=4, do_sample=False, long_form="overlap")
+        return Request(inputs=self.sample(words), parameters=parameters)
 
     def _whole(self, request: Request) -> Prepared:
         """One sequence for a recording that the model reads without windows."""
         parameters = request.parameters
-        for name in ("language", "task", "return_timestamps"):
+        own = TranscriptParameters.model_fields.keys() - GenerationParameters.model_fields.keys()
+        for name in sorted(own - {"long_form"}):  # which is for models with windows
             if getattr(parameters, name):
                 raise InvalidInput(f"parameters.{name}: not supported by this model; omit it")
+        if isinstance(parameters.temperature, list):
+            raise InvalidInput("parameters.temperature: this model takes a single one")
         assert isinstance(request.inputs, Media)
         samples = self.read(request.inputs)
         if self.is_fixed and len(samples) > self.samples_per_position:
@@ -158,13 +192,28 @@ class SpeechRecognition(AudioFeatures[Request, Transcript], GeneratingTask[Reque
 
     def _text(self, request: Request, prepared: Prepared, outputs: Sequence[Completion]) -> dict[str, Any]:
         """The text and, if requested, the chunks."""
-        if self._windows is None:
+        if self._reader is None:
             return {"text": self.text_of(prepared.rows[0], outputs[0])}
-        windows, options = prepared.context
-        segments = self._windows.join(windows)
+        context: RecordingContext = prepared.context
+        windows, options = context.windows, context.options
+        segments: Sequence[MergedSegment | TranscriptSegment]
+        if options.is_merged:
+            segments = merged = self._reader.join(windows)
+            timed = of_merged(merged, context.seconds)
+        else:
+            segments = timed = self._reader.segments(windows)
         answer: dict[str, Any] = {"text": "".join(segment.text for segment in segments)}
-        if options.times is not None:
-            answer["chunks"] = self._windows.chunks(segments, options.times)
+        if options.returns == "segment":
+            answer["chunks"] = [{"text": each.text, "timestamp": (each.start, each.end)} for each in segments]
+        elif options.returns == "word":
+            answer["chunks"] = [word for segment in segments for word in self._reader.words(segment)]
+        if request.parameters.segments:
+            language = self._reader.language(windows[0])
+            answer |= {
+                "segments": fields_of(timed),
+                "language": language,
+                "duration": round(context.seconds, 2),
+            }
         return answer
 
     def _times(self, request: Request) -> Times:

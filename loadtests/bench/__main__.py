@@ -22,6 +22,8 @@ from loadtests.bench.overhead import report as overhead_report
 from loadtests.bench.overload import benchmark as overload
 from loadtests.bench.overload import plot as overload_plot
 from loadtests.bench.overload import report as overload_report
+from loadtests.bench.speech import benchmark as speech
+from loadtests.bench.speech import report as speech_report
 from loadtests.report.progress import Log, progress_log
 from loadtests.report.table import TableReport
 
@@ -68,6 +70,10 @@ BENCHMARKS = {
     "generation": Benchmark(
         "A small Llama and a small T5 with mixed lengths, compared with static batches and other servers.",
         *(generation.Plan, generation.QUICK, generation.PARTS, generation.run, generation_report.report),
+    ),
+    "speech": Benchmark(
+        "Words, times and speed of long recordings with known words, compared with transformers' own long form.",
+        *(speech.Plan, speech.QUICK, speech.PARTS, speech.run, speech_report.report),
     ),
 }
 

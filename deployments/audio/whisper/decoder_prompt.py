@@ -2,7 +2,8 @@
 
 The prompt of a multilingual model names the language. If the request does not, the model detects it while decoding: the
 first token is restricted to languages, and the tokens after it are forced. Detection thus needs no extra forward, and
-sequences of known and unknown language share a batch.
+sequences of known and unknown language share a batch. Where the figures of a pass are recorded, all tokens of the
+prompt but the first are forced, since the scores behind the first say whether the model hears speech.
 """
 
 import copy
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from deployments.audio.whisper.transformers_internals import language_codes
+from deployments.audio.whisper.figures import FiguresRecorder
+from deployments.audio.whisper.transformers_internals import language_codes, language_names
 from deployments.errors import InvalidInput
 from deployments.generation.in_flight.families import LIMITS
 from deployments.generation.request import GenerationRequest
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_NEW_TOKENS = 256  # as in transformers' pipeline for speech
+ONLY_LANGUAGE = "en"  # of Whisper's models that know a single one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +33,68 @@ class DecoderPrompt:
     Attributes:
         before: tokens before the language token; all tokens if no language is to be detected.
         languages: language tokens to choose from; empty if no language is to be detected.
-        after: tokens after the language token.
+        after: tokens after the language token; all tokens after `before` if no language is to be detected.
+        previous: tokens before all others: text that comes before the window's, after a token that says so.
     """
 
     before: tuple[int, ...]
     languages: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    previous: tuple[int, ...] = ()
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        """The tokens that are not generated."""
+        return (*self.previous, *self.before)
 
     @property
     def length(self) -> int:
         """Number of tokens."""
-        return len(self.before) + len(self.after) + (1 if self.languages else 0)
+        return len(self.prompt_ids) + self.generated
 
     @property
     def generated(self) -> int:
         """Number of tokens that are generated: the detected language and the forced tokens after it."""
-        return self.length - len(self.before)
+        return len(self.after) + (1 if self.languages else 0)
 
     def with_language(self, language: int) -> "DecoderPrompt":
         """The same prompt with this language."""
-        return DecoderPrompt((*self.before, language, *self.after)) if self.languages else self
+        if not self.languages:
+            return self
+        return DecoderPrompt((*self.before, language, *self.after), previous=self.previous)
+
+    def from_start(self) -> "DecoderPrompt":
+        """The same prompt, of which all tokens behind the first are generated.
+
+        The model's scores after the first token say whether it hears speech.
+        """
+        if self.generated:
+            return self
+        return replace(self, before=self.before[:1], after=self.before[1:])
 
     def placeholder_ids(self) -> list[int]:
         """All tokens, with an arbitrary language."""
-        return [*self.before, *self.languages[:1], *self.after]
+        return [*self.prompt_ids, *self.languages[:1], *self.after]
 
-    def apply(self, generation_request: GenerationRequest, prompt: Prompt) -> GenerationRequest:
+    def apply(
+        self,
+        generation_request: GenerationRequest,
+        prompt: Prompt,
+        recorder: FiguresRecorder | None = None,
+    ) -> GenerationRequest:
         """Put this decoder prompt in front of a request.
 
         Args:
             generation_request: made for the prompt `placeholder_ids()`.
-            prompt: the prompt with the tokens `before`.
+            prompt: the prompt with the tokens `prompt_ids`.
+            recorder: of the figures of the pass, if they are recorded.
         """
-        if not self.languages:
+        if not self.generated and recorder is None:
             return replace(generation_request, prompt=prompt)
         params = generation_request.params
+        processor: RowProcessor = PromptedDecoding(
+            self, params.suppress_tokens, params.begin_suppress_tokens, generation_request.processor
+        )
         return replace(
             generation_request,
             prompt=prompt,
@@ -72,20 +102,18 @@ class DecoderPrompt:
                 params,
                 max_new_tokens=params.max_new_tokens + self.generated,
                 min_new_tokens=params.min_new_tokens + self.generated if params.min_new_tokens else 0,
-                suppress_tokens=(),  # apply to the text only; `LanguageDetection` does that
+                suppress_tokens=(),  # apply to the text only; `PromptedDecoding` does that
                 begin_suppress_tokens=(),
             ),
-            processor=LanguageDetection(
-                self, params.suppress_tokens, params.begin_suppress_tokens, generation_request.processor
-            ),
+            processor=processor if recorder is None else recorder.around(processor),
         )
 
 
-class LanguageDetection:
-    """A logits processor that forces the likeliest language and then the rest of the decoder prompt.
+class PromptedDecoding:
+    """A logits processor that forces the likeliest language, if one is to be detected, and the rest of the prompt.
 
     Args:
-        decoder_prompt: a prompt with languages.
+        decoder_prompt: the prompt, of which tokens may be left to generate.
         suppressed: tokens that the text must not contain.
         suppressed_first: tokens that the text must not start with.
         text: logits processor of the text, if any.
@@ -102,20 +130,28 @@ class LanguageDetection:
         self._suppressed, self._suppressed_first = list(suppressed), list(suppressed_first)
 
     def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
-        decoder_prompt, position = self._decoder_prompt, ids.shape[1] - len(self._decoder_prompt.before)
+        decoder_prompt, position = self._decoder_prompt, ids.shape[1] - len(self._decoder_prompt.prompt_ids)
         if position < decoder_prompt.generated:
-            languages = list(decoder_prompt.languages)
-            token = (
-                languages[int(scores[0, languages].argmax())] if position == 0 else decoder_prompt.after[position - 1]
-            )
-            forced = scores.new_full(scores.shape, float("-inf"))
-            forced[0, token] = 0
-            return forced
+            return only(scores, self._next(scores, position))
         scores = scores.clone()
         scores[:, self._suppressed] = float("-inf")
         if position == decoder_prompt.generated:
             scores[:, self._suppressed_first] = float("-inf")
         return scores if self._text is None else self._text(ids, scores)
+
+    def _next(self, scores: "Tensor", position: int) -> int:
+        """The token of the decoder prompt at a position, counted from the first that is generated."""
+        languages, after = list(self._decoder_prompt.languages), self._decoder_prompt.after
+        if not languages:
+            return after[position]
+        return languages[int(scores[0, languages].argmax())] if position == 0 else after[position - 1]
+
+
+def only(scores: "Tensor", token: int) -> "Tensor":
+    """Scores of the same shape that leave a single token."""
+    forced = scores.new_full(scores.shape, float("-inf"))
+    forced[:, token] = 0
+    return forced
 
 
 class DecoderPrompts:
@@ -138,6 +174,8 @@ class DecoderPrompts:
         Raises:
             InvalidInput: the model does not know the language or the task.
         """
+        if language is not None and self._is_the_only(language):
+            language = None
         self._require_choice(language, task)
         language = language or getattr(self._defaults, "language", None)
         task = task or getattr(self._defaults, "task", None)
@@ -169,6 +207,22 @@ class DecoderPrompts:
         if only_one and (language is not None or task is not None):
             raise InvalidInput("parameters: this model knows a single language; omit language and task")
 
+    def _is_the_only(self, language: str) -> bool:
+        """Whether the model knows a single language, this one. Whisper's models of one language know English."""
+        is_multilingual = getattr(self._defaults, "is_multilingual", bool(self._languages))
+        return not is_multilingual and _code(language) == ONLY_LANGUAGE
+
+    def is_language(self, token: int) -> bool:
+        """Whether a token names a language."""
+        return token in self._languages.values()
+
+    def language_of(self, token: int | None) -> str | None:
+        """The name of a language, such as "english", given its token; None means that the model knows a single one."""
+        if not self._languages:
+            return language_names()[ONLY_LANGUAGE]
+        code = next((name.strip("<|>") for name, known in self._languages.items() if known == token), None)
+        return None if code is None else language_names().get(code, code)
+
     def _forced(self) -> list[int | None]:
         """Tokens from the second on, in old checkpoints; None stands for a language to detect."""
         forced = getattr(self._defaults, "forced_decoder_ids", None)
@@ -177,10 +231,9 @@ class DecoderPrompts:
 
     def _language(self, language: str) -> int:
         """The token of a language, given its name, its code or the token itself."""
-        name = language.lower()
-        for token in (name, f"<|{language_codes().get(name, name)}|>"):
-            if token in self._languages:
-                return self._languages[token]
+        token = f"<|{_code(language)}|>"
+        if token in self._languages:
+            return self._languages[token]
         known = ", ".join(sorted(token.strip("<|>") for token in self._languages))
         raise InvalidInput(f"parameters.language: this model does not know the language {language!r}; it knows {known}")
 
@@ -190,6 +243,14 @@ class DecoderPrompts:
                 f"parameters.task: this model does not know the task {task!r}; it knows {', '.join(self._tasks)}"
             )
         return self._tasks[task]
+
+
+def _code(language: str) -> str:
+    """The code of a language: of `German`, `de`, `DE`, `de-AT`, `de_DE` and `<|de|>` it is `de`."""
+    name = language.strip().lower().strip("<|>")
+    if name in language_codes():
+        return language_codes()[name]
+    return name.replace("_", "-").split("-")[0]
 
 
 def with_max_new_tokens(defaults: Any, config: Any, prompt_length: int) -> Any:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from deployments.audio.whisper.figures import Figures
 from deployments.audio.whisper.merge import Stride, WindowTokens
+from deployments.audio.whisper.speech_windows import Clock
 
 if TYPE_CHECKING:
     import torch
@@ -56,36 +58,73 @@ def _closed(times: Sequence[bool]) -> int:
     return next((i + 1 for i in range(len(times) - 1, 0, -1) if times[i] and times[i - 1]), 0)
 
 
-@dataclass(slots=True, eq=False)
-class Window:
-    """A window and the tokens of its passes. Written on the model thread, read after the last pass.
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over a window.
 
     Attributes:
-        features: input features, `[..., positions]`.
+        start: position in the window at which it began.
+        window_tokens: the tokens that are kept.
+        figures: how it was decoded, if that was recorded.
+    """
+
+    start: int
+    window_tokens: WindowTokens
+    figures: Figures | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """Audio that one row reads, in one pass or several. Written on the model thread, read after the last pass.
+
+    Attributes:
+        features: input features, `[..., positions]`; more than the model reads in a pass if the audio is longer.
         stride: length of the window and its overlaps.
         positions: feature positions that are not padding.
+        size: feature positions of a pass.
+        clock: maps its seconds to those of the recording.
+        is_silent: nobody speaks in it; its text is empty.
+        language: token of the language that was detected or requested, once it is known.
     """
 
     features: "torch.Tensor"
     stride: Stride
     positions: int
-    _passes: dict[int, WindowTokens] = field(default_factory=dict)  # by start position
+    size: int
+    clock: Clock = field(default_factory=Clock)
+    is_silent: bool = False
+    language: int | None = None
+    _passes: dict[int, Pass] = field(default_factory=dict)  # by start position
 
-    def add_pass(self, start: int, window_tokens: WindowTokens) -> None:
-        """Add the tokens of the pass that began at position `start`."""
-        self._passes[start] = window_tokens
+    def add_pass(self, finished: Pass) -> None:
+        """Add a pass, or replace the one that began at the same position."""
+        self._passes[finished.start] = finished
+
+    @property
+    def passes(self) -> list[Pass]:
+        """The passes so far, in order."""
+        return [finished for _, finished in sorted(self._passes.copy().items())]
 
     @property
     def window_tokens(self) -> WindowTokens:
         """The tokens of all passes."""
-        passes = [self._passes[start] for start in sorted(self._passes)]
+        passes = [each.window_tokens for each in self.passes]
         return WindowTokens(
             [token for each in passes for token in each.tokens],
             [time for each in passes for time in each.token_times],
         )
 
     def rest(self, start: int) -> "torch.Tensor":
-        """The features from a position on, padded with zeros to the length of the window."""
+        """The features of a pass that begins at a position, padded with zeros to the length of a pass."""
         import torch
 
-        return torch.nn.functional.pad(self.features[..., start:], (0, start))
+        features = self.features[..., start : start + self.size]
+        return torch.nn.functional.pad(features, (0, self.size - features.shape[-1]))
+
+    def has_more(self, start: int) -> bool:
+        """Whether another pass can begin at a position.
+
+        A window that fits into one pass is read up to the end of its padding, as `generate` does.
+        """
+        total = self.features.shape[-1]
+        return start < (total if total <= self.size else self.positions)

@@ -2,14 +2,14 @@
 
 With a single window, each token's text is emitted at once, except text that another pass over the window may change.
 Overlapping windows change each other's text, so the text of a window is emitted with its last token, as far as it is
-final then.
+final then. Of windows that do not overlap, the text of a pass is emitted once the pass is kept.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from deployments.audio.whisper.reader import WindowReader
 from deployments.audio.whisper.segments import Window, complete, stable
-from deployments.audio.whisper.windows import WindowReader
 from deployments.generation.request import Completion, GenerationRequest, StreamedToken
 from deployments.generation.tgi import Vocabulary
 
@@ -69,6 +69,26 @@ class TranscriptStream:
         self._merged_count = max(self._merged_count, count)
         if token.is_end:
             self._pass, self._merged_count = [], 0
+
+
+class PassStream:
+    """Replaces the text of each streamed token by that of the passes that were kept since the token before.
+
+    Args:
+        reader: the model's window reader.
+        windows: one window per sequence.
+    """
+
+    def __init__(self, reader: WindowReader, windows: Sequence[Window]) -> None:
+        self._reader, self._windows = reader, windows
+        self._emitted = 0  # characters
+
+    def __call__(self, token: StreamedToken) -> StreamedToken:
+        if not token.is_end:
+            return token._replace(text="")
+        text = self._reader.text(self._windows[: token.row + 1])
+        new, self._emitted = text[self._emitted :], len(text)
+        return token._replace(text=new)
 
 
 def details(

@@ -32,6 +32,14 @@ def language_codes() -> Mapping[str, str]:
     return codes
 
 
+def language_names() -> Mapping[str, str]:
+    """Whisper's language names by code, such as "en" to "english". The tokenizer has no public method for it."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    names: Mapping[str, str] = LANGUAGES
+    return names
+
+
 def merges_windows(tokenizer: Any) -> bool:
     """Whether a tokenizer can merge overlapping windows, as Whisper's does with its timestamp tokens.
 

@@ -37,7 +37,7 @@ _TRANSCRIPTIONS = _operation(
     path="/v1/audio/transcriptions",
     summary="The text of a recording.",
     request=AudioRequest,
-    tasks=tuple(audio.TIMESTAMPS),
+    tasks=tuple(audio.TIMED),
     is_form=True,
     also=("text/plain", EVENT_STREAM),
 )

@@ -1,31 +1,43 @@
 """Timed text as subtitles: SubRip and WebVTT."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
+SHORTEST_S = 0.1  # of a cue; the model may give a segment no length
 
-def srt(chunks: Sequence[dict[str, Any]]) -> str:
-    """SubRip: numbered, with a comma before the milliseconds."""
+
+def srt(segments: Sequence[dict[str, Any]]) -> str:
+    """SubRip: numbered, with a comma before the milliseconds.
+
+    Args:
+        segments: in order, each with `start` and `end` in seconds and a `text`.
+    """
     lines = [
         f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n"
-        for number, (start, end, text) in enumerate(_timed(chunks), 1)
+        for number, (start, end, text) in enumerate(_cues(segments), 1)
     ]
     return "\n".join(lines)
 
 
-def vtt(chunks: Sequence[dict[str, Any]]) -> str:
-    """WebVTT."""
-    lines = [f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n" for start, end, text in _timed(chunks)]
+def vtt(segments: Sequence[dict[str, Any]]) -> str:
+    """WebVTT, of the same segments."""
+    lines = [
+        f"{_clock(start, '.')} --> {_clock(end, '.')}\n{escape(text, quote=False)}\n"
+        for start, end, text in _cues(segments)
+    ]
     return "\n".join(["WEBVTT\n", *lines])
 
 
-def _timed(chunks: Sequence[dict[str, Any]]) -> list[tuple[float, float, str]]:
-    """(start, end, text). A chunk without an end, because the recording ends within it, ends at its start."""
-    timed = []
-    for chunk in chunks:
-        start, end = chunk["timestamp"]
-        timed.append((start or 0.0, start or 0.0 if end is None else end, chunk["text"].strip()))
-    return timed
+def _cues(segments: Sequence[dict[str, Any]]) -> list[tuple[float, float, str]]:
+    """(start, end, text) of each cue: in order, of some length, with a text of one line."""
+    cues: list[tuple[float, float, str]] = []
+    for segment in segments:
+        text = " ".join(segment["text"].split())
+        if text:
+            start = max(segment["start"], cues[-1][0] if cues else 0.0)
+            cues.append((start, max(segment["end"], start + SHORTEST_S), text))
+    return cues
 
 
 def _clock(seconds: float, separator: str) -> str:

@@ -113,7 +113,10 @@ REFERENCES: Mapping[tuple[str, str], Reference] = {
     ("AutoModelForAudioClassification", "audio"): Reference(media.audio_labels, _recordings),
     ("AutoModelForCTC", "audio"): Reference(writing.letters, _recordings),
     ("AutoModelForSpeechSeq2Seq", "audio"): Reference(
-        writing.speech, _recordings, {"parameters": {"max_new_tokens": NEW_TOKENS}}
+        # The pipeline also reads recordings in which nobody speaks.
+        writing.speech,
+        _recordings,
+        {"parameters": {"max_new_tokens": NEW_TOKENS, "long_form": "overlap"}},
     ),
     ("AutoModelForCausalLM", "text"): Reference(writing.continuations, _texts, _WRITING),
     ("AutoModelForSeq2SeqLM", "text"): Reference(writing.rewritings, _texts, _WRITING),

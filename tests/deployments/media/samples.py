@@ -54,9 +54,10 @@ def wav(samples: np.ndarray, rate: int = 16_000, *, size: int | None = None) -> 
     return b"RIFF" + struct.pack("<I", min(36 + size, 2**32 - 1)) + body
 
 
-def encoded(name: str, samples: np.ndarray, *, stereo: bool = False) -> bytes:
-    """`[samples]` at the format's own rate, in one of `SOUND_FORMATS`."""
-    kind, codec, rate = SOUND_FORMATS[name]
+def encoded(name: str, samples: np.ndarray, *, stereo: bool = False, rate: int | None = None) -> bytes:
+    """`[samples]` at a rate or the format's own, in one of `SOUND_FORMATS`."""
+    kind, codec, usual = SOUND_FORMATS[name]
+    rate = rate or usual
     layout = "stereo" if stereo or codec == "vorbis" else "mono"  # this encoder of Vorbis knows only two channels
     channels = 2 if layout == "stereo" else 1
     buffer = io.BytesIO()

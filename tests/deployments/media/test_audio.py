@@ -7,6 +7,7 @@ import sys
 import time
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import av
 import numpy as np
@@ -286,3 +287,81 @@ def test_it_opens_no_file_beside():
         with pytest.raises(ServiceError):
             read(b"RIFF" + bytes(100))
     assert before == 0 or len(os.listdir("/proc/self/fd")) <= before
+
+
+TONES = {440.0: 1.0, 660.0: 1.5}  # seconds by frequency
+
+
+def strongest(samples: np.ndarray, rate: int = RATE) -> float:
+    """The strongest frequency, in Hz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(spectrum.argmax() * rate / len(samples))
+
+
+def of_both_tones(samples: np.ndarray, delay_s: float = 0.06) -> None:
+    """It is one tone after the other, up to what an encoder adds."""
+    first, second = TONES.values()
+    assert len(samples) / RATE == pytest.approx(first + second, abs=4 * delay_s)
+    assert strongest(samples[RATE // 4 : 3 * RATE // 4]) == pytest.approx(440, abs=3)
+    assert strongest(samples[int(1.3 * RATE) : int(2.3 * RATE)]) == pytest.approx(660, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "stereo"),
+    [
+        ("vorbis", (44_100, 22_050), (True, True)),
+        ("opus", (48_000, 48_000), (False, True)),
+        ("mp3", (44_100, 48_000), (True, True)),
+    ],
+)
+def test_a_file_of_several_is_read_to_its_end(name, rates, stereo):
+    parts = [
+        encoded(name, sine(seconds, rate, hertz), stereo=is_stereo, rate=rate)
+        for (hertz, seconds), rate, is_stereo in zip(TONES.items(), rates, stereo, strict=True)
+    ]
+    of_both_tones(read(b"".join(parts)))
+
+
+def test_seconds_of_all_rates_count_towards_the_limit():
+    data = encoded("mp3", sine(2, 44_100), rate=44_100) + encoded("mp3", sine(2, 22_050), rate=22_050)
+    assert len(read(data, limits=MediaLimits(max_audio_seconds=4.5))) > 3.9 * RATE
+    with pytest.raises(TooLarge, match=r"longer than 3 s"):
+        read(data, limits=MediaLimits(max_audio_seconds=3))
+
+
+def test_an_ogg_of_too_many_files_is_refused():
+    part = encoded("opus", sine(0.02, 48_000))
+    assert len(read(part * 5)) > 0
+    with pytest.raises(InvalidInput, match=r"an Ogg of 300 files; the limit is 256"):
+        read(part * 300)
+
+
+@pytest.mark.parametrize("name", ["m4a", "webm"])
+def test_a_bad_frame_is_skipped(name):
+    rate = {"m4a": 44_100}.get(name, 48_000)
+    data = encoded(name, sine(3, rate))
+    middle = len(data) // 2
+    got = read(data[:middle] + bytes(24) + data[middle + 24 :])
+    assert len(got) == pytest.approx(len(read(data)), abs=0.2 * RATE)
+
+
+def test_many_bad_frames_are_a_damaged_file():
+    data = bytearray(encoded("m4a", sine(3, 44_100)))
+    start = data.index(b"mdat") + 200
+    for offset in range(start, len(data) - 2000, 40):
+        data[offset : offset + 20] = b"\xff" * 20
+    with pytest.raises(InvalidInput, match="damaged"):
+        read(bytes(data))
+
+
+CASES = Path(__file__).parents[4] / "shared" / "cases"  # beside the checkout where there is one
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no files of cases beside the checkout")
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("chained.opus", 14.2), ("chained_rates.ogg", 14.2), ("rates.mp3", 14.26), ("m4a_badframe.m4a", 7.06),
+     ("m4a_cutlast.m4a", 7.08)],
+)  # fmt: skip
+def test_what_can_be_decoded_is_decoded(name, seconds):
+    assert len(read((CASES / name).read_bytes())) / RATE == pytest.approx(seconds, abs=0.02)

@@ -59,6 +59,18 @@ def test_pictures_stand_upright(kind, orientation):
     np.testing.assert_array_equal(got, load_image(Image.open(io.BytesIO(data))))
 
 
+def test_a_broken_tag_beside_the_orientation_does_not_matter():
+    """A resolution that is the signed rational -1/0, which Pillow reads and cannot write."""
+    orientation, resolution = struct.pack("<HHII", 0x0112, 3, 1, 6), struct.pack("<HHII", 0x011A, 10, 1, 38)
+    tags = struct.pack("<2sHIH", b"II", 42, 8, 2) + orientation + resolution + struct.pack("<Iii", 0, -1, 0)
+    data = picture_bytes(COLOURS, "JPEG", exif=b"Exif\0\0" + tags)
+    whole = Image.Exif()
+    whole[0x0112] = 6
+    upright = picture_bytes(COLOURS, "JPEG", exif=whole)
+    assert read(data).size == (30, 40)
+    np.testing.assert_array_equal(read(data), read(upright))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_of_grey_are_scaled_not_clipped(kind):
     grey = np.array([[0, 255, 256, 0x8000, 65535]], dtype=np.uint16)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from deployments.audio.whisper.decoder_prompt import DecoderPrompt, DecoderPrompts, LanguageDetection
+from deployments.audio.whisper.decoder_prompt import DecoderPrompt, DecoderPrompts, PromptedDecoding
 from deployments.errors import InvalidInput
 from deployments.generation.sampling.params import sampling_params
 from tests.generation_models import generating_model
@@ -65,7 +65,7 @@ def test_every_wish_begins_as_in_transformers(name):
 
 def test_detection_is_among_languages_and_then_the_rest_follows():
     decoder_prompt = DecoderPrompt((3,), (20, 21, 22), (TRANSCRIBE, SILENT))
-    detecting = LanguageDetection(decoder_prompt, [7], [8], lambda ids, scores: scores + 1)
+    detecting = PromptedDecoding(decoder_prompt, [7], [8], lambda ids, scores: scores + 1)
     scores = torch.zeros(1, 50)
     scores[0, [7, 8, 21]] = torch.tensor([9.0, 8.0, 2.0])
     said = [3]
@@ -82,7 +82,7 @@ def test_detection_is_among_languages_and_then_the_rest_follows():
 @pytest.mark.parametrize(
     ("name", "language", "task", "message"),
     [
-        ("one", "en", None, "does not support a choice of language"),
+        ("one", "german", None, "does not support a choice of language"),
         ("one", None, "transcribe", "does not support a choice of task"),
         ("many", "klingon", None, r"does not know the language 'klingon'; it knows de, en, fr"),
         ("many", "spanish", None, "does not know the language 'spanish'"),
@@ -109,3 +109,29 @@ def test_a_row_that_detects_has_room_for_what_it_is_made_to_say():
         decoder_prompt.length,
         decoder_prompt.generated,
     ) == (7, 4, 3, 2)
+
+
+@pytest.mark.parametrize("language", ["de", "DE", "German", " german ", "de-AT", "de_DE", "<|de|>"])
+def test_a_language_has_many_spellings(language):
+    prompts = DecoderPrompts(defaults_of("many"), transformers.WhisperConfig())
+    assert prompts.decoder_prompt(language, None, times=True).before == (3, 21, TRANSCRIBE)
+
+
+@pytest.mark.parametrize("language", ["en", "English", "en-GB", "EN_us"])
+def test_a_model_of_english_alone_takes_english(language):
+    prompts = DecoderPrompts(defaults_of("one"), transformers.WhisperConfig())
+    expected = prompts.decoder_prompt(None, None, times=False)
+    assert prompts.decoder_prompt(language, None, times=False) == expected
+    assert prompts.language_of(None) == "english"
+
+
+def test_a_prompt_from_its_start_forces_all_but_the_first_token():
+    whole = DecoderPrompt((3, 21, TRANSCRIBE), previous=(9, 7))
+    prompt = whole.from_start()
+    assert (prompt.prompt_ids, prompt.after, prompt.generated) == ((9, 7, 3), (21, TRANSCRIBE), 2)
+    assert prompt.length == whole.length
+    forcing = PromptedDecoding(prompt, [], [], None)
+    said = [9, 7, 3]
+    for _ in range(2):
+        said.append(int(forcing(torch.tensor([said]), torch.zeros(1, 50)).argmax()))
+    assert said == list(whole.placeholder_ids())

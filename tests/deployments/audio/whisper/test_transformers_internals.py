@@ -20,6 +20,10 @@ def test_language_codes():
     assert internals.language_codes()["english"] == "en"
 
 
+def test_language_names():
+    assert internals.language_names()["en"] == "english"
+
+
 def test_whispers_tokenizer_merges_windows_and_collates_words(tmp_path):
     tokenizer = whisper_tokenizer(tmp_path, ())
     assert callable(tokenization_whisper._collate_word_timestamps)

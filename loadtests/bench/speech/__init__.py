@@ -1,0 +1,1 @@
+"""Words and times of long recordings, compared with transformers' long form."""
