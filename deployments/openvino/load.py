@@ -14,6 +14,7 @@ from deployments.openvino.graph import Graph
 from deployments.openvino.layouts import GraphLayout
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build
 from deployments.openvino.precision import HINTS
+from deployments.openvino.pruning import hold
 
 OTHER_MACHINE = 1.5
 """Times the difference measured at the build: other instructions round otherwise, and int8 saturates on some."""
@@ -42,6 +43,7 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
     if difference > _allowed(task, build):
         what = "answers otherwise on this machine than torch did at the build"
         raise _unfit(config, build, f"{what}, by {difference:.1e}")
+    hold(build.folder)
     return task
 
 
