@@ -12,6 +12,8 @@ from rich.console import Console
 
 from loadtests.bench.batching import benchmark as batching
 from loadtests.bench.batching import report as batching_report
+from loadtests.bench.compute import benchmark as compute
+from loadtests.bench.compute import report as compute_report
 from loadtests.bench.encoders import EncoderName
 from loadtests.bench.generation import benchmark as generation
 from loadtests.bench.generation import report as generation_report
@@ -68,6 +70,10 @@ BENCHMARKS = {
     "generation": Benchmark(
         "A small Llama and a small T5 with mixed lengths, compared with static batches and other servers.",
         *(generation.Plan, generation.QUICK, generation.PARTS, generation.run, generation_report.report),
+    ),
+    "compute": Benchmark(
+        "Forwards of text, picture and sound models by torch, OpenVINO and ONNX Runtime, without a service.",
+        *(compute.Plan, compute.QUICK, compute.PARTS, compute.run, compute_report.report),
     ),
 }
 
