@@ -33,6 +33,22 @@ COPY deployments deployments
 COPY serve serve
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
+# The same without torch: for configurations whose builds are brought along (docs/compute.md).
+FROM base AS build-slim
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
+ENV PATH=/opt/automodel-serve/bin:${PATH}
+WORKDIR /src
+COPY pyproject.toml constraints.txt ./
+RUN python3 -m venv /opt/automodel-serve \
+    && python -c 'import tomllib; print(*(name for name in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not name.startswith("torch")), sep="\n")' > needed.txt \
+    && pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt --requirement needed.txt
+COPY README.md LICENSE ./
+COPY deployments deployments
+COPY serve serve
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps .
+
 FROM build AS models-none
 RUN mkdir -p /var/cache/automodel-serve
 
@@ -42,7 +58,7 @@ RUN AUTOMODEL_SERVE_CACHE=/var/cache/automodel-serve automodel-serve build
 # hadolint ignore=DL3006
 FROM models-${EMBEDDED} AS models
 
-FROM base
+FROM base AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="automodel-serve" \
@@ -50,8 +66,6 @@ LABEL org.opencontainers.image.title="automodel-serve" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /opt/automodel-serve /opt/automodel-serve
-COPY --from=models --chown=10001:10001 /var/cache/automodel-serve /var/cache/automodel-serve
 # The root file system may be read-only: what is written goes to /tmp (Ray keeps its token in HOME), and what is
 # downloaded to the two folders below. NVIDIA's container runtime reads the last two.
 ENV PATH=/opt/automodel-serve/bin:${PATH} \
@@ -73,3 +87,12 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=10m --retries=3 \
 # tini takes up the processes that HAProxy leaves behind when it is reloaded. KubeRay puts its own command here.
 ENTRYPOINT ["tini", "--", "automodel-serve"]
 CMD ["up", "--host", "0.0.0.0", "--port", "8000"]
+
+FROM runtime AS slim
+ENV TRANSFORMERS_NO_ADVISORY_WARNINGS=1
+COPY --from=build-slim /opt/automodel-serve /opt/automodel-serve
+COPY --from=models --chown=10001:10001 /var/cache/automodel-serve /var/cache/automodel-serve
+
+FROM runtime
+COPY --from=build /opt/automodel-serve /opt/automodel-serve
+COPY --from=models --chown=10001:10001 /var/cache/automodel-serve /var/cache/automodel-serve

@@ -5,7 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 # Processes that run tests; each may hold a few models at once.
 WORKERS ?= 2
-BENCH ?= overhead batching media generation overload
+BENCH ?= overhead batching media generation overload compute
 # For `make loadtest`: a running service and the names of its models; LOADTEST takes any other options (see `--help`).
 URL ?=
 MODELS ?=
@@ -19,9 +19,10 @@ INSTALL := pip install --quiet --disable-pip-version-check
 CLIENTS := .clients
 PROMETHEUS := .prometheus
 CHROMIUM := .chromium
+ONNXRUNTIME := .onnxruntime
 REDIS := .redis
 
-.PHONY: install javascript clients prometheus chromium redis screenshots serve test test-long faults lint format k8s-render k8s-check image-check docs bench loadtest clean
+.PHONY: install javascript clients prometheus chromium redis onnxruntime screenshots serve test test-long faults lint format k8s-render k8s-check image-check docs bench loadtest clean
 
 install: $(INSTALLED)
 
@@ -48,6 +49,14 @@ clients: $(CLIENTS)/.installed
 $(CLIENTS)/.installed: tests/clients/frameworks/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m $(INSTALL) --no-deps --requirement $<
+	touch $@
+
+# ONNX Runtime, which the benchmark `compute` measures beside us, in an environment of its own; left out without it.
+onnxruntime: $(ONNXRUNTIME)/.installed
+
+$(ONNXRUNTIME)/.installed: loadtests/bench/compute/requirements.txt
+	$(PYTHON) -m venv $(ONNXRUNTIME)
+	$(ONNXRUNTIME)/bin/python -m $(INSTALL) --requirement $<
 	touch $@
 
 # Debian's own, unpacked here and not installed, for the tests that run every rule and dashboard; skipped without it.
@@ -132,5 +141,5 @@ loadtest: install
 	$(BIN)/python -m loadtests $(if $(URL),--url "$(URL)") $(if $(MODELS),--models "$(MODELS)") $(LOADTEST)
 
 clean:
-	rm -rf $(VENV) $(JAVASCRIPT:=/node_modules) $(PROMETHEUS) $(CHROMIUM) .mypy_cache .pytest_cache .ruff_cache loadtests/results site
+	rm -rf $(VENV) $(JAVASCRIPT:=/node_modules) $(PROMETHEUS) $(CHROMIUM) $(ONNXRUNTIME) .mypy_cache .pytest_cache .ruff_cache loadtests/results site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

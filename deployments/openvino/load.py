@@ -13,6 +13,7 @@ from deployments.openvino.graph import Graph, reason_of
 from deployments.openvino.layouts import GraphLayout
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, unfit
 from deployments.openvino.precision import HINTS
+from deployments.openvino.pruning import hold
 
 
 def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Build) -> ForwardTask[Any, Any]:
@@ -37,6 +38,7 @@ def load_build(config: ModelConfig, kind: type[ForwardTask[Any, Any]], build: Bu
     if difference > build.allowed_difference(tolerance(task)):
         what = "answers otherwise on this machine than torch did at the build"
         raise unfit(config, build, f"{what}, by {difference:.1e}")
+    hold(build.folder)
     return task
 
 

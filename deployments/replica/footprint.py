@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.checkpoints.facts import facts_of
+from deployments.checkpoints.facts import ExportedModel, facts_of
 from deployments.config import ModelConfig
 from deployments.contract.task import Task
 from deployments.errors import DeadlineExceeded
@@ -22,7 +22,7 @@ class Footprint:
     """Memory and load time of one replica.
 
     Attributes:
-        parameters: in the weights; shared ones are counted once.
+        parameters: in the weights; shared ones are counted once. None of a build, whose graph does not tell.
         weights_bytes: of weights and buffers, as loaded.
         memory_bytes: peak resident memory of the process, Python and torch included.
         gpu_bytes: peak GPU memory reserved by torch; None on other devices.
@@ -31,7 +31,7 @@ class Footprint:
         load_s: seconds until it was ready.
     """
 
-    parameters: int
+    parameters: int | None
     weights_bytes: int
     memory_bytes: int
     gpu_bytes: int | None
@@ -56,7 +56,7 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
         assert replica.task is not None
         checkpoint = replica.task.checkpoint
         return Footprint(
-            parameters=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
+            parameters=_parameters(checkpoint.model),
             weights_bytes=facts_of(checkpoint.model).weight_bytes,
             memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             gpu_bytes=_max_gpu_bytes(checkpoint.device),
@@ -66,6 +66,10 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
         )
     finally:
         replica.stop()
+
+
+def _parameters(model: Any) -> int | None:
+    return None if isinstance(model, ExportedModel) else sum(each.numel() for each in model.parameters())
 
 
 async def _fill(replica: Replica) -> None:

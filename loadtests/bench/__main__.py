@@ -12,6 +12,8 @@ from rich.console import Console
 
 from loadtests.bench.batching import benchmark as batching
 from loadtests.bench.batching import report as batching_report
+from loadtests.bench.compute import benchmark as compute
+from loadtests.bench.compute import report as compute_report
 from loadtests.bench.encoders import EncoderName
 from loadtests.bench.generation import benchmark as generation
 from loadtests.bench.generation import report as generation_report
@@ -74,6 +76,10 @@ BENCHMARKS = {
     "speech": Benchmark(
         "Words, times and speed of long recordings with known words, compared with transformers' own long form.",
         *(speech.Plan, speech.QUICK, speech.PARTS, speech.run, speech_report.report),
+    ),
+    "compute": Benchmark(
+        "Forwards of text, picture and sound models by torch, OpenVINO and ONNX Runtime, without a service.",
+        *(compute.Plan, compute.QUICK, compute.PARTS, compute.run, compute_report.report),
     ),
 }
 

@@ -14,10 +14,12 @@ class ChildError(Exception):
 
 
 class Child:
-    """`python -m MODULE ARGUMENTS`, for as long as the context lasts."""
+    """`python -m MODULE ARGUMENTS`, for as long as the context lasts; `python` is this one by default."""
 
-    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str]) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str], python: str = sys.executable
+    ) -> None:
+        self._command = [python, "-m", module, *arguments]
         self._environment = dict(environment)
 
     def __enter__(self) -> "Child":
@@ -41,6 +43,10 @@ class Child:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def call(self, argument: Any) -> Any:
         """Send an argument and wait for the result.

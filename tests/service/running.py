@@ -37,13 +37,14 @@ class RunningService:
         port: int | None = None,
         grpc_port: int | None = None,
         program: tuple[str, ...] = ("serve.cli.main", "up"),
+        python: str = sys.executable,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.grpc_port = grpc_port
         self.log = log
         ports = ["--port", str(self.port), *(["--grpc-port", str(grpc_port)] if grpc_port else [])]
-        command = [sys.executable, "-m", *program, *arguments, *ports]
+        command = [python, "-m", *program, *arguments, *ports]
         mark = new_request_id()
         variables = os.environ | (env or {}) | {SERVER_MARK: mark}
         with log.open("w") as output:

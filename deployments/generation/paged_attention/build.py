@@ -22,6 +22,7 @@ from deployments.openvino.agreement import logits_agreement
 from deployments.openvino.graph import import_openvino, reason_of
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, Manifest, unfit, versions
 from deployments.openvino.precision import HINTS, is_exact
+from deployments.openvino.pruning import hold
 from deployments.openvino.quantize import compress_weights, import_nncf
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def load_decoder(config: ModelConfig, kind: type[GeneratingTask[Any, Any]], buil
     if not difference <= build.allowed_difference(TOLERANCE):
         what = "answers otherwise on this machine than torch did at the build"
         raise unfit(config, build, f"{what}, by {difference:.1e}")
+    hold(build.folder)
     return task
 
 

@@ -12,6 +12,7 @@ from deployments.config import ModelConfig
 from deployments.errors import LoadError
 from deployments.openvino.backend import torch_computes, unbuildable
 from deployments.openvino.manifest import find_build
+from deployments.openvino.pruning import prune
 from deployments.registry import task_of
 from serve.cli.build.builds import make_builds, unbuilt
 from serve.cli.embedded import build_embedded
@@ -25,6 +26,12 @@ def build(
         Path | None,
         typer.Argument(metavar="[CONFIG]", help="YAML file; default: the embedded models.", show_default=False),
     ] = None,
+    removes: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Then remove builds of these models that they no longer use, unless a process uses them."
+        ),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show warnings of the exporters.")] = False,
 ) -> None:
     """Export models for OpenVINO, once, so that they start without torch.
@@ -39,10 +46,20 @@ def build(
         build_embedded(console, [m.model for m in service.models if m.model.startswith(EMBEDDED_PREFIX)])
         failed = make_builds(console, missing) if (missing := unbuilt(service.models)) else {}
         console.print(_table(service.models, failed))
+        if removes:
+            _prune(service.models)
     except (ConfigError, LoadError) as error:
         fail(str(error))
     if failed:
         raise typer.Exit(1)
+
+
+def _prune(models: Sequence[ModelConfig]) -> None:
+    removed, kept = prune([(model, task_of(model)) for model in models])
+    for folder in removed:
+        console.print(f"removed {folder.name}", highlight=False)
+    for folder in kept:
+        console.print(f"kept {folder.name}: a process uses it", highlight=False)
 
 
 def _table(models: Sequence[ModelConfig], failed: dict[str, str]) -> Table:

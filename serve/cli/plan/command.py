@@ -122,7 +122,9 @@ def _verdict(plans: list[ModelPlan], workers: Workers, needed: int) -> str:
     return f"[green]✓[/] {subject} on {needed} of {workers.count} worker{'' if workers.count == 1 else 's'}"
 
 
-def _parameters(count: int) -> str:
+def _parameters(count: int | None) -> str:
+    if count is None:
+        return "–"
     return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
 
 

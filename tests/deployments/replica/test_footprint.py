@@ -6,9 +6,11 @@ import pytest
 
 from deployments.config import ModelConfig
 from deployments.errors import LoadError
+from deployments.openvino.build import build_model
+from deployments.openvino.manifest import make_build
 from deployments.registry import find_task
 from deployments.replica.footprint import measure
-from tests.checkpoints import small_checkpoint
+from tests.checkpoints import load_task, small_checkpoint
 
 KIND = find_task("text-classification")
 
@@ -25,6 +27,17 @@ def test_a_small_model(tmp_path: Path) -> None:
     assert took.memory_bytes > 50 * 2**20  # this process has torch
     assert (took.gpu_bytes, took.device, took.dtype) == (None, "cpu", "float32")
     assert took.load_s > 0
+
+
+def test_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOMODEL_SERVE_CACHE", str(tmp_path / "cache"))
+    folder = small_checkpoint(tmp_path / "small", "bert", "SequenceClassification")
+    config = ModelConfig(model=str(folder), name="small")
+    task = load_task(KIND, folder, None)
+    make_build(config, KIND, lambda into: build_model(task, into))
+    took = measure(config, KIND)
+    assert took.parameters is None
+    assert took.weights_bytes > 0
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:

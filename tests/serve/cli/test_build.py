@@ -50,6 +50,10 @@ def test_models_are_built_once(folder: Path) -> None:
     again = run("build", str(config_of(folder, judge)))
     assert again.returncode == 0
     assert "is exported" not in again.stdout
+    pruned = run("build", str(config_of(folder, {**judge, "backend": "torch", "max_length": 64})), "--prune")
+    assert pruned.returncode == 0
+    assert "removed judge-" in pruned.stdout
+    assert unbuilt(models) == models
 
 
 def test_a_process_that_ends_leaves_the_models_to_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
