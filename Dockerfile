@@ -33,7 +33,8 @@ COPY deployments deployments
 COPY serve serve
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
-# The same without torch: for configurations whose builds are brought along (docs/compute.md).
+# The same without torch, and without what requires it (the voice activity of long speech, whose model runs in torch): for
+# configurations whose builds are brought along (docs/compute.md).
 FROM base AS build-slim
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -42,7 +43,7 @@ ENV PATH=/opt/automodel-serve/bin:${PATH}
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
 RUN python3 -m venv /opt/automodel-serve \
-    && python -c 'import tomllib; print(*(name for name in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not name.startswith("torch")), sep="\n")' > needed.txt \
+    && python -c 'import tomllib; print(*(name for name in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not name.startswith(("torch", "silero-vad"))), sep="\n")' > needed.txt \
     && pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt --requirement needed.txt
 COPY README.md LICENSE ./
 COPY deployments deployments
