@@ -8,6 +8,7 @@ from deployments.audio.whisper.safeguards import TEMPERATURES, Safeguards
 from deployments.config import LongForm
 from deployments.errors import InvalidInput
 from deployments.generation.parameters import GenerationParameters
+from deployments.generation.sampling.params import MAX_TEMPERATURE
 
 MAX_TEMPERATURES = 16
 FALLBACK_SEED = 0  # of attempts that sample; fixed, so that a recording has one transcript
@@ -73,7 +74,7 @@ class TranscriptParameters(GenerationParameters):
         They hold for recordings of several windows, and for others if an option of theirs is set. Beam search has none.
 
         Raises:
-            InvalidInput: a temperature below 0, or several with beam search.
+            InvalidInput: a temperature out of its range, or several with beam search.
         """
         if isinstance(self.temperature, list) and (self.num_beams or 1) > 1:
             raise InvalidInput("parameters.temperature: num_beams above 1 takes a single one")
@@ -104,8 +105,11 @@ class TranscriptParameters(GenerationParameters):
 
     def _temperatures(self) -> tuple[float, ...]:
         if isinstance(self.temperature, list):
-            if min(self.temperature) < 0:
-                raise InvalidInput(f"parameters.temperature: {min(self.temperature)} is below 0")
+            for temperature in self.temperature:
+                if not 0 <= temperature <= MAX_TEMPERATURE:
+                    raise InvalidInput(
+                        f"parameters.temperature: {temperature} is not between 0 and {MAX_TEMPERATURE:g}"
+                    )
             return tuple(self.temperature)
         if self._is_sampled:
             return (self.temperature or 1.0,)

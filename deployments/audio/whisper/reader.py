@@ -116,7 +116,8 @@ class WindowReader:
         named = special_tokens(tokenizer)
         self._no_speech = named.get("<|nospeech|>", named.get("<|nocaptions|>"))
         self._previous = named.get("<|startofprev|>")
-        self._max_previous: int = task.checkpoint.model.config.max_target_positions // 2 - 1
+        self._max_positions: int = task.checkpoint.model.config.max_target_positions
+        self._max_previous = self._max_positions // 2 - 1
         alignment_heads = getattr(defaults, "alignment_heads", None)
         self._word_timestamps = (
             WordTimestamps(task.model, alignment_heads, self._positions, self._step) if alignment_heads else None
@@ -270,8 +271,11 @@ class WindowReader:
         if figures is not None and figures.temperature > RESET_TEMPERATURE:
             return ()
         last = window.passes[-1].window_tokens.tokens
-        tokens = [*options.decoder_prompt.previous[1:], *last][-self._max_previous :]
-        return (self._previous, *tokens) if tokens else ()
+        tokens = [*options.decoder_prompt.previous[1:], *last]
+        own = options.decoder_prompt.length - len(options.decoder_prompt.previous)
+        room = self._max_positions - own - (options.parameters.max_new_tokens or 0) - 1
+        count = min(len(tokens), self._max_previous, room)
+        return (self._previous, *tokens[-count:]) if count > 0 else ()
 
     def _previous_tokens(self, text: str | None) -> tuple[int, ...]:
         """The tokens of a prompt, of which the model reads the last."""
@@ -299,7 +303,7 @@ class WindowReader:
         defaults = with_max_new_tokens(self._defaults, config, options.decoder_prompt.length)
         if options.safeguards is not None and not options.is_merged:
             defaults = copy.copy(defaults)
-            defaults.max_new_tokens = min(defaults.max_new_tokens, config.max_target_positions // 2)
+            defaults.max_new_tokens = min(defaults.max_new_tokens, self._max_positions // 2)
         return defaults
 
     def _token_times(

@@ -70,7 +70,11 @@ class TranscriptReader:
             end_time = self._time(piece[-1])
             end = window.clock.stop(began + (max(0.0, length) if end_time is None else end_time))
             words = [
-                TimedToken(tokens[i], window.clock.start(ends[i - 1] if i else began), window.clock.stop(ends[i]))
+                TimedToken(
+                    tokens[i],
+                    round(window.clock.start(ends[i - 1] if i else began), 2),
+                    round(window.clock.stop(ends[i]), 2),
+                )
                 for i in plain
             ]
             yield TranscriptSegment(

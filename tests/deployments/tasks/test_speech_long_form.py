@@ -117,13 +117,15 @@ def test_the_text_before_is_the_prompt_of_the_next_pass_on_request(small):
     replica, samples = small("whisper-english"), recording(70 * RATE, 3)
     options = PLAIN | {"segments": True}
     alone = answer(replica, inputs=wav(samples), parameters=options)["segments"]
-    conditioned = answer(replica, inputs=wav(samples), parameters=options | {"condition_on_previous_text": True})
+    conditions = {"condition_on_previous_text": True}
+    conditioned = answer(replica, inputs=wav(samples), parameters=options | conditions)
     texts = [
         ["".join(each["text"] for each in segments if (each["seek"] == 0) is is_first) for is_first in (True, False)]
         for segments in (alone, conditioned["segments"])
     ]
     assert texts[0][0] == texts[1][0]
     assert texts[0][1] != texts[1][1]
+    assert answer(replica, inputs=wav(samples), parameters=options | conditions | {"max_new_tokens": 90})["text"]
     parameters = PLAIN | {"condition_on_previous_text": True, "long_form": "speech"}
     with pytest.raises(InvalidInput, match=r"condition_on_previous_text: needs parameters\.long_form 'sequential'"):
         answer(replica, inputs=wav(samples), parameters=parameters)
@@ -191,6 +193,7 @@ def test_words_of_a_long_recording_have_their_times(whisper):
     second = 2 + len(sentence()) / RATE + 25
     assert words[0]["timestamp"][0] == pytest.approx(2 + SPOKEN[0], abs=0.5)
     assert words[half]["timestamp"][0] == pytest.approx(second + SPOKEN[0], abs=0.5)
+    assert all(second == round(second, 2) for word in words for second in word["timestamp"])
     assert words[half - 1]["timestamp"][1] == pytest.approx(2 + SPOKEN[1], abs=0.5)
 
 

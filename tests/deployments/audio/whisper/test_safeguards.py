@@ -105,7 +105,11 @@ def test_attempts_are_greedy_first_and_then_sampled_with_fixed_seeds():
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"temperature": [0, -0.1]}, "below 0"), ({"temperature": [0, 0.2], "num_beams": 2}, "num_beams")],
+    [
+        ({"temperature": [0, -0.1]}, "-0.1 is not between 0 and 1e"),
+        ({"temperature": [0, 2e9]}, "not between"),
+        ({"temperature": [0, 0.2], "num_beams": 2}, "num_beams"),
+    ],
 )
 def test_temperatures_that_cannot_be_are_refused(given, message):
     with pytest.raises(InvalidInput, match=message):
