@@ -154,7 +154,7 @@ class PagedRunner:
                 self._take_step(pieces)
         except Exception as error:  # the sampler's state is unknown
             self._fail(self._decoding + self._reading, error)
-            self._drop(self._decoding + self._reading)
+            self.clear()
         if decoding:
             self._observer.batch(BatchReport(decoding, self.kv_slots, 0.0, time.monotonic() - began))
 
@@ -164,6 +164,7 @@ class PagedRunner:
     def clear(self) -> list[GenerationSequence]:
         sequences = [sequence for sequence in self.sequences if not sequence.is_settled]
         self._drop(self._decoding + self._reading)
+        self._sampler.keep([])  # a step that has failed may have left rows that nobody has
         return sorted(sequences, key=lambda sequence: sequence.submitted)
 
     def _reserve(self) -> None:

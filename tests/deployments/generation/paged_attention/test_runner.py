@@ -209,6 +209,22 @@ def test_a_failed_step_harms_only_its_cause(monkeypatch):
     assert [sequence.tokens for sequence in good] == [alone(generating_model("llama"), good[0])] * 2
 
 
+def test_a_fault_of_the_sampler_loses_what_runs_and_no_more(monkeypatch):
+    engine = engine_of("llama")
+    lost = [sequence_of("llama", Random(9), new=12, prompt=[5, 6, 7]) for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Sampler, "step", lambda *_: 1 / 0)
+        for sequence in lost:
+            engine.submit(sequence)
+        run(engine)
+    assert all(isinstance(sequence.error, ForwardFailed) for sequence in lost)
+    assert engine.kv_slots == 0
+    after = sequence_of("llama", Random(9), new=12)
+    engine.submit(after)
+    run(engine)
+    assert after.tokens == alone(generating_model("llama"), after)
+
+
 def test_what_could_never_run_is_refused():
     engine = engine_of("llama", kv_slots=100)
     with pytest.raises(InvalidInput, match="the prompt is empty"):
