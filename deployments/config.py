@@ -148,6 +148,13 @@ class Generation(Settings):
         default=True,
         description="Whether the keys of equal beginnings of prompts are computed once, where OpenVINO computes.",
     )
+    prompt_lookup: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Tokens that are guessed ahead from the text so far, for sequences decoded greedily, where "
+        "OpenVINO computes; 0 guesses none.",
+    )
 
 
 class Health(Settings):

@@ -107,7 +107,7 @@ def _generation_engine(task: GeneratingTask[Any, Any], name: str, observer: Obse
 def _paged_engine(task: GeneratingTask[Any, Any], graph: PagedGraph, name: str, observer: Observer) -> BuiltEngine:
     """Of an exported decoder, which its build has checked."""
     config = _engine_config(task, graph.slot_bytes)
-    shares_prefixes = task.checkpoint.config.generation.prefix_cache
+    settings = task.checkpoint.config.generation
 
     def runner(requeue: Requeue) -> PagedRunner:
         return PagedRunner(
@@ -117,11 +117,16 @@ def _paged_engine(task: GeneratingTask[Any, Any], graph: PagedGraph, name: str, 
             requeue=requeue,
             observer=observer,
             max_positions=task.max_positions,
-            shares_prefixes=shares_prefixes,
+            shares_prefixes=settings.prefix_cache,
+            prompt_lookup=settings.prompt_lookup,
         )
 
     engine = Engine(runner, config, observer=observer, name=name)
-    details = {"block_tokens": BLOCK, "prefix_cache": shares_prefixes}
+    details = {
+        "block_tokens": BLOCK,
+        "prefix_cache": settings.prefix_cache,
+        "prompt_lookup": settings.prompt_lookup,
+    }
     return _built_engine(task, engine, "in-flight", config, details, name, observer)
 
 

@@ -137,6 +137,12 @@ PROMPT_TOKENS = _counter(
     "Tokens of prompts, by where their keys came from: the prefix cache, or a forward.",
     source=("cache", "forward"),
 )
+GUESSED_TOKENS = _counter(
+    "guessed_tokens_total",
+    "tokens",
+    "Tokens that were guessed from the text before them, by whether the model would have written them.",
+    outcome=("accepted", "rejected"),
+)
 SPLITS = _counter("batch_splits_total", "batches", "Batches that failed and were retried in parts.")
 OUT_OF_MEMORY = _counter("out_of_memory_total", "batches", "Batches that ran out of memory; the budget was halved.")
 ROWS_DROPPED = _counter(

@@ -34,6 +34,10 @@ class ModelMeter(Observer):
         self.meter.add(metrics.PROMPT_TOKENS, "cache", value=cached)
         self.meter.add(metrics.PROMPT_TOKENS, "forward", value=tokens - cached)
 
+    def guessed(self, accepted: int, rejected: int) -> None:
+        self.meter.add(metrics.GUESSED_TOKENS, "accepted", value=accepted)
+        self.meter.add(metrics.GUESSED_TOKENS, "rejected", value=rejected)
+
     def split(self) -> None:
         self.meter.add(metrics.SPLITS)
 

@@ -27,6 +27,9 @@ class Observer:
     def prompt(self, tokens: int, cached: int) -> None:
         """A prompt begins to be read, of which so many tokens are in the cache already."""
 
+    def guessed(self, accepted: int, rejected: int) -> None:
+        """Tokens were guessed, of which the model would have written so many."""
+
     def split(self) -> None:
         """A batch has failed and is retried in parts."""
 

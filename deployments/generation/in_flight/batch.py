@@ -10,6 +10,7 @@ from deployments.generation.in_flight.admission import Reservation
 from deployments.generation.in_flight.families import Family
 from deployments.generation.in_flight.forward import Prefill, decode, decode_one_by_one
 from deployments.generation.in_flight.kv_batch import KVBatch, KVLimits, without_gaps
+from deployments.generation.sampling.log_probabilities import TokenLogprob
 from deployments.generation.sampling.sampler import Sampler, Step
 from deployments.generation.sequence import GenerationSequence
 
@@ -154,15 +155,15 @@ class Batch:
             elif error := step.errors.get(first + place):
                 sequence.settle(error)
             elif not sequence.is_settled:
-                emit(sequence, tokens[place], step, place)
+                emit(sequence, tokens[place], step.logprobs[place], step.top[place])
         last = torch.tensor(tokens, device=step.tokens.device)
         self._tokens = last if self._tokens is None or not first else torch.cat([self._tokens, last])
 
 
-def emit(sequence: GenerationSequence, token: int, step: Step, place: int) -> None:
-    """Emit a token that was sampled; `place` is its row in the step."""
+def emit(sequence: GenerationSequence, token: int, logprob: float | None, top: Sequence[TokenLogprob]) -> None:
+    """Emit a token that was sampled; a sequence whose callback fails has failed."""
     try:
-        sequence.emit(token, step.logprobs[place], step.top[place])
+        sequence.emit(token, logprob, top)
     except Exception as error:
         logger.error("a sequence's callback failed", exc_info=error)
         sequence.settle(ForwardFailed("the answer could not be delivered"))

@@ -18,8 +18,9 @@ from deployments.generation.in_flight.batch import emit
 from deployments.generation.in_flight.engine import EngineConfig, Requeue
 from deployments.generation.paged_attention.blocks import BLOCK, BlockPool, BlockTable, NoBlocks, blocks_for
 from deployments.generation.paged_attention.graph import PagedGraph, Piece
+from deployments.generation.paged_attention.prompt_lookup import PromptLookup
 from deployments.generation.prompt_logprobs import PromptLogprobs
-from deployments.generation.sampling.sampler import Sampler
+from deployments.generation.sampling.sampler import Sampler, is_greedy
 from deployments.generation.sequence import GenerationSequence
 from deployments.telemetry.measurements import BatchReport
 from deployments.telemetry.observer import Observer
@@ -37,12 +38,16 @@ class PagedSequence:
     Attributes:
         ids: of its prompt, and of its tokens so far.
         table: its blocks, which hold the keys of all of `ids` but those that are read next.
+        lookup: guesses its next tokens; None if nothing is guessed.
+        guess: tokens that are read in this step, behind its own.
         prompt_logprobs: of the prompt's tokens read so far, if it wants them.
     """
 
     sequence: GenerationSequence
     ids: list[int]
     table: BlockTable
+    lookup: PromptLookup | None = None
+    guess: list[int] = field(init=False, default_factory=list)
     prompt_logprobs: PromptLogprobs | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -65,6 +70,25 @@ class PagedSequence:
         sampled = len(ids) if self.prompt_logprobs is not None else int(is_last)
         return Piece(ids, past, self.table.blocks, sampled)
 
+    @property
+    def next_piece(self) -> Piece:
+        """Its last token, and the guess behind it."""
+        ids = [self.ids[-1], *self.guess]
+        return Piece(ids, self.table.length, self.table.blocks, len(ids))
+
+    def make_guess(self) -> None:
+        """Guess the next tokens, as far as there is room for them: the last token of all is never read."""
+        self.guess = []
+        if self.lookup is None:
+            return
+        room = self.sequence.max_new_tokens - len(self.sequence.tokens) - 1
+        guess = self.lookup.guess(self.ids, room)
+        try:
+            self.table.reserve(len(self.ids) + len(guess))
+        except NoBlocks:
+            return
+        self.guess = guess
+
 
 class PagedRunner:
     """Runs sequences on a graph with paged attention.
@@ -77,6 +101,7 @@ class PagedRunner:
         observer: notified of steps, of failed ones, and of what the cache has spared.
         max_positions: of the model; None if there is no limit.
         shares_prefixes: whether equal beginnings of prompts are read once.
+        prompt_lookup: tokens that are guessed for a sequence in one step, at most; see `PromptLookup`.
     """
 
     def __init__(
@@ -89,9 +114,11 @@ class PagedRunner:
         observer: Observer,
         max_positions: int | None,
         shares_prefixes: bool = True,
+        prompt_lookup: int = 0,
     ) -> None:
         self._graph, self._sampler, self._requeue, self._observer = graph, sampler, requeue, observer
         self._max_rows, self._max_positions = config.max_rows, max_positions
+        self._prompt_lookup = prompt_lookup
         self._pool = BlockPool(blocks_for(config.max_cache_tokens), shares_prefixes=shares_prefixes)
         self._decoding: list[PagedSequence] = []  # in the order of the sampler's rows
         self._reading: list[PagedSequence] = []  # whose prompts are read, the first one first
@@ -135,7 +162,8 @@ class PagedRunner:
         for sequence in sequences:
             ids = [*sequence.prompt.ids, *sequence.tokens]
             shared = self._pool.shared(ids) if not sequence.params.prompt_logprobs or sequence.tokens else []
-            running = PagedSequence(sequence, ids, BlockTable(self._pool, shared))
+            lookup = PromptLookup(self._prompt_lookup) if self._prompt_lookup and is_greedy(sequence.row) else None
+            running = PagedSequence(sequence, ids, BlockTable(self._pool, shared), lookup)
             try:
                 running.table.reserve(len(ids) + 1)
             except NoBlocks:  # what one of them took was to be shared by the next
@@ -185,7 +213,9 @@ class PagedRunner:
 
     def _pieces(self, max_prefill_tokens: int) -> list[tuple[PagedSequence, Piece]]:
         """What the next call reads, at most this many tokens of prompts."""
-        pieces = [(running, running.piece(1)) for running in self._decoding]
+        for running in self._decoding:
+            running.make_guess()
+        pieces = [(running, running.next_piece) for running in self._decoding]
         for running in self._reading:
             if max_prefill_tokens < 1:
                 break
@@ -198,12 +228,13 @@ class PagedRunner:
         pieces, logits = self._logits(pieces)
         places, place = [], 0
         for running, piece in pieces:
-            running.table.advance(running.ids, len(piece.ids))
+            kept = self._accept(running, logits[place : place + piece.sampled])
+            running.table.advance(running.ids, len(piece.ids) - len(running.guess) + kept)
             if running.prompt_logprobs is not None:
                 running.prompt_logprobs.add(piece.past, logits[None, place : place + piece.sampled])
             place += piece.sampled
             if not running.unread:
-                places.append(place - 1)
+                places.append(place - 1 - len(running.guess) + kept)
         if not places:
             return
         new = [running for running, _ in pieces if not running.unread and running in self._reading]
@@ -212,10 +243,32 @@ class PagedRunner:
         tokens = step.tokens.tolist()
         for row, (running, token) in enumerate(zip(self._decoding, tokens, strict=True)):
             running.ids.append(token)
+            running.guess = []
             if error := step.errors.get(row):
                 running.sequence.settle(error)
             elif not running.sequence.is_settled:
-                emit(running.sequence, token, step, row)
+                emit(running.sequence, token, step.logprobs[row], step.top[row])
+
+    def _accept(self, running: PagedSequence, logits: "Tensor") -> int:
+        """Emit the tokens of a guess up to the first that the model would not have written; returns how many.
+
+        Args:
+            running: whose guess has been read.
+            logits: of its last token and of those of the guess, `[1 + guess, vocabulary]`.
+        """
+        if not running.guess:
+            return 0
+        best, tokens = logits.max(-1)
+        written = zip(running.guess, tokens.tolist(), best.isfinite().tolist(), strict=False)
+        kept = 0
+        for guess, token, is_finite in written:
+            if token != guess or not is_finite or running.sequence.is_settled:
+                break
+            running.ids.append(token)
+            emit(running.sequence, token, None, ())
+            kept += 1
+        self._observer.guessed(kept, len(running.guess) - kept)
+        return kept
 
     def _join(self, new: Sequence[PagedSequence]) -> None:
         """Let sequences decode whose prompts are read."""

@@ -175,6 +175,13 @@ class Sampler:
         return self._plans[key]
 
 
+def is_greedy(row: RowSpec) -> bool:
+    """Whether a row takes the highest logit at every step, whatever was before, and reports nothing else."""
+    state = RowState(row.params, row.seed, len(row.prompt), row.processor)
+    params = row.params
+    return not (params.do_sample or has_processors(state) or params.logprobs or params.top_n_tokens)
+
+
 def _errors(possible: "Tensor", allowed: "Tensor", first: int) -> dict[int, ServiceError]:
     """Errors by index in the sampler. Waits for the device, as reading the tokens would next."""
     errors: dict[int, ServiceError] = {}

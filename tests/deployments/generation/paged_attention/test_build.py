@@ -99,6 +99,16 @@ async def test_the_answer_to_what_is_there_tells_of_the_cache(replica: Replica) 
     assert generation["block_tokens"] == 32
 
 
+async def test_guesses_change_no_answer(writing: Writing, replica: Replica) -> None:
+    guessing = writing_replica(writing.folder("llama", chat=True), generation={"prompt_lookup": 8})
+    try:
+        assert guessing.description["generation"]["prompt_lookup"] == 8
+        requests = [request_of(replica, "river " * n, max_new_tokens=40, stop=["zq"]) for n in (1, 8, 20)]
+        assert await outcomes(guessing, requests) == await outcomes(replica, requests)
+    finally:
+        guessing.stop()
+
+
 async def test_no_model_is_loaded_in_torch_until_a_beam_is_searched(writing: Writing, cache: Path) -> None:
     folder = writing.folder("llama", chat=True)
     replica = writing_replica(folder)

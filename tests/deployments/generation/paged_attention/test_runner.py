@@ -12,6 +12,7 @@ from deployments.generation.in_flight.engine import Engine, EngineConfig
 from deployments.generation.paged_attention.blocks import BLOCK
 from deployments.generation.paged_attention.export import export
 from deployments.generation.paged_attention.graph import PagedGraph
+from deployments.generation.paged_attention.prompt_lookup import PromptLookup
 from deployments.generation.paged_attention.runner import PagedRunner
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
@@ -27,6 +28,12 @@ class Seen(Observer):
     def __init__(self) -> None:
         self.prompts: list[tuple[int, int]] = []
         self.splits = 0
+        self.accepted = 0
+        self.rejected = 0
+
+    def guessed(self, accepted: int, rejected: int) -> None:
+        self.accepted += accepted
+        self.rejected += rejected
 
     def prompt(self, tokens: int, cached: int) -> None:
         self.prompts.append((tokens, cached))
@@ -40,7 +47,7 @@ def graph_of(name):
     return PagedGraph(export(generating_model(name)), 1)
 
 
-def engine_of(name, *, kv_slots=BUDGET, rows=5, prefill=64, observer=None, shares_prefixes=True, positions=256):
+def engine_of(name, *, kv_slots=BUDGET, rows=5, prefill=64, observer=None, shares_prefixes=True, lookup=0):
     config = EngineConfig(kv_slots, rows, prefill)
     observer = observer or Seen()
 
@@ -51,8 +58,9 @@ def engine_of(name, *, kv_slots=BUDGET, rows=5, prefill=64, observer=None, share
             config,
             requeue=requeue,
             observer=observer,
-            max_positions=positions,
+            max_positions=256,
             shares_prefixes=shares_prefixes,
+            prompt_lookup=lookup,
         )
 
     return Engine(runner, config, observer=observer)
@@ -167,6 +175,58 @@ def test_a_prompt_that_begins_like_another_reads_what_is_new(name, shares_prefix
     assert [cached for _, cached in observer.prompts] == ([0, 96, 32] if shares_prefixes else [0, 0, 0])
     for sequence in (first, turn, other):
         assert sequence.tokens == alone(generating_model(name), sequence)
+
+
+class Oracle:
+    """Guesses what greedy decoding will write, with a mistake here and there."""
+
+    def __init__(self, texts, count=8):
+        self.texts, self.count, self.random = texts, count, Random(count)
+
+    def __call__(self, lookup, ids, at_most):
+        text = next(text for text in self.texts if text[: len(ids)] == ids)
+        guess = text[len(ids) : len(ids) + min(self.count, at_most)]
+        return [token if self.random.random() < 0.85 else 3 for token in guess]
+
+
+@pytest.mark.parametrize("kv_slots", [2 * BUDGET, 9 * BLOCK])
+def test_guesses_change_no_token_and_spare_steps(monkeypatch, kv_slots):
+    random, model, steps = Random(12), generating_model("llama"), []
+    prompts = [long_prompt(random, length) for length in (20, 3, 40, 5, 60)]
+
+    def sequences():
+        lengths = zip(prompts, (90, 90, 61, 1, 2), strict=True)
+        made = [GenerationSequence(Prompt(prompt), SamplingParams(max_new_tokens=new)) for prompt, new in lengths]
+        stops = GenerationSequence(Prompt(prompts[0]), SamplingParams(max_new_tokens=90))
+        stops.on_token = lambda sequence, token, logprob, top: len(sequence.tokens) == 47
+        ends = GenerationSequence(Prompt(prompts[1]), SamplingParams(max_new_tokens=90, eos_token_ids=(texts[1][53],)))
+        others = [{"do_sample": True, "seed": 3}, {"logprobs": True}, {"repetition_penalty": 1.3}]
+        return [*made, stops, ends, *(sequence_of("llama", random, 30, [5, 6, 7] * 9, **each) for each in others)]
+
+    whole = [GenerationSequence(Prompt(prompt), SamplingParams(max_new_tokens=120)) for prompt in prompts]
+    texts = [[*prompt, *alone(model, sequence)] for prompt, sequence in zip(prompts, whole, strict=True)]
+    monkeypatch.setattr(PromptLookup, "guess", lambda lookup, ids, at_most: oracle(lookup, ids, at_most))
+    oracle, done = Oracle(texts), []
+    for lookup in (0, 8):
+        observer = Seen()
+        engine = engine_of("llama", observer=observer, lookup=lookup, kv_slots=kv_slots)
+        done.append(sequences())
+        for sequence in done[-1]:
+            engine.submit(sequence)
+        count = 0
+        while engine.iterate():
+            count += 1
+        steps.append(count)
+        assert engine.kv_slots == 0
+    for before, after in zip(*done, strict=True):
+        assert (after.tokens, after.finish) == (before.tokens, before.finish)
+    for sequence, text in zip(done[1][:5], texts, strict=True):
+        assert [*sequence.prompt.ids, *sequence.tokens] == text[: len(sequence.prompt.ids) + len(sequence.tokens)]
+    assert done[1][5].finish == "stop"
+    assert done[1][6].finish == "eos"
+    assert observer.accepted > 100
+    assert observer.rejected > 20
+    assert steps[1] < 0.7 * steps[0]
 
 
 def test_log_probabilities_of_a_prompt_are_those_of_the_model():
