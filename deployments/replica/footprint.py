@@ -2,8 +2,10 @@
 
 import asyncio
 import resource
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deployments.checkpoints.facts import ExportedModel, facts_of
@@ -58,7 +60,7 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
         return Footprint(
             parameters=_parameters(checkpoint.model),
             weights_bytes=facts_of(checkpoint.model).weight_bytes,
-            memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            memory_bytes=_peak_bytes(),
             gpu_bytes=_max_gpu_bytes(checkpoint.device),
             dtype=checkpoint.dtype,
             device=checkpoint.device,
@@ -66,6 +68,19 @@ def measure(config: ModelConfig, task: type[Task[Any, Any]]) -> Footprint:
         )
     finally:
         replica.stop()
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process.
+
+    On Linux, `ru_maxrss` of a process that was started from a large one is at least the size of that one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _parameters(model: Any) -> int | None:

@@ -1,5 +1,7 @@
 """What a replica takes, measured by loading it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,13 @@ def test_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(LoadError):
         measure(ModelConfig(model=str(tmp_path), name="nothing"), KIND)
+
+
+def test_the_process_that_started_it_is_no_part_of_its_memory() -> None:
+    """As a child of a large process has it: `ru_maxrss` would tell the size of the parent."""
+    child = "from deployments.replica.footprint import _peak_bytes; print(_peak_bytes())"
+    parent = (
+        f"import subprocess, sys; large = bytearray(b'1' * 10**9); subprocess.run([sys.executable, '-c', {child!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 0.7 * 10**9
