@@ -150,13 +150,13 @@ class PagedRunner:
 
     def admissible(self, queue: Sequence[GenerationSequence]) -> int:
         """Those for whose prompts there are blocks, and for everyone who runs one more."""
-        running = len(self._decoding) + len(self._reading)
-        left = self._pool.available
-        for count, sequence in enumerate(queue):
+        running, left = len(self.sequences), self._pool.available
+        fitting = queue[: max(0, self._max_rows - running)]
+        for count, sequence in enumerate(fitting):
             left -= self._pool.missing([*sequence.prompt.ids, *sequence.tokens])
-            if running + count >= self._max_rows or left < (running + count if running else 0):
+            if left < running + count:
                 return count
-        return len(queue)
+        return len(fitting)
 
     def begin(self, sequences: Sequence[GenerationSequence]) -> None:
         for sequence in sequences:

@@ -19,6 +19,7 @@ from deployments.generation.in_flight.model_runner import torch_engine
 from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.sequence import GenerationSequence, Prompt
+from tests.engine_runs import arrive_and_leave, come_and_go, require_said_alone, run
 from tests.generation_models import MEDIA, TEXT, alone, generating_model, random_prompt
 from tests.waiting import PATIENCE_S
 
@@ -52,16 +53,6 @@ def job_of(name, random, new=None, **options):
     return GenerationSequence(random_prompt(name, random), params)
 
 
-def run(engine, until=lambda: False):
-    """Iterate to the end; the cache never exceeds its budget on the way."""
-    iterations = 0
-    while engine.iterate() and not until():
-        iterations += 1
-        assert engine.kv_slots <= engine.max_cache_tokens
-        assert iterations < 5000
-    return iterations
-
-
 def test_a_row_counts_once_when_its_first_token_is_heard():
     random, seen = Random(3), []
     engine = engine_of("llama")
@@ -81,24 +72,8 @@ def test_rows_that_come_and_go_say_what_they_say_alone(name):
     random = Random(11)
     engine = engine_of(name)
     sequences = [job_of(name, random) for _ in range(12)]
-    waiting = list(sequences)
-    while waiting or engine.iterate():
-        if waiting and random.random() < 0.4:
-            engine.submit(waiting.pop(0))
-        running = [sequence for sequence in sequences if sequence.tokens and not sequence.is_settled]
-        if running and random.random() < 0.04:
-            engine.cancel(random.choice(running))
-        if waiting:
-            engine.iterate()
-        assert engine.kv_slots <= BUDGET
-    assert engine.kv_slots == 0
-    for sequence in sequences:
-        emitted = alone(generating_model(name), sequence)
-        if sequence.finish:
-            assert sequence.finish == "length"
-            assert sequence.tokens == emitted
-        else:
-            assert sequence.tokens == emitted[: len(sequence.tokens)]
+    come_and_go(engine, sequences, random)
+    require_said_alone(name, sequences)
     assert len({token for sequence in sequences for token in sequence.tokens}) > 5, (
         "a model that repeats itself shows nothing"
     )
@@ -117,19 +92,8 @@ def test_whatever_the_times_lengths_and_limits(name, seed, arrivals, leavings, k
     random = Random(seed)
     engine = engine_of(name, kv_slots=kv_slots, rows=rows, prefill=prefill)
     sequences = [job_of(name, random) for _ in arrivals]
-    for index, (sequence, pause) in enumerate(zip(sequences, arrivals, strict=True)):
-        after = leavings.get(index)
-        sequence.on_token = lambda sequence, token, logprob, top, after=after: len(sequence.tokens) == after
-        engine.submit(sequence)
-        for _ in range(pause):
-            engine.iterate()
-            assert engine.kv_slots <= kv_slots
-    run(engine)
-    for sequence in sequences:
-        emitted = alone(generating_model(name), sequence)
-        assert sequence.finish in ("length", "stop")
-        assert sequence.tokens == emitted[: len(sequence.tokens)]
-        assert sequence.finish == "stop" or len(sequence.tokens) == len(emitted)
+    arrive_and_leave(engine, sequences, arrivals, leavings)
+    require_said_alone(name, sequences)
 
 
 @pytest.mark.parametrize("name", ["llama", "bart"])

@@ -18,6 +18,7 @@ from deployments.generation.sampling.params import SamplingParams
 from deployments.generation.sampling.sampler import Sampler
 from deployments.generation.sequence import GenerationSequence, Prompt
 from deployments.telemetry.observer import Observer
+from tests.engine_runs import arrive_and_leave, come_and_go, require_said_alone, run
 from tests.generation_models import VOCABULARY, alone, generating_model, random_prompt
 
 FAMILIES = ("gpt2", "llama", "qwen3", "gpt-neox", "phi", "opt", "gemma", "gemma3", "mistral")
@@ -71,14 +72,6 @@ def sequence_of(name, random, new=None, prompt=None, **options):
     return GenerationSequence(Prompt(prompt) if prompt else random_prompt(name, random), params)
 
 
-def run(engine):
-    iterations = 0
-    while engine.iterate():
-        iterations += 1
-        assert engine.kv_slots <= engine.max_cache_tokens
-        assert iterations < 5000
-
-
 def long_prompt(random, length):
     return [random.randint(5, VOCABULARY - 1) for _ in range(length)]
 
@@ -90,20 +83,8 @@ def test_rows_that_come_and_go_say_what_they_say_alone(name):
     sequences = [sequence_of(name, random) for _ in range(9)]
     sequences += [sequence_of(name, random, prompt=long_prompt(random, length)) for length in (31, 32, 33, 100)]
     random.shuffle(sequences)
-    waiting = list(sequences)
-    while waiting or engine.iterate():
-        if waiting and random.random() < 0.4:
-            engine.submit(waiting.pop(0))
-        running = [sequence for sequence in sequences if sequence.tokens and not sequence.is_settled]
-        if running and random.random() < 0.04:
-            engine.cancel(random.choice(running))
-        if waiting:
-            engine.iterate()
-    assert engine.kv_slots == 0
-    for sequence in sequences:
-        emitted = alone(generating_model(name), sequence)
-        assert sequence.tokens == (emitted if sequence.finish else emitted[: len(sequence.tokens)])
-        assert sequence.finish in ("length", None)
+    come_and_go(engine, sequences, random)
+    require_said_alone(name, sequences)
     assert len({token for sequence in sequences for token in sequence.tokens}) > 5
 
 
@@ -119,19 +100,8 @@ def test_whatever_the_times_lengths_and_limits(seed, arrivals, leavings, kv_slot
     random = Random(seed)
     engine = engine_of("llama", kv_slots=kv_slots, rows=rows, prefill=prefill)
     sequences = [sequence_of("llama", random, new=random.randint(1, 40)) for _ in arrivals]
-    for index, (sequence, pause) in enumerate(zip(sequences, arrivals, strict=True)):
-        after = leavings.get(index)
-        sequence.on_token = lambda sequence, token, logprob, top, after=after: len(sequence.tokens) == after
-        engine.submit(sequence)
-        for _ in range(pause):
-            engine.iterate()
-    run(engine)
-    assert engine.kv_slots == 0
-    for sequence in sequences:
-        emitted = alone(generating_model("llama"), sequence)
-        assert sequence.finish in ("length", "stop")
-        assert sequence.tokens == emitted[: len(sequence.tokens)]
-        assert sequence.finish == "stop" or len(sequence.tokens) == len(emitted)
+    arrive_and_leave(engine, sequences, arrivals, leavings)
+    require_said_alone("llama", sequences)
 
 
 def test_where_blocks_run_out_the_youngest_waits_and_goes_on_where_it_was():
@@ -139,7 +109,7 @@ def test_where_blocks_run_out_the_youngest_waits_and_goes_on_where_it_was():
     engine = engine_of("llama", kv_slots=6 * BLOCK)
     sequences = [sequence_of("llama", random, new=80, prompt=long_prompt(random, 20)) for _ in range(4)]
     sampled = sequence_of("llama", random, new=80, prompt=long_prompt(random, 20), do_sample=True, temperature=1.5)
-    for sequence in (*sequences, sampled):
+    for sequence in (*sequences[:2], sampled, *sequences[2:]):
         sequence.on_token = lambda sequence, token, logprob, top: seen.append(sequence)
         engine.submit(sequence)
     preempted = []
