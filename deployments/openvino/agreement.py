@@ -1,6 +1,6 @@
 """How far a build that computes in another dtype is from torch in float32: measured where it is made, and told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,37 +48,23 @@ def run_alone(task: ForwardTask[Any, Any], layout: Layout, items: Sequence[Prepa
         task.layout = None
 
 
-def agreement_of(task: ForwardTask[Any, Any], outputs: Outputs, expected: Outputs) -> Agreement:
+def agreement_of(outputs: Outputs, expected: Outputs, labels_of: Callable[[Sequence[Any]], Any]) -> Agreement:
     """Compare outputs with those of torch.
 
     Args:
-        task: whose forwards gave them.
         outputs: of the build, by item and row.
         expected: of torch in float32, for the same items.
+        labels_of: what the outputs of an item decide: an array of indices, or None if they are vectors.
     """
-    cosines = [cosine for pair in zip(outputs, expected, strict=True) if (cosine := _cosine(*pair)) is not None]
-    same = [_same_labels(task, *pair) for pair in zip(outputs, expected, strict=True)]
-    labels = sum(total for _, total in same)
-    return Agreement(
-        items=len(expected),
-        smallest_cosine=min(cosines, default=None),
-        largest_difference=largest_difference([*map(list, outputs)], [*map(list, expected)]),
-        label_agreement=sum(agreeing for agreeing, _ in same) / labels if labels else None,
-    )
-
-
-def logits_agreement(outputs: Sequence[Any], expected: Sequence[Any]) -> Agreement:
-    """Compare the logits of texts, `[tokens, vocabulary]` each; their labels are the likeliest tokens."""
-    import numpy as np
-
     pairs = [*zip(outputs, expected, strict=True)]
-    same = np.concatenate([own.argmax(-1) == other.argmax(-1) for own, other in pairs])
-    cosines = [cosine for own, other in pairs if (cosine := _cosine([own], [other])) is not None]
+    cosines = [cosine for own, other in pairs if (cosine := _cosine(own, other)) is not None]
+    same = [_same_labels(labels_of(own), labels_of(other)) for own, other in pairs]
+    labels = sum(total for _, total in same)
     return Agreement(
         items=len(pairs),
         smallest_cosine=min(cosines, default=None),
-        largest_difference=largest_difference(list(outputs), list(expected)),
-        label_agreement=float(same.mean()),
+        largest_difference=largest_difference([*map(list, outputs)], [*map(list, expected)]),
+        label_agreement=sum(agreeing for agreeing, _ in same) / labels if labels else None,
     )
 
 
@@ -94,11 +80,10 @@ def _cosine(outputs: Sequence[Any], expected: Sequence[Any]) -> float | None:
     return float(a @ b) / norm if norm else None
 
 
-def _same_labels(task: ForwardTask[Any, Any], outputs: Sequence[Any], expected: Sequence[Any]) -> tuple[int, int]:
+def _same_labels(own: Any, other: Any) -> tuple[int, int]:
     """How many labels of an item are the same, and how many there are."""
     import numpy as np
 
-    own, other = task.labels_of(outputs), task.labels_of(expected)
     if own is None or other is None:
         return 0, 0
     return int(np.sum(np.equal(own, other))), int(np.size(other))

@@ -84,7 +84,8 @@ def _in_dtype(
     best: tuple[Agreement, Any] | None = None
     for graph in _candidates(layout, folder, dtype, items):
         compiled = Graph(graph, task.outputs, precision=HINTS[dtype])
-        agreement = agreement_of(task, run_alone(task, GraphLayout(layout, compiled), items.measured), expected)
+        outputs = run_alone(task, GraphLayout(layout, compiled), items.measured)
+        agreement = agreement_of(outputs, expected, task.labels_of)
         logger.info("%s in %s differs from torch %s", task.checkpoint.config.name, dtype, agreement)
         if np.isfinite(agreement.largest_difference) and (best is None or _is_closer(agreement, best[0])):
             best = agreement, graph

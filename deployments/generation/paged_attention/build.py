@@ -18,7 +18,7 @@ from deployments.generation.sampling.params import unsupported_options
 from deployments.generation.task import GeneratingTask
 from deployments.layouts.check import TOLERANCES
 from deployments.numerics import largest_difference
-from deployments.openvino.agreement import logits_agreement
+from deployments.openvino.agreement import agreement_of
 from deployments.openvino.graph import import_openvino, reason_of
 from deployments.openvino.manifest import GRAPH, REFERENCE, Build, Manifest, unfit, versions
 from deployments.openvino.precision import HINTS, is_exact
@@ -65,7 +65,7 @@ def build_decoder(task: GeneratingTask[Any, Any], folder: Path, dtype: str | Non
         graph = compress_weights(export(model)) if dtype == "int8" else export(model)
         rows, logits = _generate(PagedGraph(graph, precision=HINTS[dtype]), prompts, task.pad_token_id)
         expected = [_alone(model, row, len(own)) for row, own in zip(rows, logits, strict=True)]
-        agreement = logits_agreement(logits, expected)
+        agreement = agreement_of([[own] for own in logits], [[each] for each in expected], _likeliest)
     except Exception as error:  # models fail in many ways where they are exported
         reason = str(error) if isinstance(error, LoadError) else reason_of(error)
         return Manifest(refused=reason, versions=versions())
@@ -154,6 +154,12 @@ def _next_token(logits: "ndarray", excluded: Sequence[int]) -> int:
     scores = logits.copy()
     scores[[*excluded]] = float("-inf")
     return int(scores.argmax())
+
+
+def _likeliest(outputs: "Sequence[ndarray]") -> "ndarray":
+    """The likeliest token at each position of a row."""
+    tokens: ndarray = outputs[0].argmax(-1)
+    return tokens
 
 
 def _alone(model: Any, ids: Row, positions: int) -> "ndarray":
