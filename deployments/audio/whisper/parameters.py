@@ -103,6 +103,13 @@ class TranscriptParameters(GenerationParameters):
         """Whether the request itself asks for one text that is sampled."""
         return not isinstance(self.temperature, list) and (bool(self.do_sample) or bool(self.temperature))
 
+    @property
+    def single_temperature(self) -> float:
+        """What a text is sampled at that has one attempt; 0 for the likeliest tokens."""
+        if isinstance(self.temperature, list) or not self._is_sampled:
+            return 0.0
+        return self.temperature or 1.0
+
     def _temperatures(self) -> tuple[float, ...]:
         if isinstance(self.temperature, list):
             for temperature in self.temperature:
@@ -112,5 +119,5 @@ class TranscriptParameters(GenerationParameters):
                     )
             return tuple(self.temperature)
         if self._is_sampled:
-            return (self.temperature or 1.0,)
+            return (self.single_temperature,)
         return TEMPERATURES if self.temperature is None else (self.temperature,)

@@ -241,8 +241,9 @@ class WindowReader:
             return Decoded(completion.tokens, tokens, None)
         plain = [token for token in tokens if not self.timestamps.is_time(token)]
         text: str = self._tokenizer.decode(plain, skip_special_tokens=True).strip()
-        safeguards = options.safeguards
-        temperature = 0.0 if safeguards is None else safeguards.temperatures[len(attempt.rejected)]
+        temperature = options.parameters.single_temperature
+        if options.safeguards is not None:
+            temperature = options.safeguards.temperatures[len(attempt.rejected)]
         return Decoded(completion.tokens, tokens, attempt.recorder.figures(completion.tokens, text, temperature))
 
     def _keep(self, window: Window, options: TranscriptOptions, start: int, decoded: Decoded) -> int:

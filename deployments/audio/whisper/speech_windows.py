@@ -34,21 +34,18 @@ class Clock:
 
     def start(self, seconds: float) -> float:
         """The second of the recording at which something begins."""
-        time = self._time(seconds)
+        time = self.position(seconds)
         stretch = next((each for each in self.speech if time < each[1]), None)
         return time if stretch is None else max(time, stretch[0])
 
     def stop(self, seconds: float) -> float:
         """The second of the recording at which something ends."""
-        time = self._time(seconds)
+        time = self.position(seconds)
         stretch = next((each for each in reversed(self.speech) if time > each[0]), None)
         return time if stretch is None else min(time, stretch[1])
 
     def position(self, seconds: float) -> float:
         """The second of the recording that a second of the window is."""
-        return self._time(seconds)
-
-    def _time(self, seconds: float) -> float:
         if not self.parts:
             return min(seconds, self.end)
         left = seconds

@@ -232,6 +232,13 @@ def test_a_stream_of_silence_ends_with_an_empty_text(whisper):
     assert told[-1]["generated_text"] == "".join(event["token"]["text"] for event in told) == ""
 
 
+def test_a_short_recording_tells_the_temperature_that_it_was_sampled_at(whisper):
+    for asked, told in ((None, 0.0), (0.3, 0.3), ([0.0], 0.0)):
+        parameters = {"segments": True, "seed": 1} | ({} if asked is None else {"temperature": asked})
+        got = answer(whisper, inputs=on_grid(sentence()), parameters=parameters)
+        assert {segment["temperature"] for segment in got["segments"]} == {told}
+
+
 def test_a_short_recording_is_what_generate_says_to_it(whisper):
     task = whisper.task
     features = task.extractor(sentence(), sampling_rate=RATE, return_tensors="pt").input_features
