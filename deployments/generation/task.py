@@ -53,7 +53,7 @@ class GeneratingTask(Task[RequestT, ResponseT]):
     @classmethod
     def unbuildable(cls, config: ModelConfig) -> str | None:
         if not cls.is_decoder_only:
-            return "it generates behind an encoder"
+            return "only decoders of text are exported"
         if (engine := config.generation.engine) in ("static", "paged"):
             return f"generation.engine is {engine}"
         if config.calibration is not None:

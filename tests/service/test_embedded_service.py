@@ -35,7 +35,7 @@ def test_what_one_forward_answers_needs_no_torch(client: httpx.Client, service: 
     encoding = generating - {"glosses"}
     assert backends == {name: "torch" if name in encoding else "openvino" for name in DEFAULT}
     assert all(about["backend_difference"] < 1e-4 for name, about in described.items() if name not in encoding)
-    assert {described[name]["backend_reason"] for name in encoding} == {"it generates behind an encoder"}
+    assert {described[name]["backend_reason"] for name in encoding} == {"only decoders of text are exported"}
     assert described["glosses"]["generation"]["block_tokens"] == 32
     for name in DEFAULT:
         for process in service.replicas(name):

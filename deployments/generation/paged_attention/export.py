@@ -80,12 +80,13 @@ class _Attention:
 
         AttentionInterface.register(IMPLEMENTATION, self)
         AttentionMaskInterface.register(IMPLEMENTATION, lambda *args, **kwargs: None)
-        model: Any = self._model
-        model.set_attn_implementation(IMPLEMENTATION)
+        self._model.set_attn_implementation(IMPLEMENTATION)
 
     def remove(self) -> None:
-        model: Any = self._model
-        model.set_attn_implementation(self._before)
+        from transformers import AttentionInterface
+
+        self._model.set_attn_implementation(self._before)
+        AttentionInterface.register(IMPLEMENTATION, _not_installed)  # the registry would keep the model in memory
 
     def __call__(
         self,
@@ -127,6 +128,15 @@ class _Attention:
         if slides and window is None:
             raise LoadError("the window of a layer is not told to its attention")
         return _layer(query, key, value, scaling, window)
+
+
+def _not_installed(*args: Any, **kwargs: Any) -> Any:
+    """Stands in the registry while nothing is exported.
+
+    Raises:
+        AssertionError: always.
+    """
+    raise AssertionError("paged attention is not installed")
 
 
 def _layer(
