@@ -36,20 +36,11 @@ def trace(module: "torch.nn.Module", inputs: Mapping[str, Any], one_shape: bool)
 
     openvino = import_openvino()
     names = tuple(inputs)
-
-    class Positional(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(self.module(**dict(zip(names, tensors, strict=True))).values())
-
     jit: Any = torch.jit
     with warnings.catch_warnings(record=True) as warned, torch.no_grad(), without_padding_index(module):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", jit.TracerWarning)
-        graph = openvino.convert_model(Positional().eval(), example_input=_tensors(inputs, tuple))
+        graph = openvino.convert_model(positional(module, names), example_input=_tensors(inputs, tuple))
     if warned:
         file = "/".join(Path(warned[0].filename).parts[-2:])
         raise LoadError(f"not traceable: {file}:{warned[0].lineno}")
@@ -86,6 +77,21 @@ def export(module: "torch.nn.Module", inputs: Mapping[str, Any], one_shape: bool
 
 
 WAYS: Sequence[Export] = (trace, export)
+
+
+def positional(module: "torch.nn.Module", names: Sequence[str]) -> "torch.nn.Module":
+    """A module that takes the named inputs of another one in this order, and returns its outputs as a tuple."""
+    import torch
+
+    class Positional(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(self.module(**dict(zip(names, tensors, strict=True))).values())
+
+    return Positional().eval()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from deployments.layouts.task import ForwardTask
 from deployments.layouts.text import Layout, Packed
-from deployments.openvino.export import exportable
+from deployments.openvino.export import exportable, positional
 from deployments.openvino.layouts import graph_inputs
 from deployments.registry import task_of
 from loadtests.bench.compute.inputs import SUBJECTS
@@ -49,17 +49,8 @@ def _export(task: ForwardTask[Any, Any], layout: Layout, arrays: Any, file: Path
     free = {name: {axis: f"{name}_{axis}" for axis in _free(task, array)} for name, array in inputs.items()}
     with exportable(layout, task.outputs) as module, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, and of torch's newer exporter, which wants another package
-
-        class Positional(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.module = module
-
-            def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-                return tuple(self.module(**dict(zip(names, tensors, strict=True))).values())
-
         torch.onnx.export(
-            Positional().eval(),
+            positional(module, names),
             tuple(torch.from_numpy(array) for array in inputs.values()),
             str(file),
             input_names=names,
